@@ -1,0 +1,1 @@
+"""What a chip gives and costs for running a language model."""
