@@ -1,0 +1,67 @@
+"""How a model is cut over chips: parallel degrees, shards per rank, expert placement, messages.
+
+Degrees may be numbers or arrays of cases. Stands before `operators`, which builds the work of one rank.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .errors import UsageError
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Parallel degrees of one replica: tp (tensor) x pp (pipeline) x dp (attention data parallel) = chips.
+
+    ep: over how many chips whole experts are spread; experts are tensor-cut over the remaining tp dp / ep.
+    """
+
+    tp: Array = 1
+    pp: Array = 1
+    dp: Array = 1
+    ep: Array = 1
+
+    @property
+    def chips(self) -> Array:
+        """Chips of the replica."""
+        return self.tp * self.pp * self.dp
+
+    @property
+    def expert_tp(self) -> Array:
+        """Over how many chips one expert's matrices are cut: tp dp / ep, at least 1."""
+        return np.maximum(1.0, self.tp * self.dp / np.maximum(self.ep, 1))
+
+
+def check_plan(tp: int, pp: int, dp: int, ep: int, chips: int | None = None) -> Plan:
+    """A Plan whose degrees agree, or UsageError: tp*pp*dp must equal chips, and ep must divide tp*dp."""
+    for name, value in (("tp", tp), ("pp", pp), ("dp", dp), ("ep", ep)):
+        if value < 1:
+            raise UsageError(f"--{name} {value} is not a parallel degree; give a whole number of at least 1")
+    if chips is not None and tp * pp * dp != chips:
+        raise UsageError(
+            f"tp*pp*dp = {tp}*{pp}*{dp} = {tp * pp * dp} contradicts {chips} chips; change one of --tp --pp --dp --chips"
+        )
+    if (tp * dp) % ep:
+        raise UsageError(
+            f"--ep {ep} does not divide tp*dp = {tp * dp}, the chips that hold a layer's experts; choose a divisor"
+        )
+    return Plan(tp, pp, dp, ep)
+
+
+def kv_heads_per_rank(kv_heads: int, tp: Array) -> Array:
+    """KV heads on one tensor-parallel rank: max(1, K/tp); beyond K ranks they are replicated."""
+    return np.maximum(1.0, kv_heads / np.asarray(tp, dtype=float))
+
+
+def distinct_experts(experts: int, top_k: int, tokens: Array) -> Array:
+    """Experts that at least one of `tokens` tokens picks: E (1 - (1 - k/E)^T), uniform independent routing.
+
+    Worked: E = 256, k = 8: T = 1 gives 8, T = 32 gives 163, T = 128 gives 252. Source: specs/engines/README.md.
+    """
+    return experts * -np.expm1(tokens * np.log1p(-min(top_k / experts, 1.0 - 1e-12)))
