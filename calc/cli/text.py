@@ -1,0 +1,102 @@
+"""Numbers, money and paragraphs as a person reads them on a terminal; no units library, no colour library."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import sys
+import textwrap
+
+WIDTH = 80
+_NO_DECIMALS = {"KRW", "JPY", "VND", "CLP", "IDR"}
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+
+
+def width() -> int:
+    """Columns to write in: the terminal's, at most 120; 80 where stdout is no terminal."""
+    if not is_terminal():
+        return WIDTH
+    return max(40, min(120, shutil.get_terminal_size((WIDTH, 24)).columns))
+
+
+def is_terminal() -> bool:
+    """Whether stdout is a terminal."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def paint(text: str, style: str, colour: bool) -> str:
+    """`text` in an ANSI style, if colour is wanted."""
+    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if colour and text else text
+
+
+def wants_colour() -> bool:
+    """Colour only on a terminal, and not where NO_COLOR is set (no-color.org)."""
+    return is_terminal() and not os.environ.get("NO_COLOR")
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Significant digits without an exponent: 0.0421, 3.35, 446, 12,300; '-' for nothing."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    if value == 0:
+        return "0"
+    places = digits - 1 - math.floor(math.log10(abs(value)))
+    rounded = round(value, places)
+    if abs(rounded) >= 1e15:
+        return f"{rounded:.{digits - 1}e}"
+    places = digits - 1 - math.floor(math.log10(abs(rounded)))
+    return f"{rounded:,.{max(0, min(places, 12))}f}"
+
+
+def _scaled(value: float | None, steps: tuple[tuple[float, str], ...], digits: int) -> str:
+    if value is None or not math.isfinite(value):
+        return "-"
+    for size, unit in steps:
+        if abs(value) >= size * 0.9995:
+            return f"{number(value / size, digits)} {unit}"
+    size, unit = steps[-1]
+    return f"{number(value / size, digits)} {unit}"
+
+
+def seconds(value: float | None, digits: int = 3) -> str:
+    """A duration: 12.3 us, 14.2 ms, 1.30 s, 4.20 min, 3.10 h."""
+    if value is not None and 120 <= value < math.inf:
+        return f"{number(value / 3600, digits)} h" if value >= 7200 else f"{number(value / 60, digits)} min"
+    return _scaled(value, ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")), digits)
+
+
+def size(value: float | None, digits: int = 3) -> str:
+    """Bytes in decimal units: 1 GB = 1e9 bytes."""
+    return _scaled(value, ((1e15, "PB"), (1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")), digits)
+
+
+def rate(value: float | None, unit: str, digits: int = 3) -> str:
+    """A rate with a decimal prefix: rate(3.35e12, "B/s") is 3.35 TB/s."""
+    steps = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+    return _scaled(value, tuple((size, prefix + unit) for size, prefix in steps), digits)
+
+
+def count(value: float | None, digits: int = 3) -> str:
+    """A count of parameters: 70.6B, 671B, 1.04T."""
+    steps = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+    return _scaled(value, steps, digits).replace(" ", "")
+
+
+def money(value: float | None, currency: str, digits: int = 3) -> str:
+    """An amount as its currency is written: 0.42 USD, 12.50 USD, 1,234 USD, 5,800 KRW."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    if currency in _NO_DECIMALS and abs(value) >= 10:
+        return f"{value:,.0f} {currency}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f} {currency}"
+    return f"{value:,.2f} {currency}" if abs(value) >= 1 else f"{number(value, digits)} {currency}"
+
+
+def wrap(text: str, columns: int, first: str = "", rest: str | None = None) -> list[str]:
+    """A paragraph in lines of at most `columns`; `first` leads the first line, `rest` the others."""
+    lead = " " * len(first) if rest is None else rest
+    return textwrap.wrap(
+        text, columns, initial_indent=first, subsequent_indent=lead, break_on_hyphens=False
+    ) or [first.rstrip()]

@@ -1,0 +1,66 @@
+"""Several chips, several models: one answer or one reason each, as dictionaries or as a table of flat columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .errors import TokcalcError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def answers(chips: Iterable[str], models: Iterable[str], **workload: Any) -> list[dict[str, Any]]:
+    """The answer of every chip with every model, chips varying slowest, as the dictionaries of `Answer.to_dict`.
+
+    workload: the keywords of `tokcalc.estimate`. A pair without an answer gives {"chip", "model", "reason"}.
+    Raises UnknownName or SpecError for a name that stands for no chip or model, and the error itself where
+    every pair fails on the same wrong input.
+    """
+    from .catalog import load_chip, load_model
+    from .estimate import estimate
+
+    chip_ids = {name: load_chip(name).id for name in chips}
+    model_ids = {name: load_model(name).id for name in models}
+    found: list[dict[str, Any]] = []
+    errors: list[TokcalcError] = []
+    for chip, chip_id in chip_ids.items():
+        for model, model_id in model_ids.items():
+            try:
+                found.append(estimate(chip, model, **workload).to_dict())
+            except TokcalcError as error:
+                errors.append(error)
+                found.append({"chip": chip_id, "model": model_id, "reason": str(error)})
+    if errors and len(errors) == len(found) and all(isinstance(error, UsageError) for error in errors):
+        raise errors[0]
+    return found
+
+
+def compare(chips: str | Iterable[str], models: str | Iterable[str], **workload: Any) -> pd.DataFrame:
+    """A table with one row per chip and model; columns are the flattened keys of the answer ("speed.tpot_s.value").
+
+    chips, models: a name, a comma-separated string or a list; workload: the keywords of `tokcalc.estimate`.
+    A pair without an answer has its reason in column "reason". SI units as the keys name them.
+    """
+    import pandas as pd
+
+    return pd.DataFrame([flatten(answer) for answer in answers(_names(chips), _names(models), **workload)])
+
+
+def flatten(answer: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys joined by dots; lists of texts joined by "; "; lists of tables (terms, placement) left out."""
+    flat: dict[str, Any] = {}
+    for key, value in answer.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        elif isinstance(value, list | tuple):
+            if all(isinstance(item, str) for item in value):
+                flat[prefix + key] = "; ".join(value)
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _names(names: str | Iterable[str]) -> list[str]:
+    return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
