@@ -1,4 +1,4 @@
-"""Several chips, several models: one answer or one reason each, as dictionaries or as a table of flat columns."""
+"""Several chips, several models: one answer or one reason each, as dictionaries or as a flat table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def answers(chips: Iterable[str], models: Iterable[str], **workload: Any) -> list[dict[str, Any]]:
-    """The answer of every chip with every model, chips varying slowest, as the dictionaries of `Answer.to_dict`.
+    """The answer of every chip with every model, chips varying slowest, as `Answer.to_dict` gives them.
 
     workload: the keywords of `tokcalc.estimate`. A pair without an answer gives {"chip", "model", "reason"}.
     Raises UnknownName or SpecError for a name that stands for no chip or model, and the error itself where
@@ -38,7 +38,7 @@ def answers(chips: Iterable[str], models: Iterable[str], **workload: Any) -> lis
 
 
 def compare(chips: str | Iterable[str], models: str | Iterable[str], **workload: Any) -> pd.DataFrame:
-    """A table with one row per chip and model; columns are the flattened keys of the answer ("speed.tpot_s.value").
+    """One row per chip and model; columns are the flattened keys of the answer ("speed.tpot_s.value").
 
     chips, models: a name, a comma-separated string or a list; workload: the keywords of `tokcalc.estimate`.
     A pair without an answer has its reason in column "reason". SI units as the keys name them.
@@ -49,7 +49,7 @@ def compare(chips: str | Iterable[str], models: str | Iterable[str], **workload:
 
 
 def flatten(answer: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys joined by dots; lists of texts joined by "; "; lists of tables (terms, placement) left out."""
+    """Nested keys joined by dots; lists of texts by "; "; lists of tables (terms, placement) left out."""
     flat: dict[str, Any] = {}
     for key, value in answer.items():
         if isinstance(value, Mapping):

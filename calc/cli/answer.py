@@ -10,6 +10,7 @@ from ..errors import UsageError
 from . import options
 
 _Text = str | None
+_option = typer.Option
 
 
 def _version(wanted: bool) -> None:
@@ -22,37 +23,43 @@ def _version(wanted: bool) -> None:
 
 def answer(
     context: typer.Context,
-    chip: Annotated[_Text, typer.Option(metavar="NAME[,NAME]", help="Chips: id, alias, prefix or file.")] = None,
-    model: Annotated[_Text, typer.Option(metavar="NAME[,NAME]", help="Models, likewise.")] = None,
-    isl: Annotated[str, typer.Option(metavar="TOKENS", help="Input length: 1000, 1k (= 1024), 128k.")] = "1k",
-    osl: Annotated[str, typer.Option(metavar="TOKENS", help="Output length.")] = "1k",
-    concurrency: Annotated[str, typer.Option(metavar="N|max", help="Requests in flight, or all that fit.")] = "1",
-    weights: Annotated[_Text, typer.Option(metavar="TYPE", help="Data type of the weights: bf16, fp8, ...")] = None,
-    kv: Annotated[_Text, typer.Option(metavar="TYPE", help="Data type of the KV cache.")] = None,
-    chips: Annotated[int | None, typer.Option(metavar="N", help="Number of chips; else the fewest sensible.")] = None,
-    tp: Annotated[int | None, typer.Option(metavar="N", help="Tensor-parallel degree.")] = None,
-    pp: Annotated[int | None, typer.Option(metavar="N", help="Pipeline-parallel degree.")] = None,
-    dp: Annotated[int | None, typer.Option(metavar="N", help="Data-parallel degree.")] = None,
-    ep: Annotated[int | None, typer.Option(metavar="N", help="Expert-parallel degree.")] = None,
-    engine: Annotated[_Text, typer.Option(metavar="NAME", help="Serving engine: vllm, sglang, ...")] = None,
-    cache_hit: Annotated[float, typer.Option(metavar="SHARE", help="Share of the input found in cache.")] = 0.0,
-    draft: Annotated[int | None, typer.Option(metavar="N", help="Tokens drafted per step (speculation).")] = None,
-    acceptance: Annotated[float | None, typer.Option(metavar="SHARE", help="Chance that one is accepted.")] = None,
-    software_date: Annotated[_Text, typer.Option(metavar="DATE", help="Software generation of that day.")] = None,
-    rent: Annotated[_Text, typer.Option(metavar="PRICE", help='Your price per chip: "2.5 USD/h".')] = None,
-    price: Annotated[_Text, typer.Option(metavar="TERMS", help="on-demand, reserved, spot or a provider.")] = None,
-    on: Annotated[_Text, typer.Option("--on", metavar="DATE", help="Prices as of YYYY-MM-DD.")] = None,
-    currency: Annotated[str, typer.Option(metavar="CODE", help="Currency of the answer.")] = "USD",
-    utilisation: Annotated[float, typer.Option(metavar="SHARE", help="Share of the paid hours in use.")] = 1.0,
-    memory: Annotated[_Text, typer.Option(metavar="NAME", help="Swap the memory generation: hbm4, ...")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a field.")] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Print the table of terms.")] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    chip: Annotated[_Text, _option(metavar="NAME[,NAME]", help="Chips: id, alias, prefix or file.")] = None,
+    model: Annotated[_Text, _option(metavar="NAME[,NAME]", help="Models, likewise.")] = None,
+    isl: Annotated[str, _option(metavar="TOKENS", help="Input length: 1000, 1k (= 1024), 128k.")] = "1k",
+    osl: Annotated[str, _option(metavar="TOKENS", help="Output length.")] = "1k",
+    concurrency: Annotated[str, _option(metavar="N|max", help="Requests in flight, or all that fit.")] = "1",
+    weights: Annotated[
+        _Text, _option(metavar="TYPE", help="Data type of the weights: bf16, fp8, ...")
+    ] = None,
+    kv: Annotated[_Text, _option(metavar="TYPE", help="Data type of the KV cache.")] = None,
+    chips: Annotated[
+        int | None, _option(metavar="N", help="Number of chips; else the fewest sensible.")
+    ] = None,
+    tp: Annotated[int | None, _option(metavar="N", help="Tensor-parallel degree.")] = None,
+    pp: Annotated[int | None, _option(metavar="N", help="Pipeline-parallel degree.")] = None,
+    dp: Annotated[int | None, _option(metavar="N", help="Data-parallel degree.")] = None,
+    ep: Annotated[int | None, _option(metavar="N", help="Expert-parallel degree.")] = None,
+    engine: Annotated[_Text, _option(metavar="NAME", help="Serving engine: vllm, sglang, ...")] = None,
+    cache_hit: Annotated[float, _option(metavar="SHARE", help="Share of the input found in cache.")] = 0.0,
+    draft: Annotated[int | None, _option(metavar="N", help="Tokens drafted per step (speculation).")] = None,
+    acceptance: Annotated[float | None, _option(metavar="SHARE", help="Chance that one is accepted.")] = None,
+    software_date: Annotated[_Text, _option(metavar="DATE", help="Software generation of that day.")] = None,
+    rent: Annotated[_Text, _option(metavar="PRICE", help='Your price per chip: "2.5 USD/h".')] = None,
+    price: Annotated[_Text, _option(metavar="TERMS", help="on-demand, reserved, spot or a provider.")] = None,
+    on: Annotated[_Text, _option("--on", metavar="DATE", help="Prices as of YYYY-MM-DD.")] = None,
+    currency: Annotated[str, _option(metavar="CODE", help="Currency of the answer.")] = "USD",
+    utilisation: Annotated[float, _option(metavar="SHARE", help="Share of the paid hours in use.")] = 1.0,
+    memory: Annotated[_Text, _option(metavar="NAME", help="Swap the memory generation: hbm4, ...")] = None,
+    set_: Annotated[
+        list[str] | None, _option("--set", metavar="PATH=VALUE", help="Override a field.")
+    ] = None,
+    explain: Annotated[bool, _option("--explain", help="Print the table of terms.")] = False,
+    json_: Annotated[bool, _option("--json", help="Print the answer as JSON.")] = False,
     export: Annotated[
         list[str] | None,
-        typer.Option(metavar="FILE", help="Also write .csv .json .md .tex .html .xlsx .parquet; repeatable."),
+        _option(metavar="FILE", help="Also write .csv .json .md .tex .html .xlsx .parquet; repeatable."),
     ] = None,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Version.")] = False,
+    version: Annotated[bool, _option("--version", callback=_version, is_eager=True, help="Version.")] = False,
 ) -> None:
     """What a chip gives and costs for running a language model.
 
@@ -64,7 +71,9 @@ def answer(
         return
     if chip is None and model is None:
         if _given(context):
-            raise UsageError("--chip and --model are missing, as in tokcalc --chip cerebras --model llama-70b")
+            raise UsageError(
+                "--chip and --model are missing, as in tokcalc --chip cerebras --model llama-70b"
+            )
         print(context.get_help())
         return
     chip_names = options.names("--chip", chip, "h800", "chips")
@@ -99,7 +108,9 @@ def answer(
     }
     from .ask import ask
 
-    raise typer.Exit(ask(chip_names, model_names, question, explain=explain, json_=json_, exports=export or []))
+    raise typer.Exit(
+        ask(chip_names, model_names, question, explain=explain, json_=json_, exports=export or [])
+    )
 
 
 def _given(context: typer.Context) -> list[str]:
@@ -114,4 +125,6 @@ def _refuse_stray_options(context: typer.Context) -> None:
     stray = _given(context)
     if stray:
         word = context.invoked_subcommand
-        raise UsageError(f"--{stray[0]} stands before the command {word}; write the options of {word} after it")
+        raise UsageError(
+            f"--{stray[0]} stands before the command {word}; write the options of {word} after it"
+        )

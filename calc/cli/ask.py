@@ -17,7 +17,7 @@ def ask(
 ) -> int:
     """Print the answers and return the exit code: 0 if any chip has an answer, 1 if none has.
 
-    A single pair without an answer raises its reason; in a comparison the reason takes the place of the numbers.
+    A single pair without an answer raises its reason; in a comparison the reason stands in place of numbers.
     """
     if len(chips) == len(models) == 1:
         from ..estimate import estimate

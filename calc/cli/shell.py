@@ -1,6 +1,6 @@
 """The shell round every command: lazy subcommands, and failures as one sentence with an exit code.
 
-Exit codes: 0 done, 1 the question has no answer (or an internal error), 2 wrong usage or bad input, 130 interrupted.
+Exit codes: 0 done, 1 no answer (or an internal error), 2 wrong usage or bad input, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 def _typer(**settings: Any) -> typer.Typer:
     """A typer without rich, which would double the start-up time."""
-    return typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, **settings)
+    return typer.Typer(
+        rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, **settings
+    )
 
 
 class LazyGroup(TyperGroup):
@@ -59,7 +61,7 @@ class LazyGroup(TyperGroup):
 
 
 def unknown_command(name: str) -> str:
-    """One sentence for a word which is no command: the nearest commands, or what it may have been meant as."""
+    """One sentence for a word which is no command: the nearest commands, or how to ask a question."""
     near = get_close_matches(name, COMMANDS, n=3, cutoff=0.5)
     if near:
         return f"unknown command '{name}': did you mean {' or '.join(near)}?"
@@ -137,7 +139,9 @@ def _unexpected(error: Exception) -> int:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(sentence(Exception(f"cannot read or write: {where}{error.strerror or error}")), 1)
     kind = f"{type(error).__name__}: {sentence(error)[:200]}"
-    return _fail(f"internal error ({kind}), please report it with the command; TOKCALC_DEBUG=1 shows where", 1)
+    return _fail(
+        f"internal error ({kind}), please report it with the command; TOKCALC_DEBUG=1 shows where", 1
+    )
 
 
 def _fail(message: str, code: int) -> int:

@@ -68,7 +68,9 @@ def seconds(value: float | None, digits: int = 3) -> str:
 
 def size(value: float | None, digits: int = 3) -> str:
     """Bytes in decimal units: 1 GB = 1e9 bytes."""
-    return _scaled(value, ((1e15, "PB"), (1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")), digits)
+    return _scaled(
+        value, ((1e15, "PB"), (1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")), digits
+    )
 
 
 def rate(value: float | None, unit: str, digits: int = 3) -> str:

@@ -1,0 +1,84 @@
+"""Rows of texts -> a table for a terminal: drops the least important columns until it fits, says which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .text import wrap
+
+_GAP = "  "
+_REASON_WIDTH = 24
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its title, its importance (the least is dropped first) and whether it holds numbers."""
+
+    title: str
+    importance: int = 0
+    right: bool = True
+
+
+@dataclass(frozen=True)
+class Spanning:
+    """A row whose first cells are followed by one text across the rest, as "does not fit because ..."."""
+
+    cells: tuple[str, ...]
+    text: str
+
+
+Row = Sequence[str] | Spanning
+
+
+def render(columns: Sequence[Column], rows: Sequence[Row], width: int = 80) -> str:
+    """The table in lines of at most `width` columns; a last line names the columns that were dropped.
+
+    A Spanning row's cells belong to the first columns, which must be the most important ones.
+    """
+    kept = list(range(len(columns)))
+    while len(kept) > 1 and _total(columns, rows, kept) > width:
+        kept.remove(min(kept, key=lambda i: (columns[i].importance, i)))
+    widths = {i: _width(columns, rows, i) for i in kept}
+    lines = [_line(columns, {i: columns[i].title for i in kept}, widths)]
+    lines.append(_GAP.join("-" * widths[i] for i in kept))
+    for row in rows:
+        if isinstance(row, Spanning):
+            head = _line(
+                columns, dict(enumerate(row.cells)), {i: widths[i] for i in range(len(row.cells))}, False
+            )
+            lines += wrap(row.text, max(width, len(head) + _REASON_WIDTH), head + _GAP)
+        else:
+            lines.append(_line(columns, {i: row[i] for i in kept}, widths))
+    dropped = [columns[i].title for i in range(len(columns)) if i not in kept]
+    if dropped:
+        note = (
+            f"Left out to fit {width} columns: {', '.join(dropped)} (--json and --export have every column)."
+        )
+        lines += wrap(note, width)
+    return "\n".join(lines)
+
+
+def _width(columns: Sequence[Column], rows: Sequence[Row], i: int) -> int:
+    return max([len(columns[i].title), *(len(cell) for row in rows for cell in [_cell(row, i)])])
+
+
+def _cell(row: Row, i: int) -> str:
+    cells = row.cells if isinstance(row, Spanning) else row
+    return cells[i] if i < len(cells) else ""
+
+
+def _total(columns: Sequence[Column], rows: Sequence[Row], kept: list[int]) -> int:
+    return sum(_width(columns, rows, i) for i in kept) + len(_GAP) * (len(kept) - 1)
+
+
+def _line(
+    columns: Sequence[Column], cells: dict[int, str], widths: dict[int, int], strip: bool = True
+) -> str:
+    parts = [
+        cells[i].rjust(widths[i]) if columns[i].right else cells[i].ljust(widths[i])
+        for i in widths
+        if i in cells
+    ]
+    line = _GAP.join(parts)
+    return line.rstrip() if strip else line
