@@ -1,7 +1,7 @@
 """A language model as shapes: parameter counts and the size of its cache.
 
-Before it stands the catalog (or `model_import`), which brings a spec file, a config.json or a GGUF header to a
-normal form; behind it `operators` turns the shapes into work. Everything here is plain integers and floats.
+Before it stands the catalog (or `model_import`), which brings a spec file, a config.json or a GGUF header to
+a normal form; behind it `operators` turns the shapes into work. Everything here is plain integers and floats.
 Formulas of the counts: `model_build`.
 """
 
@@ -50,7 +50,7 @@ class Attention:
     shared_kv: bool = False  # one projection serves as key and value
     compressed_elements_per_token: float = 0.0  # beside the window: grows with the whole context (csa, hca)
     index_params: int = 0  # matrices of the sparse indexer, inside `params`
-    down_params: int = 0  # low-rank down projections, inside `qkv_params`; tensor parallel ranks replicate them
+    down_params: int = 0  # low-rank down projections, inside `qkv_params`; every rank keeps them
     state_bytes_per_element: float = BYTES_FP32
     variant: str = ""  # recurrence of a linear layer: "gated_deltanet" or "lightning"
 
@@ -116,7 +116,7 @@ class LayerGroup:
 
 @dataclass(frozen=True)
 class Model:
-    """A decoder: its layer groups, its tables, and where the numbers come from. Vision towers are left out."""
+    """A decoder: its layer groups, its tables, and where the numbers come from. No vision tower."""
 
     id: str
     name: str
@@ -150,7 +150,7 @@ class Model:
 
     @classmethod
     def from_spec(cls, normal: Mapping[str, Any], path: str = "") -> Model:
-        """Model of a checked spec in normal form (`catalog.schema_model.check_model`); counts are derived here."""
+        """Model of a spec in normal form (see `catalog.schema_model.check_model`); counts are derived."""
         from .model_build import build_model
 
         return build_model(normal, path)
@@ -206,13 +206,12 @@ class Model:
     @property
     def state_bytes(self) -> float:
         """Constant bytes per sequence of linear layers, in the state's own format (usually fp32)."""
-        return float(
-            sum(g.count * g.attention.state_elements * g.attention.state_bytes_per_element for g in self.groups)
-        )
+        layers = ((g.count, g.attention) for g in self.groups)
+        return float(sum(n * a.state_elements * a.state_bytes_per_element for n, a in layers))
 
     def kv_elements(self, context: Any) -> Any:
         """Cached elements of one sequence of `context` tokens (number or array), all layers, no state."""
-        return sum((g.count * g.attention.kv_elements(context) for g in self.groups), np.zeros_like(context, float))
+        return sum(g.count * g.attention.kv_elements(context) for g in self.groups)
 
     def kv_bytes(self, context: Any, bytes_per_element: Any) -> Any:
         """Cached bytes of one sequence: elements(context) * bytes_per_element + constant state.

@@ -63,7 +63,7 @@ def _gqa(spec: Spec, kind: str) -> Attention:
 
 
 def _mla(spec: Spec) -> Attention:
-    """Multi-head latent attention; the cache is one latent of kv_lora_rank + rope elements, plus an index key."""
+    """Multi-head latent attention; cached: a latent of kv_lora_rank + rope elements, and an index key."""
     d, mla, index = spec["shape"]["hidden"], spec["mla"], spec["index"]
     heads = spec["attention"]["heads"]
     rank_q, rank_kv = mla["q_lora_rank"] or 0, mla["kv_lora_rank"]
@@ -85,10 +85,10 @@ def _mla(spec: Spec) -> Attention:
 
 
 def _gated_deltanet(spec: Spec) -> Attention:
-    """Gated DeltaNet: d·(2·key + 2·val) + 2·d·nv + (2·key + val)·conv + val·d; state nv·dk·dv + conv inputs."""
+    """Gated DeltaNet: d·(2·key + 2·val) + 2·d·nv + (2·key + val)·conv + val·d; state nv·dk·dv + conv."""
     d, lin = spec["shape"]["hidden"], spec["linear"]
     key, value = lin["key_heads"] * lin["key_head_dim"], lin["value_heads"] * lin["value_head_dim"]
-    qkv = d * (2 * key + 2 * value) + d * 2 * lin["value_heads"]  # q, k, v, output gate; write and decay gates
+    qkv = d * (2 * key + 2 * value) + d * 2 * lin["value_heads"]  # q, k, v, z; write and decay gates
     small = (2 * key + value) * lin["conv_kernel"] + 2 * lin["value_heads"] + lin["value_head_dim"]
     state = lin["value_heads"] * lin["key_head_dim"] * lin["value_head_dim"]
     return Attention(
@@ -107,8 +107,8 @@ def _lightning(spec: Spec) -> Attention:
     width = heads * a
     return Attention(
         kind="linear", hidden=d, heads=heads, kv_heads=heads, head_dim=a, v_head_dim=a, window=None,
-        params=5 * d * width + width, qkv_params=4 * d * width, out_params=d * width, kv_elements_per_token=0.0,
-        state_elements=heads * a * a,
+        params=5 * d * width + width, qkv_params=4 * d * width, out_params=d * width,
+        kv_elements_per_token=0.0, state_elements=heads * a * a,
         state_bytes_per_element=lin["state_bytes_per_element"], variant="lightning",
     )  # fmt: skip
 
@@ -146,7 +146,7 @@ def _compressed(spec: Spec, kind: str) -> Attention:
     )  # fmt: skip
 
 
-def _index_shapes(index: Spec | None) -> dict[str, int]:
+def _index_shapes(index: Spec | None) -> dict[str, Any]:
     if index is None:
         return {}
     return {
@@ -199,7 +199,7 @@ def _mixers(spec: Spec) -> int:
 
 
 def _mtp_params(spec: Spec) -> int:
-    """Unique weights of the shipped multi-token-prediction layers: a decoder layer, 2·d² projection, 3 norms."""
+    """Unique weights of the shipped MTP layers: each a decoder layer, a 2·d² projection, three norms."""
     mtp = spec["mtp"]
     if mtp is None or not mtp["weights_released"]:
         return 0

@@ -1,7 +1,7 @@
 """The schema of a model spec file, and its check: raw TOML tables in, a JSON-able normal form out.
 
-The field-by-field guide for people is specs/README.md. Every table of the normal form is present (absent ones are
-null) and every default is filled in, so that `model_build` needs no defaults of its own.
+The field-by-field guide for people is specs/README.md. Every table of the normal form is present (absent ones
+are null) and every default is filled in, so that `model_build` needs no defaults of its own.
 """
 
 from __future__ import annotations
@@ -209,19 +209,20 @@ class ModelSpec(Table):
         if self.mla is None and att.head_dim is None:
             raise ValueError("attention.head_dim is missing")
         if self.mla is not None and kinds & {"sliding", "chunked", "csa", "hca"}:
-            raise ValueError("pattern names windowed or compressed layers, which an [mla] table cannot describe")
+            raise ValueError("pattern names windowed or compressed layers, which [mla] cannot describe")
         if "linear" in kinds and self.linear is None:
             raise ValueError("pattern names linear layers, so a [linear] table is missing")
         if kinds & {"csa", "hca"} and self.compressed is None:
             raise ValueError("pattern names csa or hca layers, so a [compressed] table is missing")
         if self.compressed is not None:
             if not kinds <= {"sliding", "csa", "hca"}:
-                raise ValueError("with a [compressed] table the pattern may name sliding, csa and hca layers only")
+                raise ValueError("with [compressed] the pattern may name sliding, csa and hca layers only")
             if "csa" in kinds and self.index is None:
                 raise ValueError("csa layers need an [index] table")
             if att.head_dim is not None and self.compressed.rope_dim > att.head_dim:
                 raise ValueError("compressed.rope_dim is larger than attention.head_dim")
-        if self.index is not None and (self.mla is None or not self.mla.q_lora_rank) and self.compressed is None:
+        low_rank_query = self.compressed is not None or (self.mla is not None and self.mla.q_lora_rank)
+        if self.index is not None and not low_rank_query:
             raise ValueError("an [index] table needs [compressed], or [mla] with q_lora_rank")
         for kind in kinds & {"full", "sliding", "chunked"}:
             over = getattr(att, kind) or KindOverride()
@@ -252,7 +253,7 @@ class ModelSpec(Table):
 def check_model(raw: dict[str, Any], where: str) -> dict[str, Any]:
     """Normal form of a raw model spec: every table present, defaults filled in, JSON-able.
 
-    raw: parsed TOML; where: the file's name for the message. Raises SpecError, one sentence naming key and reason.
+    raw: parsed TOML; where: the file's name for the message. Raises SpecError, one sentence.
     """
     try:
         return ModelSpec.model_validate(raw).model_dump(mode="json")
