@@ -1,0 +1,107 @@
+"""Constants of kernels and engines, found by scope: the chip's own, its family's, its kind's, anyone's.
+
+Values live in specs/engines/*.toml and in a chip file's `[efficiency]` table; each answer learns from which scope its
+constants came (grade A own fit, B family, C class, D nothing but defaults). Stands before `step` and `serving`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import UnknownName
+
+if TYPE_CHECKING:
+    from .chip import Chip
+
+Array = Any
+TIERS = ("A", "B", "C", "D")
+_US = 1e-6
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Constants of one kernel class: floor seconds, shares of bandwidth and peak, knee."""
+
+    t0_s: Array
+    eta_m: Array
+    eta_c: Array
+    p: Array
+
+
+def scopes(chip: Chip) -> tuple[str, ...]:
+    """Where a chip's constants are looked for, nearest first."""
+    return (chip.id, chip.family, chip.kind, "any")
+
+
+def format_chain(name: str, roof: str) -> tuple[str, ...]:
+    """Formats whose constants may stand for this one: itself, the roof it computes at, any."""
+    same = {"fp16": "bf16", "int8": "fp8", "mxfp4": "nvfp4", "fp4": "nvfp4"}
+    chain = [name, same.get(name, name), roof, same.get(roof, roof), "any"]
+    return tuple(dict.fromkeys(chain))
+
+
+@dataclass(frozen=True)
+class Constants:
+    """All tables: `kernels[kind][scope][format]`, `collectives[kind][scope]`, `engines[name]`."""
+
+    tables: Mapping[str, Any]
+    engines: Mapping[str, Any] = field(default_factory=dict)
+
+    def find(self, kind: str, chip: Chip, formats: tuple[str, ...] = ("any",)) -> tuple[Mapping[str, Any], str, str]:
+        """(table, scope, format) of the nearest scope that has constants of this kind; any scope has a last resort."""
+        own = chip.efficiency.get("kernel", {}) if kind == "gemm" else chip.efficiency.get(kind, {})
+        for name in formats:
+            if isinstance(own, Mapping) and name in own:
+                return own[name], chip.id, name
+        table = self.tables[kind]
+        for scope in scopes(chip):
+            for name in formats:
+                found = table.get(scope, {}).get(name)
+                if found is not None:
+                    return found, scope, name
+        raise KeyError(kind)
+
+    def kernel(self, kind: str, chip: Chip, name: str, roof: str) -> Kernel:
+        """Constants of a kernel class on a chip in a format."""
+        t = self.find(kind, chip, format_chain(name, roof))[0]
+        t0 = t["t0_s"] if "t0_s" in t else t["t0_us"] * _US
+        return Kernel(t0, t["eta_m"], t["eta_c"], t["p"])
+
+    def collective(self, kind: str, chip: Chip, ranks: Array) -> tuple[Array, Array, Array]:
+        """(alpha_s, eta_b, q) for that many ranks, interpolated in log2 between the fitted 2, 4 and 8."""
+        t = self.collective_table(kind, chip)[0]
+        position = np.log2(np.maximum(np.asarray(ranks, dtype=float), 2.0))
+        grid = (1.0, 2.0, 3.0)
+        alpha = np.interp(position, grid, t["alpha_us"]) * _US
+        return alpha, np.interp(position, grid, t["eta_b"]), np.interp(position, grid, t["q"])
+
+    def collective_table(self, kind: str, chip: Chip) -> tuple[Mapping[str, Any], str]:
+        """The table of a collective and its scope; chips without a link of their own use the `pcie` one."""
+        table = self.tables[kind]
+        names = scopes(chip) if chip.scale_up else ("pcie", "any")
+        for scope in names:
+            if scope in table:
+                return table[scope], scope
+        return table["any"], "any"
+
+    def engine(self, name: str) -> Mapping[str, Any]:
+        """Constants of a serving engine by name; unknown: UnknownName with the known ones."""
+        if name not in self.engines:
+            raise UnknownName(f"engine '{name}' is unknown; choose one of {', '.join(sorted(self.engines))}")
+        return self.engines[name]
+
+
+@lru_cache(maxsize=1)
+def load_constants() -> Constants:
+    """The shipped constants, read once."""
+    folder = files("tokcalc.specs") / "engines"
+    tables = tomllib.loads((folder / "kernels.toml").read_text(encoding="utf-8"))
+    engines = tomllib.loads((folder / "engines.toml").read_text(encoding="utf-8"))
+    return Constants(tables, engines)

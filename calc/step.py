@@ -1,0 +1,113 @@
+"""One engine step: the sum of its operators' seconds, with the breakdown by term.
+
+Ideal times (bytes over bandwidth, operations over peak) come from the chip, shares and floors from `constants`.
+Stands after `operators` and `roofline`, before `serving`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .formats import find_format, roof
+from .operators import Operator
+from .roofline import smooth_max
+
+if TYPE_CHECKING:
+    from .chip import Chip
+    from .constants import Constants
+
+Array = Any
+_COLLECTIVES = ("all_reduce", "all_to_all")
+
+
+@dataclass(frozen=True)
+class Term:
+    """An operator on a chip at 100 %: x_s = bytes / bandwidth (collective: volume / link), y_s = operations / peak.
+
+    count: layers; kernels: launches per layer; ranks: of a collective; format: for the constants.
+    """
+
+    name: str
+    kind: str
+    format: str
+    roof: str
+    count: Array
+    kernels: Array
+    x_s: Array
+    y_s: Array
+    ranks: Array
+
+    @property
+    def collective(self) -> bool:
+        """True for messages between chips."""
+        return self.kind in _COLLECTIVES
+
+
+def ideal_terms(ops: Sequence[Operator], chip: Chip) -> list[Term]:
+    """Operators as ideal seconds on the chip: memory (or link) and compute time at datasheet peaks."""
+    bandwidth = chip.bandwidth_bytes_s
+    out = []
+    for op in ops:
+        if op.kind in _COLLECTIVES:
+            link = link_bandwidth(chip, op.ranks)
+            out.append(Term(op.name, op.kind, "", "", op.count, op.kernels, op.message_bytes / link, 0.0, op.ranks))
+            continue
+        fmt = find_format(op.format)
+        if op.kind.startswith("attention"):
+            fmt_roof = roof(find_format("bf16"), chip.peak_ops_s)
+        else:
+            fmt_roof = roof(fmt, chip.peak_ops_s)
+        out.append(
+            Term(op.name, op.kind, fmt.name, fmt_roof[0], op.count, op.kernels, op.bytes / bandwidth,
+                 op.flops / fmt_roof[1], 1.0)
+        )  # fmt: skip
+    return out
+
+
+def link_bandwidth(chip: Chip, ranks: Array) -> Array:
+    """Bytes/s per direction between `ranks` chips: scale-up inside its domain, scale-out or host link beyond."""
+    links = {link.level: link for link in chip.links if link.bandwidth_bytes_s}
+    host = links.get("host")
+    floor = host.bandwidth_bytes_s if host else 16e9  # a chip that publishes no link is taken as a PCIe 4 card
+    up, out = links.get("scale_up"), links.get("scale_out")
+    beyond = (out.bandwidth_bytes_s if out else None) or floor
+    if up is None:
+        return np.where(np.asarray(ranks) <= 8, floor, beyond)
+    domain = up.domain_chips or chip.chips_per_system or 8
+    return np.where(np.asarray(ranks) <= domain, up.bandwidth_bytes_s, beyond)
+
+
+def term_time(term: Term, chip: Chip, constants: Constants) -> Array:
+    """Seconds of one term on one rank: floors plus smooth maximum (`roofline`), times its layers."""
+    if term.collective:
+        alpha, eta, q = constants.collective(term.kind, chip, term.ranks)
+        busy = smooth_max(alpha, term.x_s / eta, q)
+        return term.count * np.where(np.asarray(term.ranks) > 1, busy, 0.0)
+    k = constants.kernel(term.kind, chip, term.format, term.roof)
+    busy = smooth_max(term.x_s / k.eta_m, term.y_s / k.eta_c, k.p)
+    return term.count * (term.kernels * k.t0_s + busy)
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Seconds of one step and of each of its terms; arrays of cases. `names` label the rows of `terms_s`."""
+
+    seconds: Array
+    names: tuple[str, ...]
+    terms_s: tuple[Array, ...]
+    bound: tuple[str, ...]
+
+
+def step_time(ops: Sequence[Operator], chip: Chip, constants: Constants) -> StepTime:
+    """Sum of all operators of a pass on one rank, without engine overhead."""
+    names, seconds, bound = [], [], []
+    for term in ideal_terms(ops, chip):
+        names.append(term.name)
+        seconds.append(term_time(term, chip, constants))
+        bound.append(term.kind)
+    total = sum(seconds[1:], seconds[0])
+    return StepTime(total, tuple(names), tuple(seconds), tuple(bound))
