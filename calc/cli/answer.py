@@ -25,8 +25,8 @@ def answer(
     context: typer.Context,
     chip: Annotated[_Text, _option(metavar="NAME[,NAME]", help="Chips: id, alias, prefix or file.")] = None,
     model: Annotated[_Text, _option(metavar="NAME[,NAME]", help="Models, likewise.")] = None,
-    isl: Annotated[str, _option(metavar="TOKENS", help="Input length: 1000, 1k (= 1024), 128k.")] = "1k",
-    osl: Annotated[str, _option(metavar="TOKENS", help="Output length.")] = "1k",
+    isl: Annotated[str, _option(metavar="TOKENS", help="Input length: 1000, 8k, 128Ki (= 131072).")] = "1024",
+    osl: Annotated[str, _option(metavar="TOKENS", help="Output length.")] = "1024",
     concurrency: Annotated[str, _option(metavar="N|max", help="Requests in flight, or all that fit.")] = "1",
     weights: Annotated[
         _Text, _option(metavar="TYPE", help="Data type of the weights: bf16, fp8, ...")

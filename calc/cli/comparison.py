@@ -31,7 +31,7 @@ def comparison(answers: Sequence[Mapping[str, Any]], width: int = 80) -> str:
     currency = next((a["cost"]["currency"] for a in answers if (a.get("cost") or {}).get("currency")), "USD")
     columns = [Column(kind, 200, right=False) for kind in names]
     columns += [Column(c.title.format(currency), c.importance, c.right) for c in _COLUMNS]
-    rows: list[Row] = [_row(answer, names) for answer in answers]
+    rows: list[Row] = [_row(answer, names, currency) for answer in answers]
     head = [_question(answers, chips, models)]
     foot = _foot(answers)
     lines = [line for part in head for line in text.wrap(part, width)]
@@ -41,7 +41,7 @@ def comparison(answers: Sequence[Mapping[str, Any]], width: int = 80) -> str:
     return "\n".join(lines)
 
 
-def _row(answer: Mapping[str, Any], names: list[str]) -> Row:
+def _row(answer: Mapping[str, Any], names: list[str], currency: str) -> Row:
     head = tuple(str(answer[kind]) for kind in names)
     if "speed" not in answer:
         return Spanning(head, str(answer.get("reason") or "no answer"))
@@ -55,7 +55,7 @@ def _row(answer: Mapping[str, Any], names: list[str]) -> Row:
         return found
 
     def amount(key: str) -> str:
-        return text.money(cost.get(key), "", digits).strip()
+        return text.money(cost.get(key), currency).removesuffix(f" {currency}")
 
     return (
         *head,

@@ -1,4 +1,4 @@
-"""Text of an option -> str, int or float; here rather than in typer, whose recent versions import pydantic for it."""
+"""Text of an option -> str, int or float; here, since recent versions of typer import pydantic for it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KINDS: dict[Any, str] = {str: "a text", int: "a whole number", float: "a number
 def lighten(command: Any, function: Callable[..., Any]) -> Any:
     """Give the parameters of a click-style command plain conversions by the annotations of its function.
 
-    Covers flags, str, int, float, lists of them, and "or None"; leaves the rest to typer. Returns the command.
+    Covers bool, str, int, float, lists of them, and "or None"; leaves the rest to typer. Returns it.
     """
     hints = get_type_hints(function)
     for parameter in command.params:

@@ -7,17 +7,17 @@ import re
 
 from ..errors import UsageError
 
-_SUFFIX = {"": 1, "k": 1024, "m": 1024**2}
-_COUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([km]?)", re.IGNORECASE)
+_SUFFIX = {"": 1, "k": 1000, "ki": 1024, "m": 1000**2, "mi": 1024**2}
+_COUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)((?:[km]i?)?)", re.IGNORECASE)
 
-LONGEST = 100 * 1024**2
+LONGEST = 100_000_000
 """Tokens; ten times the longest context window that any model claims."""
 MOST_REQUESTS = 100_000_000
 MOST_CHIPS = 1_000_000
 
 
 def length(option: str, text: str, most: int = LONGEST, least: int = 1) -> int:
-    """A whole number from "1000", "1k" (1,024), "128k" or "1m" (1,048,576), within least..most."""
+    """A whole number from "1000", "1k" (1,000), "128Ki" (131,072) or "1M", within least..most."""
     found = _COUNT.fullmatch(text.strip().replace(",", "").replace("_", ""))
     value = float(found[1]) * _SUFFIX[found[2].lower()] if found else math.nan
     if not value.is_integer():

@@ -8,8 +8,9 @@ import shutil
 import sys
 import textwrap
 
+from .. import units
+
 WIDTH = 80
-_NO_DECIMALS = {"KRW", "JPY", "VND", "CLP", "IDR"}
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 
 
@@ -49,51 +50,29 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{rounded:,.{max(0, min(places, 12))}f}"
 
 
-def _scaled(value: float | None, steps: tuple[tuple[float, str], ...], digits: int) -> str:
-    if value is None or not math.isfinite(value):
-        return "-"
-    for size, unit in steps:
-        if abs(value) >= size * 0.9995:
-            return f"{number(value / size, digits)} {unit}"
-    size, unit = steps[-1]
-    return f"{number(value / size, digits)} {unit}"
-
-
 def seconds(value: float | None, digits: int = 3) -> str:
-    """A duration: 12.3 us, 14.2 ms, 1.30 s, 4.20 min, 3.10 h."""
-    if value is not None and 120 <= value < math.inf:
-        return f"{number(value / 3600, digits)} h" if value >= 7200 else f"{number(value / 60, digits)} min"
-    return _scaled(value, ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")), digits)
+    """A duration: 12.3 ms, 1.3 s, 4.2 min; '-' for nothing."""
+    return "-" if value is None else units.duration(value, digits)
 
 
 def size(value: float | None, digits: int = 3) -> str:
-    """Bytes in decimal units: 1 GB = 1e9 bytes."""
-    return _scaled(
-        value, ((1e15, "PB"), (1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")), digits
-    )
+    """Bytes in decimal units: 1 GB = 1e9 bytes; '-' for nothing."""
+    return rate(value, "B", digits)
 
 
 def rate(value: float | None, unit: str, digits: int = 3) -> str:
-    """A rate with a decimal prefix: rate(3.35e12, "B/s") is 3.35 TB/s."""
-    steps = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
-    return _scaled(value, tuple((size, prefix + unit) for size, prefix in steps), digits)
+    """A quantity with a decimal prefix: rate(3.35e12, "B/s") is 3.35 TB/s; '-' for nothing."""
+    return "-" if value is None else units.si(value, unit, digits)
 
 
 def count(value: float | None, digits: int = 3) -> str:
-    """A count of parameters: 70.6B, 671B, 1.04T."""
-    steps = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, ""))
-    return _scaled(value, steps, digits).replace(" ", "")
+    """A count of parameters: 70.6B, 671B, 1.04T; '-' for nothing."""
+    return "-" if value is None else units.si(value, "", digits).strip().replace(" ", "").replace("G", "B")
 
 
-def money(value: float | None, currency: str, digits: int = 3) -> str:
-    """An amount as its currency is written: 0.42 USD, 12.50 USD, 1,234 USD, 5,800 KRW."""
-    if value is None or not math.isfinite(value):
-        return "-"
-    if currency in _NO_DECIMALS and abs(value) >= 10:
-        return f"{value:,.0f} {currency}"
-    if abs(value) >= 1000:
-        return f"{value:,.0f} {currency}"
-    return f"{value:,.2f} {currency}" if abs(value) >= 1 else f"{number(value, digits)} {currency}"
+def money(value: float | None, currency: str) -> str:
+    """An amount as its currency is written: 0.0421 USD, 12.50 USD, 5,800 KRW; '-' for nothing."""
+    return "-" if value is None else units.money(currency, value)
 
 
 def wrap(text: str, columns: int, first: str = "", rest: str | None = None) -> list[str]:

@@ -1,0 +1,84 @@
+"""What `tokcalc chips`, `models` and `memory` share: read all specs of a kind, filter, print or export."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from ..errors import SpecError, UsageError
+from .table import Column, render
+from .text import width
+
+Row = dict[str, Any]
+Shown = tuple[Column, str, Callable[[Any], str]]
+"""A column of the terminal's table, the key of the row it shows, and how the value is written."""
+
+
+def read_all(kind: str, load: Callable[[str], Any]) -> list[Any]:
+    """Every spec of a kind; a user's broken file is named on stderr and passed over."""
+    from ..catalog import list_ids
+
+    found = []
+    for name in list_ids(kind):
+        try:
+            found.append(load(name))
+        except SpecError as error:
+            print(f"tokcalc: passed over: {error}", file=sys.stderr)
+    return found
+
+
+def matching(option: str, wanted: str | None, values: Iterable[str]) -> Callable[[str], bool]:
+    """A test of a text column: equal to one of the comma-separated words, or containing it, in any case.
+
+    Raises UsageError with the nearest values where a word matches none of `values`.
+    """
+    if wanted is None:
+        return lambda value: True
+    known = sorted(set(values))
+    chosen: set[str] = set()
+    for word in (part.strip().lower() for part in wanted.split(",")):
+        hits = {v for v in known if v.lower() == word} or {v for v in known if word and word in v.lower()}
+        if not hits:
+            near = get_close_matches(word, [v.lower() for v in known], n=3, cutoff=0.5)
+            names = [v for v in known if v.lower() in near] or known[:12]
+            more = " ..." if not near and len(known) > 12 else ""
+            raise UsageError(f"{option} '{word}' matches none; there are {', '.join(names)}{more}")
+        chosen |= hits
+    return lambda value: value in chosen
+
+
+def years(wanted: str | None) -> Callable[[int | None], bool]:
+    """A test of a year: "2024", "2023-2025", "2024-" or "-2022"."""
+    if wanted is None:
+        return lambda year: True
+    first, dash, last = wanted.strip().partition("-")
+    bounds = (first, last if dash else first)
+    if not any(bounds) or not all(part == "" or (part.isdecimal() and len(part) == 4) for part in bounds):
+        raise UsageError(f"--year '{wanted}' is no year; write 2024, 2023-2025, 2024- or -2022")
+    low, high = int(bounds[0] or 0), int(bounds[1] or 9999)
+    if low > high:
+        raise UsageError(f"--year '{wanted}' ends before it begins; write {last}-{first}")
+    return lambda year: year is not None and low <= year <= high
+
+
+def show(rows: Sequence[Row], columns: Sequence[Shown], json_: bool, exports: Sequence[str]) -> None:
+    """Print the rows as JSON or as a table that fits the terminal; write each export file besides."""
+    if exports:
+        from ..report import write
+
+        for path in exports:
+            write(list(rows), path)
+            print(f"wrote {path}", file=sys.stderr)
+    if json_:
+        json.dump(rows, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
+        print()
+        return
+    if not rows:
+        print("nothing matches all filters", file=sys.stderr)
+        return
+    cells = [[write_cell(row[key]) for _, key, write_cell in columns] for row in rows]
+    print(render([column for column, _, _ in columns], cells, width()))
+    print(f"{len(rows)} listed; `tokcalc show NAME` prints one with its sources", file=sys.stderr)
