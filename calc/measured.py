@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = (
-    "id", "chip", "chips", "model", "weights", "kv", "engine", "version", "tp", "pp", "dp", "ep", "isl", "osl",
-    "concurrency", "regime", "metric", "value", "spec_decode", "group", "date", "source", "note",
+    "id", "chip", "chips", "model", "weights", "kv", "engine", "version", "tp", "pp", "dp", "ep", "isl",
+    "osl", "concurrency", "regime", "metric", "value", "spec_decode", "group", "date", "source", "note",
 )  # fmt: skip
 REQUIRED = ("id", "chip", "model", "regime", "metric", "value")
 REGIMES = (
@@ -164,7 +164,9 @@ def _text_lines(handle: Iterable[str], path: Path) -> Iterable[str]:
         if "\0" in line:
             raise SpecError(f"{path}, line {number}, holds binary data; give a CSV text file")
         if len(line) > MAX_CELL:
-            raise SpecError(f"{path}, line {number}, is longer than {MAX_CELL:,} characters; this is no measured row")
+            raise SpecError(
+                f"{path}, line {number}, is longer than {MAX_CELL:,} characters; this is no measured row"
+            )
         yield line
 
 
@@ -174,7 +176,9 @@ def _read_cells(path: Path) -> tuple[pd.DataFrame, list[int]]:
     header, records = _records(path)
     for column in REQUIRED:
         if column not in header:
-            raise SpecError(f"{path}, line 1, has no column {column!r}; measured rows need {', '.join(REQUIRED)}")
+            raise SpecError(
+                f"{path}, line 1, has no column {column!r}; measured rows need {', '.join(REQUIRED)}"
+            )
     if not records:
         raise SpecError(f"{path} has a header and no rows; add at least one measured row")
     lines = [line for line, _ in records]

@@ -1,4 +1,4 @@
-"""Validate: predicted against measured, row by row and summed up by chip, model, regime, metric, engine or group.
+"""Validate: predicted against measured, row by row and summed up by chip, model, regime and more.
 
 Before it stand `measured` (the rows) and `predict` (the model); after it the command line, which prints, and
 `calibrate`, which uses the same errors. An error is |predicted/measured - 1|; nothing is dropped silently: a
@@ -92,7 +92,9 @@ def summarise(judged: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
         return pd.DataFrame([_errors(judged)])
     lines = []
     for values, part in judged.groupby(keys, sort=True, dropna=False):
-        lines.append(dict(zip(keys, values if isinstance(values, tuple) else (values,), strict=True)) | _errors(part))
+        lines.append(
+            dict(zip(keys, values if isinstance(values, tuple) else (values,), strict=True)) | _errors(part)
+        )
     return pd.DataFrame(lines, columns=[*keys, "n", "predicted", "median_ape", "p90_ape", "bias", "in_band"])
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WORSE = 1.1
-HEADER = """# Median error of the packaged points by chip family at the last release; `tokcalc validate --check`
-# fails when one grows by more than a tenth. Written by `tokcalc validate --write-expected FILE`.
+HEADER = """# Median error of the packaged points by chip family at the last release; `validate --check` fails
+# when one grows by more than a tenth. Written by `tokcalc validate --write-expected FILE`.
 """
 
 
@@ -53,7 +53,9 @@ def read_expected(path: str | Path) -> dict[str, dict[str, float]]:
             for value in entry.values()
         )
         if not good:
-            raise SpecError(f"{path}, table {family!r}, is not numbers of 0 or more; make it with --write-expected")
+            raise SpecError(
+                f"{path}, table {family!r}, is not numbers of 0 or more; make it with --write-expected"
+            )
     return table
 
 
