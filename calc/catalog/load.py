@@ -1,0 +1,134 @@
+"""Name or path -> Chip, Model or MemoryGeneration: find the file, take its normal form from the cache or make it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..chip import Chip, MemoryGeneration
+from ..errors import SpecError, UsageError
+from . import cache
+from .files import parse_toml, read_bytes
+from .index import find_id, load_index
+
+if TYPE_CHECKING:
+    from ..model import Model
+
+T = TypeVar("T")
+Check = Callable[[dict[str, Any], str], dict[str, Any]]
+
+
+def _check_chip(raw: dict[str, Any], where: str) -> dict[str, Any]:
+    from .schema_chip import check_chip
+
+    return check_chip(raw, where)
+
+
+def _check_memory(raw: dict[str, Any], where: str) -> dict[str, Any]:
+    from .schema_memory import check_memory
+
+    return check_memory(raw, where)
+
+
+def _check_model(raw: dict[str, Any], where: str) -> dict[str, Any]:
+    from .schema_model import check_model
+
+    return check_model(raw, where)
+
+
+_CHECKS: dict[str, Check] = {"chips": _check_chip, "memory": _check_memory, "models": _check_model}
+
+
+def is_path(name: str) -> bool:
+    """True if the text names a file rather than a spec: a known ending, or a separator and something there."""
+    return name.endswith((".toml", ".json", ".gguf")) or ((os.sep in name or "/" in name) and os.path.exists(name))
+
+
+def spec_path(kind: str, name: str | os.PathLike[str]) -> Path:
+    """File behind a name or path. Raises UnknownName or SpecError."""
+    if isinstance(name, os.PathLike) or (isinstance(name, str) and is_path(name)):
+        path = Path(name).expanduser()
+        if "\0" in str(path):
+            raise SpecError("A file name holds a null character; give a readable .toml file")
+        return path
+    if not isinstance(name, str):
+        raise UsageError(f"{name!r} is neither a name nor a path; give one of them as text")
+    return Path(load_index(kind)["files"][find_id(kind, name)])
+
+
+def _normal_form(kind: str, path: Path, make: Callable[[dict[str, Any]], T]) -> T:
+    """What `make` builds from the checked file; the check is skipped if the cache knows the file's content."""
+    data = read_bytes(path)
+    key = cache.key(kind, data)
+    plain = cache.get("specs", key)
+    if isinstance(plain, dict):
+        try:
+            return make(plain)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            pass  # an entry that someone edited: make it anew
+    plain = _CHECKS[kind](parse_toml(data, str(path)), path.name)
+    cache.put("specs", key, plain)
+    return make(plain)
+
+
+def load_memory(name: str | os.PathLike[str]) -> MemoryGeneration:
+    """Memory generation by id, alias, unique prefix or path to a .toml file.
+
+    Raises UnknownName (with the nearest names) or SpecError (file, key, reason).
+    """
+    path = spec_path("memory", name)
+    return _normal_form("memory", path, lambda plain: MemoryGeneration.from_spec(plain, str(path)))
+
+
+def load_chip(
+    name: str | os.PathLike[str],
+    overrides: Mapping[str, Any] | None = None,
+    memory: str | None = None,
+) -> Chip:
+    """Chip by id, alias, unique prefix or path to a .toml file, with optional what-ifs.
+
+    overrides: dotted field -> value, as in the file: {"memory.hbm.stacks": 8, "power.tdp": "500 W"}.
+    memory: id of a memory generation which replaces the chip's own, stack for stack, before the overrides.
+    Raises UnknownName, SpecError (file, key, reason), UsageError (a value of the wrong kind).
+    """
+    path = spec_path("chips", name)
+    if not overrides and not memory:
+        return _normal_form("chips", path, lambda plain: Chip.from_spec(plain, str(path)))
+    from .override import apply_overrides, swap_memory
+
+    _normal_form("chips", path, lambda plain: Chip.from_spec(plain, str(path)))  # its own errors before those of a what-if
+    raw = parse_toml(read_bytes(path), str(path))
+    changed = []
+    if memory:
+        raw = swap_memory(raw, load_memory(memory), path.name)
+        changed.append(f"memory={memory}")
+    if overrides:
+        raw = apply_overrides(raw, overrides, path.name)
+        changed += [f"{key}={value}" for key, value in overrides.items()]
+    plain = _check_chip(raw, path.name)
+    return Chip.from_spec({**plain, "overridden": changed}, str(path))
+
+
+def load_model(name: str | os.PathLike[str]) -> Model:
+    """Model by id, alias, unique prefix, path to a .toml spec, a Hugging Face config.json or a .gguf file.
+
+    Raises UnknownName, SpecError (file, key, reason).
+    """
+    path = spec_path("models", name)
+    if path.suffix == ".json":
+        from ..model_import import from_hf_config
+
+        return from_hf_config(path)
+    if path.suffix == ".gguf":
+        from ..model_import import from_gguf
+
+        return from_gguf(path)
+    if path.is_dir() and (path / "config.json").is_file():
+        from ..model_import import from_hf_config
+
+        return from_hf_config(path / "config.json")
+    from ..model import Model
+
+    return _normal_form("models", path, lambda plain: Model.from_spec(plain, str(path)))

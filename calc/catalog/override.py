@@ -1,0 +1,188 @@
+"""What-ifs on a chip file before it is checked: single fields by dotted path, and another memory generation."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from ..chip import MemoryGeneration
+from ..errors import SpecError, UsageError
+from ..units import parse, si
+
+_STACK_KEYS = ("stacks", "bus_bits_per_stack", "pin_rate")
+_FREE = ("id", "aliases", "about", "grades", "sources", "efficiency")
+
+
+def apply_overrides(raw: Mapping[str, Any], overrides: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Copy of a chip file's table with fields replaced: {"memory.hbm.pin_rate": "8 Gbit/s", "power.tdp": "500 W"}.
+
+    Stacks, width or pin rate scale the datasheet bandwidth in proportion, and stacks the capacity too, unless that
+    figure is overridden as well. A bandwidth alone moves the pin rate. Raises SpecError that names the valid paths.
+    """
+    table = copy.deepcopy(dict(raw))
+    paths = {path.strip(): value for path, value in overrides.items()}
+    valid = _valid_paths(table)
+    for path, value in paths.items():
+        if path not in valid and not path.startswith("efficiency."):
+            raise SpecError(f"{where} has no field '{path}' to set; valid are {_shown(path, valid)}")
+        section, _, rest = path.partition(".")
+        if not rest:
+            table[section] = _typed(path, value)
+            continue
+        level, _, key = rest.rpartition(".")
+        target = table.setdefault(section, {})
+        if level and section != "efficiency":
+            target = target.setdefault(level, {})
+            target[key] = _typed(path, value)
+        else:
+            target[rest] = _typed(path, value)
+    for name in table.get("memory", {}):
+        touched = {key for key in table["memory"][name] if f"memory.{name}.{key}" in paths}
+        if touched:
+            _rescale(table["memory"][name], raw.get("memory", {}).get(name, {}), touched, f"{where}: memory.{name}")
+    for path, value in paths.items():
+        if path == "links.scale_up.per_direction" or path.endswith(".per_direction"):
+            table["links"][path.split(".")[1]].pop("both_directions", None)
+        if path.endswith(".both_directions") and path.replace("both_directions", "per_direction") not in paths:
+            half = _number(str(value), "bandwidth", path) / 2
+            table["links"][path.split(".")[1]]["per_direction"] = f"{half!r} B/s"
+    return table
+
+
+def _typed(path: str, value: Any) -> Any:
+    """An override as the schema wants it: text from a command line becomes a whole or plain number where one belongs."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if path.endswith((".stacks", ".bus_bits_per_stack", ".domain_chips", ".links", "chips_in_system")) or path in (
+        "chips_per_system",
+        "year",
+    ):
+        try:
+            return int(text)
+        except ValueError:
+            raise UsageError(f"{path} is '{text}'; expected a whole number") from None
+    if path.startswith("efficiency."):
+        try:
+            return float(text)
+        except ValueError:
+            raise UsageError(f"{path} is '{text}'; expected a number") from None
+    if path.endswith(".shared_with_cpu"):
+        return text.lower() in ("true", "1", "yes")
+    return text
+
+
+def _valid_paths(table: Mapping[str, Any]) -> list[str]:
+    """Every dotted field that may be set on this file: keys of the schema, for the levels and links that it has."""
+    from .schema_chip import ChipTable, Format, HostMemoryTable, LinkTable, MemoryTable, PowerTable
+
+    nested = ("peak_dense", "vendor_headline", "memory", "links", "power", "host_memory")
+    paths = [key for key in ChipTable.model_fields if key not in _FREE and key not in nested]
+    paths += [f"memory.{name}.{key}" for name in table.get("memory", {}) for key in MemoryTable.model_fields]
+    paths += [f"links.{name}.{key}" for name in table.get("links", {}) for key in LinkTable.model_fields]
+    paths += [f"power.{key}" for key in PowerTable.model_fields]
+    paths += [f"peak_dense.{name}" for name in Format.__args__]
+    if "host_memory" in table:
+        paths += [f"host_memory.{key}" for key in HostMemoryTable.model_fields]
+    return paths
+
+
+def _shown(path: str, valid: list[str]) -> str:
+    """The valid paths nearest to what was written: those of its section if it has one, else the sections."""
+    from difflib import get_close_matches
+
+    section = path.partition(".")[0]
+    same = [name for name in valid if name.startswith(f"{section}.")]
+    close = get_close_matches(path, valid, n=3, cutoff=0.6)
+    shown = list(dict.fromkeys([*close, *same]))[:12]
+    return ", ".join(shown) if shown else ", ".join(dict.fromkeys(name.split(".")[0] for name in valid))
+
+
+def _number(text: str, kind: str, path: str) -> float:
+    try:
+        return parse(text, kind)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def _rescale(level: dict[str, Any], before: Mapping[str, Any], touched: set[str], where: str) -> None:
+    """Bring bandwidth and capacity of one memory level in line with the fields that were set."""
+    if touched & set(_STACK_KEYS):
+        missing = [key for key in _STACK_KEYS if key not in level]
+        if missing:
+            raise SpecError(
+                f"{where} has no {missing[0]}: its stack structure is not published; set its bandwidth and capacity instead"
+            )
+        if "bandwidth" in before and "bandwidth" not in touched and all(key in before for key in _STACK_KEYS):
+            ratio = _product(level, where) / _product(before, where)
+            level["bandwidth"] = f"{_number(before['bandwidth'], 'bandwidth', where) * ratio!r} B/s"
+        if "stacks" in touched and "stacks" in before:
+            for key in ("capacity", "physical_capacity"):
+                if key in before and key not in touched:
+                    size = _number(before[key], "capacity", where) * int(level["stacks"]) / int(before["stacks"])
+                    level[key] = f"{size!r} B"
+    elif "bandwidth" in touched and "pin_rate" in before and "bandwidth" in before:
+        ratio = _number(level["bandwidth"], "bandwidth", where) / _number(before["bandwidth"], "bandwidth", where)
+        level["pin_rate"] = f"{_number(before['pin_rate'], 'bitrate', where) * ratio!r} bit/s"
+        level["pin_basis"] = "derived"
+    if "capacity" in touched and "physical_capacity" in level and "physical_capacity" not in touched:
+        level.pop("physical_capacity")
+
+
+def _product(level: Mapping[str, Any], where: str) -> float:
+    return int(level["stacks"]) * int(level["bus_bits_per_stack"]) * _number(str(level["pin_rate"]), "bitrate", where)
+
+
+def swap_memory(raw: Mapping[str, Any], generation: MemoryGeneration, where: str) -> dict[str, Any]:
+    """Copy of a chip file's table with its main memory replaced by another generation, stack for stack.
+
+    The number of stacks stays; width, pin rate and capacity per stack are the generation's nominal point. Between
+    device memories (GDDR, LPDDR, DDR) the bus width stays and is filled with devices of the new kind.
+    """
+    table = copy.deepcopy(dict(raw))
+    name = table.get("weights_in")
+    level = table.get("memory", {}).get(name)
+    if not isinstance(level, dict):
+        return table
+    if str(level.get("type", "")).upper().startswith("SRAM"):
+        raise SpecError(
+            f"{where} holds weights in SRAM and has no memory stacks to swap; "
+            f"set memory.{name}.capacity and memory.{name}.bandwidth instead"
+        )
+    if generation.scope == "chip" or generation.bus_bits is None or generation.pin_rate_bit_s is None:
+        raise SpecError(
+            f"{generation.name} has no published stack structure to swap in; "
+            f"set memory.{name}.bandwidth and memory.{name}.capacity instead"
+        )
+    if "stacks" not in level or "bus_bits_per_stack" not in level:
+        raise SpecError(
+            f"{where} does not publish its memory stacks, so {generation.name} cannot replace them; "
+            f"set memory.{name}.bandwidth and memory.{name}.capacity instead"
+        )
+    stacks, bits = int(level["stacks"]), int(level["bus_bits_per_stack"])
+    stacked = str(level.get("type", "")).upper().startswith("HBM")
+    if stacked != (generation.scope == "stack"):
+        has = f"{stacks} stacks of {level['type']}" if stacked else f"a {stacks * bits}-bit bus of {level['type']}"
+        raise SpecError(
+            f"{where} has {has}, which {generation.name} cannot replace one for one; "
+            f"set memory.{name}.bandwidth and memory.{name}.capacity instead"
+        )
+    units = stacks if stacked else max(stacks * bits // generation.bus_bits, 1)
+    bandwidth = units * generation.bandwidth_bytes_s
+    new = {
+        "type": generation.name, "generation": generation.id, "stacks": units,
+        "bus_bits_per_stack": generation.bus_bits, "pin_rate": f"{generation.pin_rate_bit_s!r} bit/s",
+        "capacity": f"{units * generation.capacity_bytes!r} B", "bandwidth": f"{bandwidth!r} B/s",
+    }  # fmt: skip
+    kept = {key: level[key] for key in ("shared_with_cpu", "label") if key in level}
+    table["memory"][name] = {**new, **kept}
+    table.setdefault("about", {}).setdefault("notes", []).append(
+        f"What-if: {units} x {generation.name} at {generation.pin_rate_bit_s / 1e9:g} Gbit/s and "
+        f"{si(generation.capacity_bytes, 'B')} each, in place of {level['type']}."
+    )
+    grades = table.setdefault("grades", {})
+    for path in [path for path in grades if path.startswith(f"memory.{name}")]:
+        del grades[path]
+    grades[f"memory.{name}"] = "D"
+    return table

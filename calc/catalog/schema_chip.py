@@ -1,0 +1,209 @@
+"""Schema of a chip file, and its normal form: the SI dictionary that `Chip.from_spec` takes."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, Field, field_validator
+
+from .schema_common import (
+    About,
+    Bandwidth,
+    BitRate,
+    Capacity,
+    Compute,
+    Count,
+    Grades,
+    Name,
+    Sources,
+    Status,
+    Strict,
+    Text,
+    Watts,
+    Year,
+    check_aliases,
+    check_grades,
+    has_path,
+    validated,
+)  # fmt: skip
+
+Kind = Literal["gpu", "wafer", "lpu", "npu", "tpu", "cpu", "apu", "rdu"]
+Level = Literal["sram", "l2", "l3", "hbm", "dram", "ddr"]
+LinkLevel = Literal["scale_up", "scale_out", "host", "die_to_die", "on_wafer"]
+Format = Literal[
+    "fp64", "fp32", "fp32_vector", "tf32", "bf16", "fp16", "fp16_acc16", "fp8", "fp8_acc16", "fp6", "fp4",
+    "bfp8", "mx9", "mx6", "mxint8", "mxint4", "int8", "int4",
+]  # fmt: skip
+INTERFACE_TOLERANCE = 0.04
+
+
+class MemoryTable(Strict):
+    """One tier of memory. Stack, bus and pin figures come together; a datasheet bandwidth wins over their product."""
+
+    type: Text
+    generation: Name | None = None
+    label: str = ""
+    shared_with_cpu: bool = False
+    stacks: Annotated[int, Field(ge=1, le=64)] | None = None
+    bus_bits_per_stack: Annotated[int, Field(ge=8, le=8192)] | None = None
+    pin_rate: BitRate | None = None
+    pin_basis: Literal["published", "derived"] | None = None
+    capacity: Capacity
+    physical_capacity: Capacity | None = None
+    bandwidth: Bandwidth | None = None
+
+    def plain(self, name: str) -> dict[str, Any]:
+        """The level as `MemoryLevel` takes it; ValueError if the figures contradict each other."""
+        parts = {"stacks": self.stacks, "bus_bits_per_stack": self.bus_bits_per_stack, "pin_rate": self.pin_rate}
+        missing = [key for key, value in parts.items() if value is None]
+        interface = None
+        if self.stacks is not None and self.bus_bits_per_stack is not None and self.pin_rate is not None:
+            interface = self.stacks * self.bus_bits_per_stack * self.pin_rate / 8
+            if self.bandwidth is not None and not math.isclose(
+                interface, self.bandwidth, rel_tol=INTERFACE_TOLERANCE
+            ):
+                raise ValueError(
+                    f"memory.{name}: {self.stacks} x {self.bus_bits_per_stack} bit x {self.pin_rate / 1e9:g} Gbit/s / 8 "
+                    f"is {interface / 1e9:.0f} GB/s, more than 4 % from the bandwidth of {self.bandwidth / 1e9:.0f} GB/s"
+                )
+        elif len(missing) < 3:
+            raise ValueError(f"memory.{name}.{missing[0]} is missing; stacks, bus and pin rate come together")
+        if self.physical_capacity is not None and self.physical_capacity < self.capacity:
+            raise ValueError(f"memory.{name}.physical_capacity is smaller than the capacity that is exposed")
+        return {
+            "name": name, "type": self.type, "generation": self.generation, "label": self.label,
+            "capacity_bytes": self.capacity, "physical_capacity_bytes": self.physical_capacity,
+            "bandwidth_bytes_s": self.bandwidth if self.bandwidth is not None else interface,
+            "datasheet_bandwidth_bytes_s": self.bandwidth, "stacks": self.stacks,
+            "bus_bits_per_stack": self.bus_bits_per_stack, "pin_rate_bit_s": self.pin_rate,
+            "pin_basis": self.pin_basis, "shared_with_cpu": self.shared_with_cpu,
+        }  # fmt: skip
+
+
+class LinkTable(Strict):
+    """One way out of the chip, per chip; `both_directions` repeats the vendor's headline and is only checked."""
+
+    name: Text
+    per_direction: Bandwidth | None = None
+    both_directions: Bandwidth | None = None
+    measured_per_direction: Bandwidth | None = None
+    per_pair: Bandwidth | None = None
+    aggregate: Bandwidth | None = None
+    domain_chips: Count | None = None
+    links: Count | None = None
+
+    def plain(self, level: str) -> dict[str, Any]:
+        """The link as `Link` takes it; ValueError if the two-way figure is not twice the one-way figure."""
+        one, two = self.per_direction, self.both_directions
+        if two is not None and (one is None or not math.isclose(two, 2 * one, rel_tol=0.02)):
+            raise ValueError(f"links.{level}.both_directions is not twice per_direction; one of them counts otherwise")
+        return {
+            "level": level, "name": self.name, "bandwidth_bytes_s": one, "domain_chips": self.domain_chips,
+            "measured_bandwidth_bytes_s": self.measured_per_direction, "per_pair_bytes_s": self.per_pair,
+            "aggregate_bytes_s": self.aggregate, "links": self.links,
+        }  # fmt: skip
+
+
+class HostMemoryTable(Strict):
+    """Memory of the host within reach of one chip."""
+
+    type: Text
+    label: str = ""
+    capacity: Capacity
+    bandwidth: Bandwidth | None = None
+
+
+class PowerTable(Strict):
+    """Design power of one unit, and of a whole system (CPUs, switches, fans) with its number of units."""
+
+    tdp: Watts | None = None
+    system: str = ""
+    system_power: Watts | None = None
+    chips_in_system: Count | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """The table as `Power` takes it; ValueError if a system figure lacks its number of chips."""
+        if (self.system_power is None) != (self.chips_in_system is None):
+            raise ValueError("power.system_power and power.chips_in_system come together")
+        share = self.system_power / self.chips_in_system if self.system_power and self.chips_in_system else None
+        return {"tdp_w": self.tdp, "system_power_per_chip_w": share, "system": self.system}
+
+
+class ChipTable(Strict):
+    """A whole chip file."""
+
+    id: Name
+    name: Text
+    vendor: Text
+    aliases: list[Name] = []
+    kind: Kind
+    family: Name
+    year: Year
+    status: Status
+    process_node: str = ""
+    unit: Text
+    form_factor: str = ""
+    chips_per_system: Count | None = None
+    weights_in: Level
+    peak_dense: Annotated[dict[Format, Compute], Field(min_length=1)]
+    vendor_headline: dict[Format, Compute] = {}
+    memory: Annotated[dict[Level, MemoryTable], Field(min_length=1)]
+    host_memory: HostMemoryTable | None = None
+    links: dict[LinkLevel, LinkTable] = {}
+    power: PowerTable = PowerTable()
+    efficiency: dict[Name | Annotated[str, Field(pattern=r"^[a-z0-9_.]+$")], float] = {}
+    about: About = About()
+    grades: Grades = Field(validation_alias=AliasChoices("grades"))
+    sources: Sources
+
+    @field_validator("efficiency")
+    @classmethod
+    def _plausible(cls, table: dict[str, float]) -> dict[str, float]:
+        for key, value in table.items():
+            if not 0 <= value < 1e6:
+                raise ValueError(f"holds {key} = {value:g}; expected a number from 0 up to a million")
+        return table
+
+
+def check_chip(raw: dict[str, Any], where: str) -> dict[str, Any]:
+    """Normal form of a chip file's table: plain JSON in SI units. Raises SpecError, one sentence."""
+    from ..errors import SpecError
+
+    table = validated(ChipTable, raw, where)
+    try:
+        check_aliases(table.id, table.aliases)
+        grades = check_grades(table.grades, table.status, lambda path: has_path(raw, path))
+        if table.weights_in not in table.memory:
+            raise ValueError(f"weights_in is '{table.weights_in}', but memory has only {', '.join(table.memory)}")
+        memory = [level.plain(name) for name, level in table.memory.items()]
+        if next(m for m in memory if m["name"] == table.weights_in)["bandwidth_bytes_s"] is None:
+            raise ValueError(f"memory.{table.weights_in}.bandwidth is missing; the level that holds weights needs one")
+        links = [link.plain(level) for level, link in table.links.items()]
+        power = table.power.plain()
+    except ValueError as error:
+        raise SpecError(f"{where}: {error}") from None
+    host = table.host_memory
+    return {
+        **table.model_dump(include=set(_SAME)),
+        "peak_ops_s": dict(table.peak_dense),
+        "headline_ops_s": dict(table.vendor_headline),
+        "memory": memory,
+        "host_memory": host and {
+            "type": host.type, "capacity_bytes": host.capacity, "bandwidth_bytes_s": host.bandwidth,
+            "label": host.label,
+        },
+        "links": links,
+        "power": power,
+        "grades": grades,
+        "sources": [source.plain() for source in table.sources],
+        "notes": list(table.about.notes),
+        "unverified": [path for path, grade in grades.items() if grade == "D" and path],
+        "overridden": [],
+    }  # fmt: skip
+
+
+_SAME = (
+    "id", "name", "vendor", "aliases", "kind", "family", "year", "status", "unit", "chips_per_system", "weights_in",
+    "efficiency", "process_node", "form_factor",
+)  # fmt: skip
