@@ -23,6 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("tokcalc.cli.models:models", "List the models, with parameters and KV bytes per token."),
     "memory": ("tokcalc.cli.memory:memory", "List the memory generations, with width, rate and bandwidth."),
     "show": ("tokcalc.cli.show:show", "Print one chip, model or memory generation, with its sources."),
+    "validate": (
+        "tokcalc.cli.validate:validate",
+        "Judge the model on measured rows: its error by chip and metric.",
+    ),
 }
 """Name -> (module:function, one line of help); the module is imported when its command runs, not before."""
 
