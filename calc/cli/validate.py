@@ -183,7 +183,7 @@ def _summary(judged: pd.DataFrame, keys: list[str]) -> list[str]:
     columns += [Column("bias", 4), Column("in band", 3)]
     medians: dict[Any, float] = {}
     if len(clean) < len(judged):
-        columns.append(Column("median without suspects", 2))
+        columns.append(Column("clean", 7))
         medians = {_key(line, keys): line["median_ape"] for line in summarise(clean, keys).to_dict("records")}
     rows = []
     for line in table.to_dict("records"):
@@ -201,7 +201,7 @@ def _suspects(judged: pd.DataFrame) -> list[str]:
 
     marked = judged[judged["suspect"] != ""]
     clean = judged[judged["suspect"] == ""]
-    lines = [f"Suspicious measurements: {len(marked)} rows"]
+    lines = [f"Suspicious measurements: {len(marked)} rows (column clean: median without them)"]
     for reason, count in marked["suspect"].value_counts().items():
         lines += wrap(str(reason), width(), f"{count:5d}  ")
     for title, part in (("with them", judged), ("without them", clean)):
