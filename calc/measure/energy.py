@@ -1,0 +1,79 @@
+"""Energy that a stretch of work took, from RAPL counters (processor packages) or NVML (NVIDIA boards), where readable.
+
+Neither needs root where the system allows reading; where it does not, there is simply no energy figure.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+_POWERCAP = Path("/sys/class/powercap")
+
+
+class Meter:
+    """Joules between `start()` and `joules()`; source says which counter, empty if none is readable."""
+
+    def __init__(self, gpu: bool = False) -> None:
+        self._rapl = [] if gpu else _packages()
+        self._nvml = _board() if gpu else None
+        self.source = "RAPL" if self._rapl else "NVML" if self._nvml else ""
+        self._before: list[float] = []
+        self._wall = 0.0
+
+    def start(self) -> None:
+        """Begin to count."""
+        self._before = self._read()
+        self._wall = time.perf_counter()
+
+    def joules(self) -> float | None:
+        """Joules since `start()`, counter wrap-around of RAPL repaired; None without a counter."""
+        if not self.source or not self._before:
+            return None
+        now = self._read()
+        if len(now) != len(self._before):
+            return None
+        total = 0.0
+        for i, (a, b) in enumerate(zip(self._before, now, strict=True)):
+            span = b - a
+            if span < 0 and self._rapl:
+                span += self._rapl[i][1]
+            total += span
+        return total if total > 0 else None
+
+    def _read(self) -> list[float]:
+        try:
+            if self._rapl:
+                return [float(path.read_text()) * 1e-6 for path, _ in self._rapl]
+            if self._nvml:
+                return [self._nvml() * 1e-3]
+        except (OSError, ValueError, RuntimeError):
+            pass
+        return []
+
+
+def _packages() -> list[tuple[Path, float]]:
+    """Readable package counters with their wrap-around in joules; cores and DRAM inside a package are not added."""
+    out = []
+    for folder in sorted(_POWERCAP.glob("*-rapl:*")):
+        try:
+            if folder.name.count(":") == 1 and (folder / "name").read_text().startswith("package"):
+                float((folder / "energy_uj").read_text())
+                out.append((folder / "energy_uj", float((folder / "max_energy_range_uj").read_text()) * 1e-6))
+        except (OSError, ValueError):
+            continue
+    return out
+
+
+def _board() -> Any:
+    """A function that reads the first board's energy counter in millijoules, or None."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+        return lambda: float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
+    except Exception:  # NVML raises its own family of errors, and none of them matters here
+        return None

@@ -1,0 +1,197 @@
+"""What this machine is: processor, caches, memory, BLAS, graphics processors; each detector fails to "unknown", never aloud.
+
+Uses psutil, py-cpuinfo, threadpoolctl, NVML and PyTorch where they are installed. Stands before the probes and `localspec`.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .load import available_cores, psutil_or_none
+
+ASSUMED_LLC = 32 << 20
+"""Last-level cache where the system does not tell; probes take arrays four times as large."""
+_SYSFS = Path("/sys/devices/system/cpu/cpu0/cache")
+
+
+@dataclass(frozen=True)
+class Cache:
+    """One level of data cache: bytes of one instance as the first core sees it."""
+
+    level: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """One device that PyTorch drives: kind cuda, rocm, mps or xpu."""
+
+    kind: str
+    index: int
+    name: str
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What was found; empty or 0 where it could not be known."""
+
+    cpu: str
+    vendor: str
+    cores: int
+    frequency_hz: float
+    features: tuple[str, ...]
+    caches: tuple[Cache, ...]
+    memory_bytes: int
+    system: str
+    blas: str
+    accelerators: tuple[Accelerator, ...]
+
+    @property
+    def llc_bytes(self) -> int:
+        """The largest cache, or an assumed 32 MiB."""
+        return max((c.size_bytes for c in self.caches), default=ASSUMED_LLC)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self)
+
+
+def identify(with_torch: bool = True) -> Machine:
+    """Look at the machine; about a second, most of it the processor's name."""
+    cpu, vendor, features, hertz, llc = _processor()
+    caches = _caches() or ((Cache(3, llc),) if llc else ())
+    accelerators = _accelerators() if with_torch else ()
+    system = f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}"
+    return Machine(
+        cpu, vendor, available_cores(), hertz, features, caches, memory_bytes(), system, blas_name(), accelerators
+    )
+
+
+def _processor() -> tuple[str, str, tuple[str, ...], float, int]:
+    info: dict[str, Any] = {}
+    try:
+        import cpuinfo
+
+        info = cpuinfo.get_cpu_info()
+    except Exception:
+        info = {}
+    name = str(info.get("brand_raw") or platform.processor() or platform.machine() or "unknown processor")
+    known = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm", "sve")
+    flags = set(info.get("flags", ()))
+    hertz = info.get("hz_actual", (0,))[0] or info.get("hz_advertised", (0,))[0]
+    llc = info.get("l3_cache_size") or info.get("l2_cache_size") or 0
+    vendor = {"AuthenticAMD": "AMD", "GenuineIntel": "Intel"}.get(
+        str(info.get("vendor_id_raw", "")), str(info.get("vendor_id_raw", "")) or _vendor_of(name)
+    )
+    return name, vendor, tuple(f for f in known if f in flags), float(hertz), int(llc) if str(llc).isdigit() else 0
+
+
+def _vendor_of(name: str) -> str:
+    for vendor in ("AMD", "Intel", "Apple", "NVIDIA", "Qualcomm", "Ampere"):
+        if vendor.lower() in name.lower():
+            return vendor
+    return "unknown"
+
+
+def _caches() -> tuple[Cache, ...]:
+    """Data and unified caches of the first core, from sysfs (Linux) or sysctl (macOS)."""
+    found: dict[int, int] = {}
+    for folder in sorted(_SYSFS.glob("index*")):
+        try:
+            if (folder / "type").read_text().strip() == "Instruction":
+                continue
+            text = (folder / "size").read_text().strip()
+            size = int(text.rstrip("KMG")) << {"K": 10, "M": 20, "G": 30}.get(text[-1], 0)
+            found[int((folder / "level").read_text())] = size
+        except (OSError, ValueError):
+            continue
+    if not found and sys.platform == "darwin":
+        for level, key in ((1, "hw.l1dcachesize"), (2, "hw.perflevel0.l2cachesize")):
+            try:
+                out = subprocess.run(["sysctl", "-n", key], capture_output=True, text=True, timeout=5, check=True)
+                found[level] = int(out.stdout)
+            except (OSError, ValueError, subprocess.SubprocessError):
+                continue
+    return tuple(Cache(level, size) for level, size in sorted(found.items()))
+
+
+def memory_bytes() -> int:
+    """Installed memory in bytes, or a container's limit where that is smaller; 0 if it can't be known."""
+    psutil = psutil_or_none()
+    try:
+        total = psutil.virtual_memory().total if psutil else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (OSError, ValueError, AttributeError):
+        return 0
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            total = min(total, int(Path(limit).read_text()))
+        except (OSError, ValueError):
+            continue
+    return int(total)
+
+
+def free_memory_bytes() -> int:
+    """Memory that can be had without swapping; the installed memory where it can't be known."""
+    psutil = psutil_or_none()
+    return int(psutil.virtual_memory().available) if psutil else memory_bytes()
+
+
+def blas_name() -> str:
+    """Library behind NumPy's matrix product, with version: "OpenBLAS 0.3.31 (SkylakeX)"."""
+    import numpy as np
+
+    try:
+        from threadpoolctl import threadpool_info
+
+        np.dot(np.ones((2, 2)), np.ones((2, 2)))
+        for pool in threadpool_info():
+            if pool.get("user_api") == "blas":
+                core = f" ({pool['architecture']})" if pool.get("architecture") else ""
+                return f"{pool['internal_api']} {pool.get('version') or ''}".strip() + core
+    except ImportError:
+        pass
+    try:
+        config: Any = np.show_config(mode="dicts")
+        blas = config["Build Dependencies"]["blas"]
+        return f"{blas['name']} {blas['version']}"
+    except (KeyError, TypeError, ValueError):
+        return "unknown BLAS"
+
+
+def torch_or_none() -> Any:
+    """The torch module, or None where it is not installed or does not load."""
+    try:
+        import torch
+    except (ImportError, OSError):
+        return None
+    return torch
+
+
+def _accelerators() -> tuple[Accelerator, ...]:
+    torch = torch_or_none()
+    if torch is None:
+        return ()
+    out: list[Accelerator] = []
+    try:
+        if torch.cuda.is_available():
+            kind = "rocm" if getattr(torch.version, "hip", None) else "cuda"
+            for i in range(torch.cuda.device_count()):
+                p = torch.cuda.get_device_properties(i)
+                out.append(Accelerator(kind, i, str(p.name), int(p.total_memory)))
+        elif getattr(torch, "xpu", None) is not None and torch.xpu.is_available():
+            for i in range(torch.xpu.device_count()):
+                p = torch.xpu.get_device_properties(i)
+                out.append(Accelerator("xpu", i, str(p.name), int(p.total_memory)))
+        elif torch.backends.mps.is_available():
+            limit = int(getattr(torch.mps, "recommended_max_memory", lambda: 0)())
+            out.append(Accelerator("mps", 0, "Apple GPU", limit or memory_bytes()))
+    except (RuntimeError, AttributeError, OSError):
+        return tuple(out)
+    return tuple(out)
