@@ -1,6 +1,6 @@
 """Chip, MemoryLevel, Link and Power: what a spec file says, in SI, ready for the physics.
 
-Built by `calc/catalog/` from checked files; every field name carries its unit. A memory level's bandwidth is the
+Built by `catalog` from checked files; every field name carries its unit. A memory level's bandwidth is the
 datasheet's, or stacks x bus bits x pin rate / 8 where no datasheet prints one.
 """
 
@@ -49,7 +49,7 @@ class MemoryLevel:
 
     @property
     def interface_bandwidth_bytes_s(self) -> float | None:
-        """stacks x bus bits x pin rate / 8, in bytes per second; None where the stack structure is unknown."""
+        """stacks x bus bits x pin rate / 8, in B/s; None where the stack structure is unknown."""
         if self.stacks is None or self.bus_bits_per_stack is None or self.pin_rate_bit_s is None:
             return None
         return self.stacks * self.bus_bits_per_stack * self.pin_rate_bit_s / 8
@@ -71,7 +71,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Power:
-    """Watts of one chip at its design limit, and its share of the whole system's draw (CPUs, switches, fans)."""
+    """Watts of one chip at its design limit, and its share of the whole system's draw."""
 
     tdp_w: float | None = None
     system_power_per_chip_w: float | None = None
@@ -92,7 +92,7 @@ class HostMemory:
 class Chip:
     """One accelerator as its spec file describes it; peaks are dense rates per unit in operations per second.
 
-    `peak_ops_s` is the only roof; `headline_ops_s` keeps the vendor's sparse or doubled number for recognition.
+    `peak_ops_s` is the only roof; `headline_ops_s` keeps the vendor's sparse or doubled one.
     `grades` maps a dotted field to its grade, "" to the default of the file.
     """
 
@@ -113,7 +113,7 @@ class Chip:
     power: Power
     weights_in: str
     host_memory: HostMemory | None = None
-    efficiency: Mapping[str, float] = field(default_factory=dict)
+    efficiency: Mapping[str, Any] = field(default_factory=dict)
     grades: Mapping[str, str] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
@@ -125,7 +125,7 @@ class Chip:
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any], path: str = "") -> Chip:
-        """Chip from the normal form, the SI dictionary which `calc/catalog/` makes of a file and keeps in its cache."""
+        """Chip from the normal form, the SI dictionary which `catalog` makes of a file."""
         plain = {key: value for key, value in spec.items() if key not in _NESTED}
         return cls(
             **plain,
@@ -140,6 +140,10 @@ class Chip:
             overridden=tuple(spec["overridden"]),
             path=path,
         )
+
+    def __hash__(self) -> int:
+        """By file and what-ifs, so that a chip may be the key of a cache although it holds tables."""
+        return hash((self.id, self.path, self.overridden))
 
     @property
     def main_memory(self) -> MemoryLevel:
@@ -169,16 +173,16 @@ class Chip:
         return self.main_memory.bandwidth_bytes_s
 
     def link(self, level: str) -> Link | None:
-        """The link of a level ("scale_up", "scale_out", "host", "die_to_die", "on_wafer"), None if not published."""
+        """The link of a level such as "scale_up", "scale_out" or "host"; None if not published."""
         return next((link for link in self.links if link.level == level), None)
 
     @property
     def scale_up(self) -> Link | None:
-        """The link for tensor and expert parallel traffic; None where only the host bus or the network joins chips."""
+        """The link for tensor parallel traffic; None where only host bus or network join the chips."""
         return self.link("scale_up")
 
     def grade_of(self, path: str) -> str:
-        """Grade of a dotted field such as "memory.hbm.pin_rate": its own, its table's, or the default of the file."""
+        """Grade of a dotted field such as "memory.hbm.pin_rate": its own, its table's, or the default."""
         while path:
             if path in self.grades:
                 return self.grades[path]
@@ -187,14 +191,24 @@ class Chip:
 
     @property
     def grade(self) -> str:
-        """The worst grade among the three figures every estimate stands on: main peak, capacity, bandwidth."""
+        """The worst grade of the three figures every estimate uses: main peak, capacity, bandwidth."""
         main = f"memory.{self.weights_in}"
         peak = next((name for name in ("bf16", "fp16", "fp8", "int8") if name in self.peak_ops_s), None)
         fields = [f"{main}.capacity", f"{main}.bandwidth", *([f"peak_dense.{peak}"] if peak else [])]
         return max(self.grade_of(name) for name in fields)
 
 
-_NESTED = {"aliases", "memory", "links", "power", "host_memory", "sources", "notes", "unverified", "overridden"}
+_NESTED = {
+    "aliases",
+    "memory",
+    "links",
+    "power",
+    "host_memory",
+    "sources",
+    "notes",
+    "unverified",
+    "overridden",
+}
 
 
 @dataclass(frozen=True)
@@ -229,8 +243,10 @@ class MemoryGeneration:
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any], path: str = "") -> MemoryGeneration:
-        """MemoryGeneration from the normal form which `calc/catalog/` keeps in its cache."""
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in spec.items()}
+        """MemoryGeneration from the normal form which `catalog` makes of a file."""
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in spec.items()
+        }
         values["sources"] = tuple(Source(**source) for source in spec["sources"])
         return cls(**values, path=path)
 

@@ -1,8 +1,8 @@
 """Text with units <-> plain SI floats, at the edges of the program only; inside, every number is SI.
 
-Bytes are decimal (1 GB = 1e9 B) or binary (1 GiB = 2^30 B), never mixed; compute counts one multiply-add as two operations.
-Common spellings are read from a table; anything else ("0.8 kilobyte per millisecond") goes to pint, which is imported
-only then.
+Bytes are decimal (1 GB = 1e9 B) or binary (1 GiB = 2^30 B), never mixed; a multiply-add counts as two operations.
+Common spellings are read from a table; anything else ("0.8 kilobyte per millisecond") goes to pint, which is
+imported only then.
 """
 
 from __future__ import annotations
@@ -100,8 +100,9 @@ _PINT_UNIT = {
 def parse(value: str | float, kind: str) -> float:
     """SI value of a text such as "3.35 TB/s": B/s, B, op/s, bit/s, W, s, J or tokens, by `kind`.
 
-    A plain number is taken to be SI already; a text needs its unit, except tokens ("1k" = 1000, "128Ki" = 131072).
-    Raises UsageError when the text is no number, the unit is of another kind, or the value is negative or not finite.
+    A plain number is taken to be SI already; a text needs its unit, except tokens ("1k" = 1000,
+    "128Ki" = 131072). Raises UsageError when the text is no number, the unit is of another kind, or the value
+    is negative or not finite.
     """
     if kind not in _KINDS:
         raise UsageError(f"'{kind}' is no kind of quantity; known are {', '.join(_KINDS)}")
@@ -137,8 +138,16 @@ def _parse_text(text: str, kind: str) -> float:
         return number * scale
     if not unit:
         raise UsageError(f"{_shown(text)} has no unit; {label} looks like {example}")
+    if (
+        unit[0] in _SMALL
+        and kind not in ("power", "time", "energy")
+        and _scale("M" + unit[1:], kind) is not None
+    ):
+        raise UsageError(f"{_shown(text)} has the unit {unit}, a small fraction; did you mean M{unit[1:]}?")
     if kind == "capacity" and re.fullmatch(r"[kKMGTP]i?b", unit):
-        raise UsageError(f"{_shown(text)} is ambiguous; write {unit[:-1]}B for bytes or {unit[:-1]}bit for bits")
+        raise UsageError(
+            f"{_shown(text)} is ambiguous; write {unit[:-1]}B for bytes or {unit[:-1]}bit for bits"
+        )
     for other, (other_label, _, _) in _KINDS.items():
         if other != kind and other != "tokens" and _scale(unit, other) is not None:
             raise UsageError(f"{_shown(text)} is {other_label}, not {label}; write for example {example}")
@@ -163,19 +172,22 @@ def registry() -> Any:
     """The pint registry of the program: time, bytes, operations, energy and tokens as separate dimensions."""
     import pint
 
-    ureg = pint.UnitRegistry(None)
+    ureg: Any = pint.UnitRegistry(None)
     ureg.load_definitions(_PINT.strip().splitlines())
     return ureg
 
 
 def _parse_with_pint(text: str, number: float, unit: str, kind: str) -> float:
     label, example, _ = _KINDS[kind]
-    if len(unit) > 60 or not re.fullmatch(r"[\wµμ/*.^()\s-]*", unit) or re.search(r"\d{3}|\*\*.*\*\*|\^.*\^", unit):
+    # no digits but small powers: pint would spend minutes on a unit such as s^9999999
+    if len(unit) > 60 or not re.fullmatch(r"(?:[^\W\d_]|[µμ/*.^()\s-]|(?<!\d)[1-3](?!\d))*", unit):
         raise UsageError(f"{_shown(text)} is not {label}; write for example {example}")
     try:
         quantity = registry().Quantity(number, registry().parse_units(re.sub(r"\bper\b", "/", unit)))
     except Exception:  # pint raises many kinds, some outside its own family
-        raise UsageError(f"{_shown(text)} has an unknown unit '{unit}'; {label} looks like {example}") from None
+        raise UsageError(
+            f"{_shown(text)} has an unknown unit '{unit}'; {label} looks like {example}"
+        ) from None
     try:
         return float(quantity.to(_PINT_UNIT[kind]).magnitude)
     except Exception:
@@ -185,59 +197,6 @@ def _parse_with_pint(text: str, number: float, unit: str, kind: str) -> float:
 def _shown(value: object) -> str:
     text = value if isinstance(value, str) else repr(value)
     return f"'{text[:60]}...'" if len(text) > 60 else f"'{text}'"
-
-
-_CURRENCY_SIGN = {"$": "USD", "€": "EUR", "£": "GBP", "₩": "KRW", "¥": "JPY", "US$": "USD"}
-_HOURS = {
-    "h": 1.0, "hr": 1.0, "hour": 1.0, "s": 1 / 3600, "second": 1 / 3600, "min": 1 / 60, "minute": 1 / 60,
-    "d": 24.0, "day": 24.0, "week": 168.0, "month": 730.5, "y": 8766.0, "yr": 8766.0, "year": 8766.0,
-}  # fmt: skip
-_MONEY = re.compile(
-    rf"\s*(?P<sign>US\$|[$€£₩¥])?\s*(?P<n>{_NUMBER})\s*(?P<k>[kKMm])?\s*(?P<cur>[A-Za-z]{{3}})?\s*"
-    r"(?:(?:/|\bper\b)\s*(?P<per>[\w ]+?))?\s*"
-)
-
-
-def parse_money(text: str, per: str | None = None) -> tuple[float, str]:
-    """(amount, currency code) of "30000 USD", "$2.5/h" (per="hour"), "0.12 USD/kWh" (per="kWh").
-
-    per="hour" returns money per hour whatever time unit was written (a month has 730.5 h, a year 8766 h).
-    Raises UsageError when currency or unit is missing or wrong, or the amount is negative or not finite.
-    """
-    example = {"hour": "'2.5 USD/h'", "kWh": "'0.12 USD/kWh'"}.get(per or "", f"'100 USD/{per}'" if per else "'30000 USD'")
-    match = _MONEY.fullmatch(text) if isinstance(text, str) else None
-    if not match:
-        raise UsageError(f"{_shown(text)} is no amount of money; write for example {example}")
-    code = match["cur"].upper() if match["cur"] else None
-    sign = _CURRENCY_SIGN.get(match["sign"]) if match["sign"] else None
-    if code and sign and code != sign and match["sign"] not in ("$", "¥"):
-        raise UsageError(f"{_shown(text)} names two currencies, {sign} and {code}; write for example {example}")
-    currency = code or sign
-    if currency is None:
-        raise UsageError(f"{_shown(text)} names no currency; write for example {example}")
-    amount = float(match["n"].replace(",", "").replace("_", "")) * {"k": 1e3, "m": 1e6}.get((match["k"] or "").lower(), 1.0)
-    if not math.isfinite(amount) or amount < 0:
-        raise UsageError(f"{_shown(text)} is negative or not finite; write for example {example}")
-    written = match["per"]
-    if per is None:
-        if written:
-            raise UsageError(f"{_shown(text)} is a rate per {written}, not an amount; write for example {example}")
-        return amount, currency
-    if not written:
-        raise UsageError(f"{_shown(text)} does not say per what; write for example {example}")
-    if per == "hour":
-        hours = _HOURS.get(written) or _HOURS.get(written.rstrip("s"))
-        if hours is None:
-            raise UsageError(f"{_shown(text)} is not money per time; write for example {example}")
-        return amount / hours, currency
-    if written.lower() != per.lower():
-        raise UsageError(f"{_shown(text)} is per {written}, not per {per}; write for example {example}")
-    return amount, currency
-
-
-def money_rate(text: str) -> tuple[float, str]:
-    """(money per hour, currency code) of "2.5 USD/h", "$1800/month", "€3 per hour"; see `parse_money`."""
-    return parse_money(text, per="hour")
 
 
 def _digits(value: float, digits: int) -> str:
@@ -279,14 +238,13 @@ _NO_DECIMALS = {"KRW", "JPY", "VND", "CLP", "IDR"}
 
 
 def money(currency: str, amount: float) -> str:
-    """An amount with its currency code: money("USD", 1.234) -> "1.23 USD", money("KRW", 1234.5) -> "1,234 KRW".
+    """An amount with its currency code: "1.23 USD", and without decimals "1,234 KRW".
 
-    Small amounts keep three significant digits ("0.0421 USD"), since prices per million tokens get that small.
+    Small amounts keep three significant digits ("0.0421 USD"), as prices per million tokens get that small.
     """
     if not math.isfinite(amount):
         return f"{amount} {currency}"
-    if currency in _NO_DECIMALS:
-        return f"{amount:,.0f} {currency}" if abs(amount) >= 1 or amount == 0 else f"{_digits(amount, 3)} {currency}"
-    if amount and abs(amount) < 0.1:
+    whole = currency in _NO_DECIMALS
+    if amount and abs(amount) < (1 if whole else 0.1):
         return f"{_digits(amount, 3)} {currency}"
-    return f"{amount:,.2f} {currency}"
+    return f"{amount:,.{0 if whole else 2}f} {currency}"

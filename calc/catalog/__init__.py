@@ -1,6 +1,6 @@
 """The spec catalog: find, read, check and cache the TOML files of chips, models and memory generations.
 
-Between the files in `specs/` (and the user's own folder) and the dataclasses of `calc/chip.py` and `calc/model.py`.
+Between the files in `specs/` (and the user's own folder) and the dataclasses of `chip` and `model`.
 """
 
 from __future__ import annotations

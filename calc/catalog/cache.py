@@ -1,7 +1,8 @@
-"""Checked specs and the name index as JSON in the cache folder, keyed by content; a broken cache costs time only."""
+"""Checked specs and the name index as JSON in the cache folder, keyed by content; a broken cache only costs time."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,10 +15,14 @@ from .files import cache_folder
 
 @cache
 def code_version() -> str:
-    """Fingerprint of the code that makes normal forms, so that a new version never reads an old one's entries."""
+    """Fingerprint of the code that makes normal forms: a new version never reads an old one's entries."""
     digest = hashlib.sha256()
     package = Path(__file__).parent
-    for folder, name in ((package.parent, "units.py"), (package.parent, "chip.py"), (package.parent, "model.py")):
+    for folder, name in (
+        (package.parent, "units.py"),
+        (package.parent, "chip.py"),
+        (package.parent, "model.py"),
+    ):
         digest.update(_stamp(folder / name))
     for path in sorted(package.glob("*.py")):
         digest.update(_stamp(path))
@@ -62,7 +67,5 @@ def put(group: str, name: str, value: Any) -> None:
         os.replace(temporary, folder / f"{name}.json")
     except (OSError, ValueError, TypeError):
         if temporary is not None:
-            try:
+            with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-            except OSError:
-                pass

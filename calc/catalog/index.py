@@ -1,10 +1,9 @@
-"""Names -> spec files: ids, aliases and unique prefixes in any case, over the shipped folder and the user's."""
+"""Names -> spec files: ids, aliases and unique prefixes in any case, shipped and the user's own."""
 
 from __future__ import annotations
 
 import os
 import re
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +37,20 @@ def _listing(folder: Path) -> list[tuple[str, int, int]]:
 
 
 def load_index(kind: str) -> dict[str, Any]:
-    """{"files": {id: path}, "names": {name: [id, ...]}, "vendors": {id: vendor}} of one kind of spec.
+    """{"files": {id: path}, "names": {name: [id]}, "vendors": {id: vendor}} of one kind of spec.
 
-    Kept in the cache under the listing of both folders (names, sizes, times). A file in the user's folder takes the
-    place of a shipped one with the same id. A broken file is listed under its file name, so that only asking for it fails.
+    Kept in the cache under the listing of both folders (names, sizes, times). A file in the user's folder
+    takes the place of a shipped one with the same id. A broken file is listed under its file name, so that
+    only asking for it fails.
     """
     if kind not in KINDS:
         raise UnknownName(f"'{kind}' is no kind of spec; known are {', '.join(KINDS)}")
     folders = [builtin_folder(kind), user_folder(kind)]
     listings = [_listing(folder) for folder in folders]
     key = cache.key("index", kind, *(str(folder) for folder in folders), repr(listings))
-    index = cache.get("index", key)
-    if not (isinstance(index, dict) and all(isinstance(index.get(part), dict) for part in ("files", "names", "vendors"))):
+    index: dict[str, Any] = cache.get("index", key)
+    parts = ("files", "names", "vendors")
+    if not (isinstance(index, dict) and all(isinstance(index.get(part), dict) for part in parts)):
         index = _build(folders, listings)
         cache.put("index", key, index)
     return index
@@ -72,9 +73,15 @@ def _build(folders: list[Path], listings: list[list[tuple[str, int, int]]]) -> d
             aliases = raw.get("aliases") if isinstance(raw.get("aliases"), list) else []
             files[id_] = str(path)
             vendors[id_] = str(raw.get("vendor", ""))
-            for name in {id_, stem, *(normal_name(alias) for alias in aliases or [] if isinstance(alias, str))}:
+            for name in {
+                id_,
+                stem,
+                *(normal_name(alias) for alias in aliases or [] if isinstance(alias, str)),
+            }:
                 own.setdefault(name, []).append(id_)
-        names.update({name: sorted(set(ids)) for name, ids in own.items()})  # the user's names win over shipped ones
+        names.update(
+            {name: sorted(set(ids)) for name, ids in own.items()}
+        )  # the user's names win over shipped ones
     return {"files": files, "names": names, "vendors": vendors}
 
 
@@ -84,7 +91,7 @@ def list_ids(kind: str) -> list[str]:
 
 
 def find_id(kind: str, name: str) -> str:
-    """Id for a name: exact id or alias, then the same without hyphens or with the vendor in front, then unique prefix.
+    """Id for a name: exact id or alias, the same with the vendor in front or without hyphens, unique prefix.
 
     Raises UnknownName with the nearest names, or with the candidates of an ambiguous prefix.
     """
@@ -98,7 +105,9 @@ def find_id(kind: str, name: str) -> str:
         if len(ids) == 1:
             return ids[0]
         where = " and ".join(index["files"][id_] for id_ in ids)
-        raise UnknownName(f"'{name}' names {len(ids)} {singular} files, {where}; use one of the ids {', '.join(ids)}")
+        raise UnknownName(
+            f"'{name}' names {len(ids)} {singular} files, {where}; use one of the ids {', '.join(ids)}"
+        )
     found = {id_ for key, ids in names.items() if key.startswith(wanted) for id_ in ids}
     if len(found) == 1:
         return found.pop()
@@ -106,9 +115,10 @@ def find_id(kind: str, name: str) -> str:
         shown = sorted(found)
         rest = f" and {len(shown) - 8} more" if len(shown) > 8 else ""
         raise UnknownName(f"'{name}' could be {', '.join(shown[:8])}{rest}; write more of the name")
+    shown_name = "".join(c if c.isprintable() else "?" for c in name[:60])
     near = _nearest(names, wanted)
     hint = f"did you mean {' or '.join(near)}?" if near else f"`tokcalc {kind}` lists the names"
-    raise UnknownName(f"There is no {singular} '{name[:60]}'; {hint}")
+    raise UnknownName(f"There is no {singular} '{shown_name}'; {hint}")
 
 
 def _exact(names: dict[str, list[str]], vendors: dict[str, str], wanted: str) -> list[list[str]]:
@@ -125,6 +135,10 @@ def _exact(names: dict[str, list[str]], vendors: dict[str, str], wanted: str) ->
 
 def _nearest(names: dict[str, list[str]], wanted: str) -> list[str]:
     """Up to three ids whose names resemble the wanted one, or contain it."""
+    if len(wanted) > 60:
+        return []
+    from difflib import get_close_matches
+
     close = [names[key][0] for key in get_close_matches(wanted, names, n=6, cutoff=0.6)]
     close += [ids[0] for key, ids in sorted(names.items()) if len(wanted) > 2 and wanted in key]
     return list(dict.fromkeys(close))[:3]

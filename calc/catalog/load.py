@@ -1,4 +1,4 @@
-"""Name or path -> Chip, Model or MemoryGeneration: find the file, take its normal form from the cache or make it."""
+"""Name or path -> Chip, Model or MemoryGeneration: the file's normal form, from the cache if it is there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..chip import Chip, MemoryGeneration
 from ..errors import SpecError, UsageError
 from . import cache
-from .files import parse_toml, read_bytes
+from .files import builtin_folder, parse_toml, read_bytes
 from .index import find_id, load_index
 
 if TYPE_CHECKING:
@@ -42,8 +42,10 @@ _CHECKS: dict[str, Check] = {"chips": _check_chip, "memory": _check_memory, "mod
 
 
 def is_path(name: str) -> bool:
-    """True if the text names a file rather than a spec: a known ending, or a separator and something there."""
-    return name.endswith((".toml", ".json", ".gguf")) or ((os.sep in name or "/" in name) and os.path.exists(name))
+    """True if the text names a file rather than a spec: a known ending, or a separator in it."""
+    return name.endswith((".toml", ".json", ".gguf")) or (
+        (os.sep in name or "/" in name) and os.path.exists(name)
+    )
 
 
 def spec_path(kind: str, name: str | os.PathLike[str]) -> Path:
@@ -58,8 +60,13 @@ def spec_path(kind: str, name: str | os.PathLike[str]) -> Path:
     return Path(load_index(kind)["files"][find_id(kind, name)])
 
 
+def _where(path: Path) -> str:
+    """How an error names a file: a shipped one by its name, a user's own with its folder."""
+    return path.name if path.parent.parent == builtin_folder("chips").parent else str(path)
+
+
 def _normal_form(kind: str, path: Path, make: Callable[[dict[str, Any]], T]) -> T:
-    """What `make` builds from the checked file; the check is skipped if the cache knows the file's content."""
+    """What `make` builds from the checked file; the check is skipped if the cache knows the content."""
     data = read_bytes(path)
     key = cache.key(kind, data)
     plain = cache.get("specs", key)
@@ -68,7 +75,7 @@ def _normal_form(kind: str, path: Path, make: Callable[[dict[str, Any]], T]) -> 
             return make(plain)
         except (KeyError, TypeError, ValueError, AttributeError):
             pass  # an entry that someone edited: make it anew
-    plain = _CHECKS[kind](parse_toml(data, str(path)), path.name)
+    plain = _CHECKS[kind](parse_toml(data, _where(path)), _where(path))
     cache.put("specs", key, plain)
     return make(plain)
 
@@ -98,16 +105,16 @@ def load_chip(
         return _normal_form("chips", path, lambda plain: Chip.from_spec(plain, str(path)))
     from .override import apply_overrides, swap_memory
 
-    _normal_form("chips", path, lambda plain: Chip.from_spec(plain, str(path)))  # its own errors before those of a what-if
-    raw = parse_toml(read_bytes(path), str(path))
+    _normal_form("chips", path, lambda plain: plain)  # the file's own errors come before those of a what-if
+    raw = parse_toml(read_bytes(path), _where(path))
     changed = []
     if memory:
-        raw = swap_memory(raw, load_memory(memory), path.name)
+        raw = swap_memory(raw, load_memory(memory), _where(path))
         changed.append(f"memory={memory}")
     if overrides:
-        raw = apply_overrides(raw, overrides, path.name)
+        raw = apply_overrides(raw, overrides, _where(path))
         changed += [f"{key}={value}" for key, value in overrides.items()]
-    plain = _check_chip(raw, path.name)
+    plain = _check_chip(raw, _where(path))
     return Chip.from_spec({**plain, "overridden": changed}, str(path))
 
 

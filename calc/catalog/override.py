@@ -1,10 +1,10 @@
-"""What-ifs on a chip file before it is checked: single fields by dotted path, and another memory generation."""
+"""What-ifs on a chip file before it is checked: fields by dotted path, another memory generation."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from ..chip import MemoryGeneration
 from ..errors import SpecError, UsageError
@@ -15,47 +15,55 @@ _FREE = ("id", "aliases", "about", "grades", "sources", "efficiency")
 
 
 def apply_overrides(raw: Mapping[str, Any], overrides: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Copy of a chip file's table with fields replaced: {"memory.hbm.pin_rate": "8 Gbit/s", "power.tdp": "500 W"}.
+    """Copy of a chip file's table with fields replaced: {"memory.hbm.pin_rate": "8 Gbit/s"}.
 
-    Stacks, width or pin rate scale the datasheet bandwidth in proportion, and stacks the capacity too, unless that
-    figure is overridden as well. A bandwidth alone moves the pin rate. Raises SpecError that names the valid paths.
+    Stacks, width or pin rate scale the datasheet bandwidth in proportion, and stacks the capacity too, unless
+    that figure is overridden as well. A bandwidth alone moves the pin rate. Raises SpecError that names the
+    valid paths.
     """
     table = copy.deepcopy(dict(raw))
     paths = {path.strip(): value for path, value in overrides.items()}
     valid = _valid_paths(table)
+    grades = dict(table.get("grades", {}))
     for path, value in paths.items():
-        if path not in valid and not path.startswith("efficiency."):
-            raise SpecError(f"{where} has no field '{path}' to set; valid are {_shown(path, valid)}")
-        section, _, rest = path.partition(".")
-        if not rest:
-            table[section] = _typed(path, value)
-            continue
-        level, _, key = rest.rpartition(".")
-        target = table.setdefault(section, {})
-        if level and section != "efficiency":
-            target = target.setdefault(level, {})
-            target[key] = _typed(path, value)
-        else:
-            target[rest] = _typed(path, value)
+        if path not in valid and not (path.startswith("efficiency.") and len(path) < 100):
+            raise SpecError(f"{where} has no field '{path[:80]}' to set; valid are {_shown(path, valid)}")
+        *sections, key = path.split(".")
+        target = table
+        for section in sections:
+            target = target.setdefault(section, {})
+            if not isinstance(target, dict):
+                raise SpecError(f"{where}: {path} lies below a value, not a table; set {section} itself")
+        target[key] = _typed(path, value)
+        if sections and sections[0] in ("memory", "peak_dense", "links", "power", "host_memory"):
+            grades[path] = "D"  # a what-if has no source
+    table["grades"] = grades
     for name in table.get("memory", {}):
         touched = {key for key in table["memory"][name] if f"memory.{name}.{key}" in paths}
         if touched:
-            _rescale(table["memory"][name], raw.get("memory", {}).get(name, {}), touched, f"{where}: memory.{name}")
+            _rescale(
+                table["memory"][name], raw.get("memory", {}).get(name, {}), touched, f"{where}: memory.{name}"
+            )
     for path, value in paths.items():
-        if path == "links.scale_up.per_direction" or path.endswith(".per_direction"):
-            table["links"][path.split(".")[1]].pop("both_directions", None)
-        if path.endswith(".both_directions") and path.replace("both_directions", "per_direction") not in paths:
-            half = _number(str(value), "bandwidth", path) / 2
-            table["links"][path.split(".")[1]]["per_direction"] = f"{half!r} B/s"
+        link = table["links"][path.split(".")[1]] if path.startswith("links.") else {}
+        if path.endswith(".per_direction"):
+            link.pop("both_directions", None)
+        elif (
+            path.endswith(".both_directions")
+            and path.replace("both_directions", "per_direction") not in paths
+        ):
+            link["per_direction"] = f"{_number(str(value), 'bandwidth', path) / 2!r} B/s"
     return table
 
 
 def _typed(path: str, value: Any) -> Any:
-    """An override as the schema wants it: text from a command line becomes a whole or plain number where one belongs."""
+    """An override as the schema wants it: text of a command line becomes a number where one belongs."""
     if not isinstance(value, str):
         return value
     text = value.strip()
-    if path.endswith((".stacks", ".bus_bits_per_stack", ".domain_chips", ".links", "chips_in_system")) or path in (
+    if path.endswith(
+        (".stacks", ".bus_bits_per_stack", ".domain_chips", ".links", "chips_in_system")
+    ) or path in (
         "chips_per_system",
         "year",
     ):
@@ -74,7 +82,7 @@ def _typed(path: str, value: Any) -> Any:
 
 
 def _valid_paths(table: Mapping[str, Any]) -> list[str]:
-    """Every dotted field that may be set on this file: keys of the schema, for the levels and links that it has."""
+    """Every dotted field that may be set on this file: the schema's keys, for its levels and links."""
     from .schema_chip import ChipTable, Format, HostMemoryTable, LinkTable, MemoryTable, PowerTable
 
     nested = ("peak_dense", "vendor_headline", "memory", "links", "power", "host_memory")
@@ -82,7 +90,7 @@ def _valid_paths(table: Mapping[str, Any]) -> list[str]:
     paths += [f"memory.{name}.{key}" for name in table.get("memory", {}) for key in MemoryTable.model_fields]
     paths += [f"links.{name}.{key}" for name in table.get("links", {}) for key in LinkTable.model_fields]
     paths += [f"power.{key}" for key in PowerTable.model_fields]
-    paths += [f"peak_dense.{name}" for name in Format.__args__]
+    paths += [f"peak_dense.{name}" for name in get_args(Format)]
     if "host_memory" in table:
         paths += [f"host_memory.{key}" for key in HostMemoryTable.model_fields]
     return paths
@@ -112,7 +120,8 @@ def _rescale(level: dict[str, Any], before: Mapping[str, Any], touched: set[str]
         missing = [key for key in _STACK_KEYS if key not in level]
         if missing:
             raise SpecError(
-                f"{where} has no {missing[0]}: its stack structure is not published; set its bandwidth and capacity instead"
+                f"{where} has no {missing[0]}: its stack structure is not published; "
+                "set its bandwidth and capacity instead"
             )
         if "bandwidth" in before and "bandwidth" not in touched and all(key in before for key in _STACK_KEYS):
             ratio = _product(level, where) / _product(before, where)
@@ -120,10 +129,14 @@ def _rescale(level: dict[str, Any], before: Mapping[str, Any], touched: set[str]
         if "stacks" in touched and "stacks" in before:
             for key in ("capacity", "physical_capacity"):
                 if key in before and key not in touched:
-                    size = _number(before[key], "capacity", where) * int(level["stacks"]) / int(before["stacks"])
+                    size = (
+                        _number(before[key], "capacity", where) * int(level["stacks"]) / int(before["stacks"])
+                    )
                     level[key] = f"{size!r} B"
     elif "bandwidth" in touched and "pin_rate" in before and "bandwidth" in before:
-        ratio = _number(level["bandwidth"], "bandwidth", where) / _number(before["bandwidth"], "bandwidth", where)
+        ratio = _number(level["bandwidth"], "bandwidth", where) / _number(
+            before["bandwidth"], "bandwidth", where
+        )
         level["pin_rate"] = f"{_number(before['pin_rate'], 'bitrate', where) * ratio!r} bit/s"
         level["pin_basis"] = "derived"
     if "capacity" in touched and "physical_capacity" in level and "physical_capacity" not in touched:
@@ -131,14 +144,18 @@ def _rescale(level: dict[str, Any], before: Mapping[str, Any], touched: set[str]
 
 
 def _product(level: Mapping[str, Any], where: str) -> float:
-    return int(level["stacks"]) * int(level["bus_bits_per_stack"]) * _number(str(level["pin_rate"]), "bitrate", where)
+    return (
+        int(level["stacks"])
+        * int(level["bus_bits_per_stack"])
+        * _number(str(level["pin_rate"]), "bitrate", where)
+    )
 
 
 def swap_memory(raw: Mapping[str, Any], generation: MemoryGeneration, where: str) -> dict[str, Any]:
     """Copy of a chip file's table with its main memory replaced by another generation, stack for stack.
 
-    The number of stacks stays; width, pin rate and capacity per stack are the generation's nominal point. Between
-    device memories (GDDR, LPDDR, DDR) the bus width stays and is filled with devices of the new kind.
+    The number of stacks stays; width, pin rate and capacity per stack are the generation's nominal point.
+    Between device memories (GDDR, LPDDR, DDR) the bus width stays and is filled with devices of the new kind.
     """
     table = copy.deepcopy(dict(raw))
     name = table.get("weights_in")
@@ -163,7 +180,11 @@ def swap_memory(raw: Mapping[str, Any], generation: MemoryGeneration, where: str
     stacks, bits = int(level["stacks"]), int(level["bus_bits_per_stack"])
     stacked = str(level.get("type", "")).upper().startswith("HBM")
     if stacked != (generation.scope == "stack"):
-        has = f"{stacks} stacks of {level['type']}" if stacked else f"a {stacks * bits}-bit bus of {level['type']}"
+        has = (
+            f"{stacks} stacks of {level['type']}"
+            if stacked
+            else f"a {stacks * bits}-bit bus of {level['type']}"
+        )
         raise SpecError(
             f"{where} has {has}, which {generation.name} cannot replace one for one; "
             f"set memory.{name}.bandwidth and memory.{name}.capacity instead"

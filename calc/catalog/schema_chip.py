@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import Field, field_validator
 
+from ..errors import SpecError
 from .schema_common import (
     About,
     Bandwidth,
@@ -39,14 +40,14 @@ INTERFACE_TOLERANCE = 0.04
 
 
 class MemoryTable(Strict):
-    """One tier of memory. Stack, bus and pin figures come together; a datasheet bandwidth wins over their product."""
+    """One tier of memory; stack, bus and pin figures come together, a datasheet bandwidth wins over them."""
 
     type: Text
     generation: Name | None = None
     label: str = ""
     shared_with_cpu: bool = False
-    stacks: Annotated[int, Field(ge=1, le=64)] | None = None
-    bus_bits_per_stack: Annotated[int, Field(ge=8, le=8192)] | None = None
+    stacks: Annotated[int, Field(ge=1, le=64, strict=True)] | None = None
+    bus_bits_per_stack: Annotated[int, Field(ge=8, le=8192, strict=True)] | None = None
     pin_rate: BitRate | None = None
     pin_basis: Literal["published", "derived"] | None = None
     capacity: Capacity
@@ -55,7 +56,11 @@ class MemoryTable(Strict):
 
     def plain(self, name: str) -> dict[str, Any]:
         """The level as `MemoryLevel` takes it; ValueError if the figures contradict each other."""
-        parts = {"stacks": self.stacks, "bus_bits_per_stack": self.bus_bits_per_stack, "pin_rate": self.pin_rate}
+        parts = {
+            "stacks": self.stacks,
+            "bus_bits_per_stack": self.bus_bits_per_stack,
+            "pin_rate": self.pin_rate,
+        }
         missing = [key for key, value in parts.items() if value is None]
         interface = None
         if self.stacks is not None and self.bus_bits_per_stack is not None and self.pin_rate is not None:
@@ -64,8 +69,9 @@ class MemoryTable(Strict):
                 interface, self.bandwidth, rel_tol=INTERFACE_TOLERANCE
             ):
                 raise ValueError(
-                    f"memory.{name}: {self.stacks} x {self.bus_bits_per_stack} bit x {self.pin_rate / 1e9:g} Gbit/s / 8 "
-                    f"is {interface / 1e9:.0f} GB/s, more than 4 % from the bandwidth of {self.bandwidth / 1e9:.0f} GB/s"
+                    f"memory.{name}: {self.stacks} x {self.bus_bits_per_stack} bit x {self.pin_rate / 1e9:g} "
+                    f"Gbit/s / 8 is {interface / 1e9:.0f} GB/s, more than 4 % from the bandwidth of "
+                    f"{self.bandwidth / 1e9:.0f} GB/s; correct one of them"
                 )
         elif len(missing) < 3:
             raise ValueError(f"memory.{name}.{missing[0]} is missing; stacks, bus and pin rate come together")
@@ -82,7 +88,7 @@ class MemoryTable(Strict):
 
 
 class LinkTable(Strict):
-    """One way out of the chip, per chip; `both_directions` repeats the vendor's headline and is only checked."""
+    """One way out of the chip; `both_directions` repeats the vendor's headline and is only checked."""
 
     name: Text
     per_direction: Bandwidth | None = None
@@ -97,7 +103,7 @@ class LinkTable(Strict):
         """The link as `Link` takes it; ValueError if the two-way figure is not twice the one-way figure."""
         one, two = self.per_direction, self.both_directions
         if two is not None and (one is None or not math.isclose(two, 2 * one, rel_tol=0.02)):
-            raise ValueError(f"links.{level}.both_directions is not twice per_direction; one of them counts otherwise")
+            raise ValueError(f"links.{level}.both_directions is not twice per_direction; correct one of them")
         return {
             "level": level, "name": self.name, "bandwidth_bytes_s": one, "domain_chips": self.domain_chips,
             "measured_bandwidth_bytes_s": self.measured_per_direction, "per_pair_bytes_s": self.per_pair,
@@ -126,7 +132,9 @@ class PowerTable(Strict):
         """The table as `Power` takes it; ValueError if a system figure lacks its number of chips."""
         if (self.system_power is None) != (self.chips_in_system is None):
             raise ValueError("power.system_power and power.chips_in_system come together")
-        share = self.system_power / self.chips_in_system if self.system_power and self.chips_in_system else None
+        share = (
+            self.system_power / self.chips_in_system if self.system_power and self.chips_in_system else None
+        )
         return {"tdp_w": self.tdp, "system_power_per_chip_w": share, "system": self.system}
 
 
@@ -136,7 +144,7 @@ class ChipTable(Strict):
     id: Name
     name: Text
     vendor: Text
-    aliases: list[Name] = []
+    aliases: list[Name] = Field(default=[])
     kind: Kind
     family: Name
     year: Year
@@ -147,38 +155,48 @@ class ChipTable(Strict):
     chips_per_system: Count | None = None
     weights_in: Level
     peak_dense: Annotated[dict[Format, Compute], Field(min_length=1)]
-    vendor_headline: dict[Format, Compute] = {}
+    vendor_headline: dict[Format, Compute] = Field(default={})
     memory: Annotated[dict[Level, MemoryTable], Field(min_length=1)]
     host_memory: HostMemoryTable | None = None
-    links: dict[LinkLevel, LinkTable] = {}
+    links: dict[LinkLevel, LinkTable] = Field(default={})
     power: PowerTable = PowerTable()
-    efficiency: dict[Name | Annotated[str, Field(pattern=r"^[a-z0-9_.]+$")], float] = {}
+    efficiency: dict[str, Any] = Field(default={})
     about: About = About()
-    grades: Grades = Field(validation_alias=AliasChoices("grades"))
+    grades: Grades
     sources: Sources
 
     @field_validator("efficiency")
     @classmethod
-    def _plausible(cls, table: dict[str, float]) -> dict[str, float]:
-        for key, value in table.items():
-            if not 0 <= value < 1e6:
-                raise ValueError(f"holds {key} = {value:g}; expected a number from 0 up to a million")
+    def _plausible(cls, table: dict[str, Any]) -> dict[str, Any]:
+        _check_numbers("efficiency", table)
         return table
+
+
+def _check_numbers(path: str, value: object) -> None:
+    """ValueError unless nested tables and lists hold nothing but numbers from 0 up to a million."""
+    if isinstance(value, dict):
+        for key, child in value.items():
+            _check_numbers(f"{path}.{key}", child)
+    elif isinstance(value, list):
+        for child in value:
+            _check_numbers(path, child)
+    elif isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e6:
+        raise ValueError(f"holds {path} = {value!r}; expected a number from 0 up to a million")
 
 
 def check_chip(raw: dict[str, Any], where: str) -> dict[str, Any]:
     """Normal form of a chip file's table: plain JSON in SI units. Raises SpecError, one sentence."""
-    from ..errors import SpecError
-
     table = validated(ChipTable, raw, where)
     try:
         check_aliases(table.id, table.aliases)
         grades = check_grades(table.grades, table.status, lambda path: has_path(raw, path))
         if table.weights_in not in table.memory:
-            raise ValueError(f"weights_in is '{table.weights_in}', but memory has only {', '.join(table.memory)}")
+            raise ValueError(
+                f"weights_in is '{table.weights_in}', but memory has only {', '.join(table.memory)}"
+            )
         memory = [level.plain(name) for name, level in table.memory.items()]
         if next(m for m in memory if m["name"] == table.weights_in)["bandwidth_bytes_s"] is None:
-            raise ValueError(f"memory.{table.weights_in}.bandwidth is missing; the level that holds weights needs one")
+            raise ValueError(f"memory.{table.weights_in}.bandwidth is missing; weights are read at it")
         links = [link.plain(level) for level, link in table.links.items()]
         power = table.power.plain()
     except ValueError as error:
@@ -204,6 +222,6 @@ def check_chip(raw: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 _SAME = (
-    "id", "name", "vendor", "aliases", "kind", "family", "year", "status", "unit", "chips_per_system", "weights_in",
-    "efficiency", "process_node", "form_factor",
+    "id", "name", "vendor", "aliases", "kind", "family", "year", "status", "unit", "chips_per_system",
+    "weights_in", "efficiency", "process_node", "form_factor",
 )  # fmt: skip

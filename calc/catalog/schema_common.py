@@ -1,6 +1,6 @@
 """What every spec file has in common: quantities with units, sources, grades, and one-sentence errors.
 
-This module and the other schema modules import pydantic; they are loaded only when a file is not in the cache.
+The schema modules import pydantic; they are loaded only when a file is not in the cache.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ Sources = Annotated[list[SourceTable], Field(min_length=1)]
 
 
 def check_grades(grades: Grades, status: str, has_field: Callable[[str], bool]) -> dict[str, str]:
-    """Grades with "" for the default; ValueError for a missing default, an unknown field, a too good announcement."""
+    """Grades with "" for the default; ValueError for a missing default or an unknown field."""
     if "default" not in grades:
         raise ValueError("grades.default is missing; expected A, B, C or D")
     if status != "shipping" and grades["default"] != "D":
@@ -114,7 +114,10 @@ def check_grades(grades: Grades, status: str, has_field: Callable[[str], bool]) 
     for path in grades:
         if path != "default" and not has_field(path):
             raise ValueError(f"grades names '{path}', which is no field of this file")
-    return {"": grades["default"], **{path: grade for path, grade in sorted(grades.items()) if path != "default"}}
+    return {
+        "": grades["default"],
+        **{path: grade for path, grade in sorted(grades.items()) if path != "default"},
+    }
 
 
 def check_aliases(id_: str, aliases: list[str]) -> None:
@@ -154,7 +157,9 @@ def _sentence(problem: dict[str, Any]) -> str:
         return f"{key} is not a known key; see specs/README.md for the keys"
     if kind == "value_error":
         reason = str(context.get("error", problem["msg"]))
-        return f"{key} {reason}" if key and not reason.startswith("'") else f"{key}: {reason}" if key else reason
+        return (
+            f"{key} {reason}" if key and not reason.startswith("'") else f"{key}: {reason}" if key else reason
+        )
     if kind == "literal_error":
         return f"{key} is {shown}; expected {context['expected']}"
     message = re.sub(r"^Input should be ", "expected ", problem["msg"])

@@ -1,4 +1,4 @@
-"""Schema of a memory-generation file, and its normal form: the SI dictionary that `MemoryGeneration.from_spec` takes."""
+"""Schema of a memory file, and its normal form: the SI dictionary that `MemoryGeneration.from_spec` takes."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ class MemoryFile(Strict):
 
     id: Name
     name: Text
-    aliases: list[Name] = []
+    aliases: list[Name] = Field(default=[])
     year: Year
     status: Status
     scope: Literal["stack", "device", "channel", "chip"]
     bus_bits: Annotated[int, Field(ge=8, le=8192, strict=True)] | None = None
     channels: Annotated[int, Field(ge=1, le=128, strict=True)] | None = None
-    stack_heights: list[Annotated[int, Field(ge=1, le=64, strict=True)]] = []
+    stack_heights: list[Annotated[int, Field(ge=1, le=64, strict=True)]] = Field(default=[])
     pin_rate: Annotated[list[BitRate], Field(min_length=2, max_length=2)] | None = None
     bandwidth: Annotated[list[Bandwidth], Field(min_length=2, max_length=2)]
     capacity: Annotated[list[Capacity], Field(min_length=1)]
@@ -92,13 +92,15 @@ def check_memory(raw: dict[str, Any], where: str) -> dict[str, Any]:
                 product = table.bus_bits * table.pin_rate[index] / 8
                 if not math.isclose(product, table.bandwidth[index], rel_tol=0.04):
                     raise ValueError(
-                        f"the {end} bandwidth is {table.bandwidth[index] / 1e9:g} GB/s, but {table.bus_bits} bit x "
-                        f"{table.pin_rate[index] / 1e9:g} Gbit/s / 8 is {product / 1e9:g} GB/s"
+                        f"the {end} bandwidth is {table.bandwidth[index] / 1e9:g} GB/s, "
+                        f"but {table.bus_bits} bit x {table.pin_rate[index] / 1e9:g} Gbit/s / 8 is {product / 1e9:g} GB/s"
                     )
     except ValueError as error:
         raise SpecError(f"{where}: {error}") from None
     return {
-        **table.model_dump(include={"id", "name", "aliases", "year", "status", "scope", "bus_bits", "channels"}),
+        **table.model_dump(
+            include={"id", "name", "aliases", "year", "status", "scope", "bus_bits", "channels"}
+        ),
         "stack_heights": table.stack_heights,
         "pin_rate_bit_s": table.nominal.pin_rate,
         "capacity_bytes": table.nominal.capacity,
@@ -120,7 +122,9 @@ def _nominal_bandwidth(table: MemoryFile) -> float:
     if table.bus_bits is not None and nominal.pin_rate is not None:
         if nominal.bandwidth is not None:
             raise ValueError("nominal.bandwidth is bus_bits x nominal.pin_rate / 8; leave it out")
-        return table.bus_bits * nominal.pin_rate / 8
+        return float(table.bus_bits * nominal.pin_rate / 8)
     if nominal.bandwidth is None:
-        raise ValueError("nominal needs pin_rate (with bus_bits), or bandwidth where the structure is unpublished")
-    return nominal.bandwidth
+        raise ValueError(
+            "nominal needs pin_rate (with bus_bits), or bandwidth where the structure is unpublished"
+        )
+    return float(nominal.bandwidth)
