@@ -143,6 +143,7 @@ class Model:
     final_params: int = 0  # last norm, and the last residual mixer
     native_rest_format: str = ""  # other linear weights (attention, shared and dense FFN)
     native_table_format: str = "bf16"  # embedding, head, norms, router
+    native_bits: float | None = None  # of `native_format`, where the release says
     published_active_params: float | None = None
     published_note: str = ""  # who published the totals; why they differ from the count, where they do
     grade: str = "D"  # of the shapes: A vendor, B copy or code of the vendor's, C third party, D unverified

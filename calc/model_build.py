@@ -24,12 +24,12 @@ def layer_kinds(spec: Spec) -> list[str]:
 
 
 def moe_layers(spec: Spec) -> list[bool]:
-    """True where a layer has routed experts: from `first_dense_layers` on, every `every`-th layer."""
+    """True where a layer has routed experts: each `every`-th from the first on, bar `dense_layers`."""
     moe, layers = spec["moe"], spec["shape"]["layers"]
     if moe is None:
         return [False] * layers
-    first, every = moe["first_dense_layers"], moe["every"]
-    return [i >= first and (i + 1) % every == 0 for i in range(layers)]
+    first, every, dense = moe["first_dense_layers"], moe["every"], set(moe["dense_layers"])
+    return [i >= first and (i + 1) % every == 0 and i not in dense for i in range(layers)]
 
 
 def attention_for(spec: Spec, kind: str) -> Attention:
@@ -229,7 +229,7 @@ def build_model(spec: Spec, path: str = "") -> Model:
         tied=shape["tied_embeddings"], max_context=shape["max_context"],
         native_format=weights["native_format"],
         native_rest_format=weights["rest_format"] or weights["native_format"],
-        native_table_format=weights["table_format"],
+        native_table_format=weights["table_format"], native_bits=weights["bits_per_weight"],
         groups=groups, embedding_params=(vocab + shape["learned_positions"]) * d,
         head_params=head + (vocab if shape["head_bias"] else 0),
         final_params=_norm(spec) + (streams * streams * d + streams + 1 if streams else 0),
@@ -245,4 +245,4 @@ def build_model(spec: Spec, path: str = "") -> Model:
 def _sources(entries: list[Spec]) -> tuple[Any, ...]:
     from .chip import Source
 
-    return tuple(Source(**entry) for entry in entries)
+    return tuple(Source(**{**entry, "url": entry["url"] or None}) for entry in entries)

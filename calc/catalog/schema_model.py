@@ -127,6 +127,7 @@ class Moe(Table):
     shared_width: CountOrZero = 0
     first_dense_layers: CountOrZero = 0
     every: Count = 1
+    dense_layers: list[CountOrZero] = Field(default_factory=list, max_length=10_000)
     router_bias: Flag = False
     expert_bias: Flag = False
     shared_gate: Flag = False
@@ -168,7 +169,7 @@ class SourceTable(Table):
     note: Text = ""
 
 
-class ModelSpec(Table):
+class ModelTable(Table):
     """One model file."""
 
     id: Name
@@ -197,7 +198,7 @@ class ModelSpec(Table):
     sources: list[SourceTable] = Field(default_factory=list, max_length=200)
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> ModelSpec:
+    def _parts_fit(self) -> ModelTable:
         self._check_attention()
         self._check_ffn()
         return self
@@ -236,7 +237,9 @@ class ModelSpec(Table):
 
     def _check_ffn(self) -> None:
         moe, layers = self.moe, self.shape.layers
-        dense_layers = moe is None or moe.first_dense_layers > 0 or moe.every > 1 or moe.dense_residual
+        dense_layers = moe is None or moe.every > 1
+        if moe is not None:
+            dense_layers |= bool(moe.first_dense_layers or moe.dense_layers or moe.dense_residual)
         if moe is not None:
             if moe.top_k > moe.experts:
                 raise ValueError(f"moe.top_k = {moe.top_k} exceeds moe.experts = {moe.experts}")
@@ -256,7 +259,7 @@ def check_model(raw: dict[str, Any], where: str) -> dict[str, Any]:
     raw: parsed TOML; where: the file's name for the message. Raises SpecError, one sentence.
     """
     try:
-        return ModelSpec.model_validate(raw).model_dump(mode="json")
+        return ModelTable.model_validate(raw).model_dump(mode="json")
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -267,6 +270,6 @@ def check_model(raw: dict[str, Any], where: str) -> dict[str, Any]:
             reason = "the schema has no such key; see specs/README.md for the names"
         more = error.error_count() - 1
         tail = f" ({more} more like it)" if more else ""
-        raise SpecError(f"{where}: {key + ': ' if key else ''}{reason}{tail}.") from None
+        raise SpecError(f"{where}: {key + ': ' if key else ''}{reason}{tail}") from None
     except RecursionError:
-        raise SpecError(f"{where}: tables are nested too deeply.") from None
+        raise SpecError(f"{where}: tables are nested too deeply for a model") from None
