@@ -1,0 +1,59 @@
+"""CSV: keys in the first row, numbers to full precision, text that a spreadsheet would run made harmless."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import date, time
+from typing import Any, BinaryIO
+
+from .rows import Table
+
+RUNS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def text(table: Table) -> str:
+    """The table as CSV text, lines ended by a line feed."""
+    stream = io.StringIO()
+    _fill(table, stream)
+    return stream.getvalue()
+
+
+def dump(table: Table, stream: BinaryIO) -> None:
+    """Write the table as UTF-8."""
+    wrapper = io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="")
+    _fill(table, wrapper)
+    wrapper.flush()
+    wrapper.detach()
+
+
+def harmless(value: str) -> str:
+    """A formula to a spreadsheet goes behind an apostrophe; other text, a number too, stays as it is.
+
+    Source: OWASP, CSV Injection, https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    if not value.startswith(RUNS):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return "'" + value
+    return value
+
+
+def _fill(table: Table, stream: Any) -> None:
+    writer = csv.writer(stream, lineterminator="\n")
+    if table.columns:
+        writer.writerow([harmless(column.key) for column in table.columns])
+    for row in table.rows():
+        writer.writerow([_cell(value) for value in row])
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return harmless(value)
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return value
