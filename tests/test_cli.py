@@ -329,7 +329,10 @@ def test_show_json(name: str) -> None:
     ("arguments", "word"),
     [
         (("show", "nosuchthing"), "nosuchthing"),
-        (("show", "h80"), "h800"),
+        (("show", "h8000"), "h800"),
+        (("show", "ascend-9"), "ascend-910c"),
+        (("show", "a"), "several chips"),
+        (("show", "llama-70b", "--set", "layers=4"), "--set"),
         (("show", "h800", "--kind", "boat"), "boat"),
         (("show", "llama-70b", "--memory", "hbm4"), "--memory"),
         (("chips", "--vendor", "nvidea"), "NVIDIA"),

@@ -56,8 +56,8 @@ def _row(chip: Any) -> listing.Row:
     }
 
 
-def _ops(value: float | None) -> str:
-    return text.rate(value, "op/s")
+def _tera(value: float | None) -> str:
+    return text.number(value / 1e12 if value else None)
 
 
 _COLUMNS: tuple[listing.Shown, ...] = (
@@ -68,8 +68,8 @@ _COLUMNS: tuple[listing.Shown, ...] = (
     (Column("memory", 90), "memory_bytes", text.size),
     (Column("type", 40, right=False), "memory_type", str),
     (Column("bandwidth", 90), "bandwidth_bytes_s", lambda v: text.rate(v, "B/s")),
-    (Column("16 bit", 85), "peak_16_bit_ops_s", _ops),
-    (Column("fp8", 50), "peak_fp8_ops_s", _ops),
+    (Column("16-bit TFLOP/s", 85), "peak_16_bit_ops_s", _tera),
+    (Column("fp8 TFLOP/s", 50), "peak_fp8_ops_s", _tera),
     (Column("power", 45), "tdp_w", lambda v: text.rate(v, "W")),
     (Column("status", 55, right=False), "status", str),
     (Column("grade", 80, right=False), "grade", str),

@@ -39,6 +39,7 @@ def kind_of(name: str, kind: str | None = None) -> str:
     Raises UsageError if it stands for several kinds, UnknownName with the nearest names if for none.
     """
     from ..catalog import find_id
+    from ..catalog.index import load_index, normal_name
 
     if kind is not None:
         if kind.lower() not in KINDS:
@@ -46,29 +47,36 @@ def kind_of(name: str, kind: str | None = None) -> str:
         return kind.lower()
     if _is_path(name):
         return _kind_of_file(name)
+    exact = [
+        candidate for candidate, folder in KINDS.items() if normal_name(name) in load_index(folder)["names"]
+    ]
     found: dict[str, str] = {}
-    misses: list[UnknownName] = []
-    for candidate, folder in KINDS.items():
+    several: list[str] = []
+    for candidate in exact or KINDS:
         try:
-            found[candidate] = find_id(folder, name)
+            found[candidate] = find_id(KINDS[candidate], name)
         except UnknownName as error:
-            misses.append(error)
-    if len(found) == 1:
+            if " could be " in str(error):
+                several.append(candidate)
+    if len(found) == 1 and not several:
         return next(iter(found))
-    if not found:
-        raise _nothing(name, misses)
-    exact = [candidate for candidate, identity in found.items() if identity == name.lower()]
-    if len(exact) == 1:
-        return exact[0]
-    meanings = " and ".join(f"the {candidate} {identity}" for candidate, identity in found.items())
-    raise UsageError(f"'{name}' is both {meanings}: add --kind {' or --kind '.join(found)}")
+    if not found and not several:
+        raise _nothing(name)
+    if not found and len(several) == 1:
+        find_id(KINDS[several[0]], name)  # raises with the candidates
+    meanings = [f"the {candidate} {identity}" for candidate, identity in found.items()]
+    meanings += [f"one of several {KINDS[candidate]}" for candidate in several]
+    raise UnknownName(
+        f"'{name}' could be {' or '.join(meanings)}; write more of the name, or --kind {_either(found)}"
+    )
 
 
-def _nothing(name: str, misses: list[UnknownName]) -> UnknownName:
-    """The one miss that knows candidates (an ambiguous prefix), else the nearest names of all kinds."""
-    ambiguous = [miss for miss in misses if "ambiguous" in str(miss) or "several" in str(miss)]
-    if ambiguous:
-        return ambiguous[0]
+def _either(found: dict[str, str]) -> str:
+    return " or --kind ".join(found or KINDS)
+
+
+def _nothing(name: str) -> UnknownName:
+    """The nearest names of all kinds."""
     from difflib import get_close_matches
 
     from ..catalog import list_ids

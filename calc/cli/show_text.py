@@ -34,9 +34,9 @@ def chip_lines(chip: Chip, width: int) -> list[str]:
     ridge = chip_derived(chip)["ridge_point_ops_per_byte"]
     for dtype, peak in chip.peak_ops_s.items():
         headline = chip.headline_ops_s.get(dtype)
-        extra = f"; the vendor's headline says {text.rate(headline, 'op/s')}" if headline else ""
+        extra = f"; the vendor's headline says {text.ops(headline, dtype)}" if headline else ""
         point = f", ridge point {text.number(ridge[dtype])} op/B" if dtype in ridge else ""
-        lines += _row(f"peak {dtype}", f"{text.rate(peak, 'op/s', 4)} dense{point}{extra}", width)
+        lines += _row(f"peak {dtype}", f"{text.ops(peak, dtype, 4)} dense{point}{extra}", width)
     lines.append("")
     for link in chip.links:
         lines += _row(link.level.replace("_", "-"), _link(link), width)
@@ -45,7 +45,7 @@ def chip_lines(chip: Chip, width: int) -> list[str]:
         shown = ", ".join(f"{key} {text.number(value)}" for key, value in chip.efficiency.items())
         lines += _row("efficiency", shown, width)
     lines += _bullets("notes", chip.notes, width)
-    lines += _bullets("unconfirmed", [*chip.unverified, *_weak(chip)], width)
+    lines += _bullets("unconfirmed", _weak(chip), width)
     return lines + _sources(chip.sources, width)
 
 
@@ -96,15 +96,15 @@ def _power(chip: Chip) -> str:
 
 
 def _weak(chip: Chip) -> list[str]:
-    """The fields whose grade says derived or unconfirmed."""
-    words = {"C": "derived or weakly sourced", "D": "unconfirmed"}
-    return [
-        f"{words[grade]} (grade {grade}): {', '.join(fields)}"
-        for grade in "DC"
-        if (
-            fields := [field or "every other field" for field, found in chip.grades.items() if found == grade]
-        )
-    ]
+    """The fields that nobody has confirmed, and those derived or weakly sourced."""
+
+    def graded(grade: str) -> list[str]:
+        return [field or "whatever is not named otherwise" for field, g in chip.grades.items() if g == grade]
+
+    unconfirmed = dict.fromkeys([*chip.unverified, *graded("D")])
+    derived = [field for field in graded("C") if field not in unconfirmed]
+    lines = [f"unconfirmed (grade D): {', '.join(unconfirmed)}"] if unconfirmed else []
+    return lines + ([f"derived or weakly sourced (grade C): {', '.join(derived)}"] if derived else [])
 
 
 def model_lines(model: Model, width: int) -> list[str]:
@@ -198,7 +198,7 @@ def memory_lines(memory: MemoryGeneration, width: int) -> list[str]:
         "bandwidth", f"{text.rate(memory.bandwidth_bytes_s, 'B/s')} per {memory.scope} ({span})", width
     )
     options = ", ".join(text.size(value) for value in memory.capacity_options_bytes)
-    of = f" (of {options})" if options else ""
+    of = f" (of {options})" if len(memory.capacity_options_bytes) > 1 else ""
     lines += _row("capacity", f"{text.size(memory.capacity_bytes)} per {memory.scope}{of}", width)
     if memory.stack_heights:
         lines += _row("stacked", f"{', '.join(map(str, memory.stack_heights))} high", width)

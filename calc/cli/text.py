@@ -55,6 +55,11 @@ def seconds(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else units.duration(value, digits)
 
 
+def ops(value: float | None, dtype: str, digits: int = 3) -> str:
+    """A compute rate as the field writes it: 989 TFLOP/s, 1.98 POP/s for whole numbers."""
+    return rate(value, "OP/s" if dtype.startswith("int") else "FLOP/s", digits)
+
+
 def size(value: float | None, digits: int = 3) -> str:
     """Bytes in decimal units: 1 GB = 1e9 bytes; '-' for nothing."""
     return rate(value, "B", digits)
@@ -79,5 +84,10 @@ def wrap(text: str, columns: int, first: str = "", rest: str | None = None) -> l
     """A paragraph in lines of at most `columns`; `first` leads the first line, `rest` the others."""
     lead = " " * len(first) if rest is None else rest
     return textwrap.wrap(
-        text, columns, initial_indent=first, subsequent_indent=lead, break_on_hyphens=False
+        text,
+        columns,
+        initial_indent=first,
+        subsequent_indent=lead,
+        break_on_hyphens=False,
+        break_long_words=False,
     ) or [first.rstrip()]
