@@ -114,15 +114,10 @@ def _load(kind: str, name: str, overrides: dict[str, str], memory: str | None) -
 
     if kind == "chip":
         return catalog.load_chip(name, overrides=overrides or None, memory=memory)
-    if memory is not None:
-        raise UsageError(f"--memory swaps the memory of a chip, and '{name}' is a {kind}; leave it out")
-    if kind == "model":
-        return catalog.load_model(name, overrides=overrides) if overrides else catalog.load_model(name)
-    if overrides:
-        raise UsageError(
-            f"--set changes a chip or a model, and '{name}' is a memory generation; leave it out"
-        )
-    return catalog.load_memory(name)
+    if memory is not None or overrides:
+        option = "--memory swaps the memory" if memory is not None else "--set changes a field"
+        raise UsageError(f"{option} of a chip, and '{name}' is a {kind}; leave it out")
+    return catalog.load_model(name) if kind == "model" else catalog.load_memory(name)
 
 
 def _print_json(kind: str, thing: Any) -> None:
