@@ -193,9 +193,9 @@ class Chip:
     def grade(self) -> str:
         """The worst grade of the three figures every estimate uses: main peak, capacity, bandwidth."""
         main = f"memory.{self.weights_in}"
-        peak = next((name for name in ("bf16", "fp16", "fp8", "int8") if name in self.peak_ops_s), None)
-        fields = [f"{main}.capacity", f"{main}.bandwidth", *([f"peak_dense.{peak}"] if peak else [])]
-        return max(self.grade_of(name) for name in fields)
+        peaks = [name for name in ("bf16", "fp16") if name in self.peak_ops_s] or list(self.peak_ops_s)
+        peak = min(self.grade_of(f"peak_dense.{name}") for name in peaks)
+        return max(peak, self.grade_of(f"{main}.capacity"), self.grade_of(f"{main}.bandwidth"))
 
 
 _NESTED = {

@@ -1,6 +1,6 @@
 """Text with units <-> plain SI floats, at the edges of the program only; inside, every number is SI.
 
-Bytes are decimal (1 GB = 1e9 B) or binary (1 GiB = 2^30 B), never mixed; a multiply-add counts as two operations.
+Bytes are decimal (1 GB = 1e9 B) or binary (1 GiB = 2^30 B), never mixed; a multiply-add is two operations.
 Common spellings are read from a table; anything else ("0.8 kilobyte per millisecond") goes to pint, which is
 imported only then.
 """

@@ -1,4 +1,4 @@
-"""Checked specs and the name index as JSON in the cache folder, keyed by content; a broken cache only costs time."""
+"""Checked specs and the name index as JSON in the cache folder, keyed by content; a broken one costs time only."""
 
 from __future__ import annotations
 

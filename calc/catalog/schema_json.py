@@ -31,9 +31,9 @@ def _table(kind: str) -> type[BaseModel]:
         from .schema_memory import MemoryFile
 
         return MemoryFile
-    from .schema_model import ModelSpec
+    from .schema_model import ModelTable
 
-    return ModelSpec
+    return ModelTable
 
 
 def write_schemas(folder: Path) -> list[Path]:
