@@ -19,6 +19,11 @@ def ask(
 
     A single pair without an answer raises its reason; in a comparison the reason stands in place of numbers.
     """
+    if exports:
+        from ..report import check
+
+        for path in exports:
+            check(path)  # before the work, not after it
     if len(chips) == len(models) == 1:
         from ..estimate import estimate
 
