@@ -12,15 +12,16 @@ import csv
 import importlib
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
 
-from .errors import SpecError, UsageError
+from .errors import NoAnswer, SpecError, UsageError
 
 STALE_DAYS = 365
 QUARTER_DAYS = 92
 YEAR_DAYS = 365
+_HOME_REGIONS = ("global", "US", "EU")
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,8 @@ def voices(offers: Sequence[Offer], prefer: Callable[[Offer], int] = lambda o: 0
     """One offer for each provider: the best-preferred kind, of that the latest date, of that the median
     value.
 
-    A provider that lists five instance sizes, or was recorded by five collections, speaks once.
+    A provider that lists five instance sizes, or was recorded by five collections, speaks once. The two ends
+    of a range count together, whichever was noted later.
     """
     by_provider: dict[str, list[Offer]] = {}
     for o in offers:
@@ -175,14 +177,32 @@ def voices(offers: Sequence[Offer], prefer: Callable[[Offer], int] = lambda o: 0
     for group in by_provider.values():
         best = min(prefer(o) for o in group)
         group = [o for o in group if prefer(o) == best]
-        latest = max(o.date for o in group)
-        group = [o for o in group if o.date == latest]
-        first = group[0]
-        value = median(o.value for o in group)
-        chosen.append(
-            Offer(value, first.currency, first.provider, latest, first.grade, first.source, first.row)
-        )
+        latest = max(group, key=lambda o: o.date)
+        same = [o for o in group if o.date == latest.date]
+        other_end = {"low": "high", "high": "low"}.get(latest.row.get("bound", ""))
+        if other_end and not any(o.row["bound"] == other_end for o in same):
+            ends = [o for o in group if o.row["bound"] == other_end]
+            same += [max(ends, key=lambda o: o.date)] if ends else []
+        chosen.append(replace(latest, value=median(o.value for o in same)))
     return chosen
+
+
+def in_region(found: Sequence[dict[str, str]], region: str | None, subject: str) -> list[dict[str, str]]:
+    """Rows of the region asked for, with worldwide ones where it is the US or EU; NoAnswer lists the regions
+    known.
+
+    Without a region: the home market (worldwide, US, EU) where it has a price, else all. Prices of other
+    countries are other markets, with other taxes, embargoes and currencies, and do not enter a worldwide
+    median.
+    """
+    if region is None:
+        return [r for r in found if r["region"] in _HOME_REGIONS] or list(found)
+    place = region.strip().upper()
+    local = [r for r in found if r["region"].upper() == place]
+    if not local:
+        known = ", ".join(sorted({r["region"] for r in found}))
+        raise NoAnswer(f"No price of {subject} in region {region} is known; regions with one are {known}.")
+    return local + [r for r in found if r["region"] == "global" and place in ("US", "EU")]
 
 
 def source_urls(keys: Iterable[str]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from .pricebook import (
     Price,
     as_date,
     flagged,
+    in_region,
     known_on,
     make_price,
     median,
@@ -32,7 +33,6 @@ from .pricebook import (
 
 TERMS = ("on-demand", "reserved", "spot", "marketplace")
 _PAY_AS_YOU_GO = {"on-demand": ("on-demand", "marketplace")}
-_HOME_REGIONS = ("global", "US", "EU")
 _UNFIT = ("outlier", "promo", "gpu-only", "peak", "subset")
 _ENOUGH = 3
 
@@ -57,21 +57,6 @@ def _chip_rows(chip_id: str) -> list[dict[str, str]]:
     """Rows of the chip, then those of its series whose form factor is not stated."""
     series = group_of(chip_id)["series"]
     return [r for r in rows("rental") if r["chip"] == chip_id or (series and r["chip"] == series)]
-
-
-def _in_region(found: Sequence[dict[str, str]], region: str | None, chip_id: str) -> list[dict[str, str]]:
-    """Rows of the region, or of no region; without a region asked, those of the home market if there are
-    any.
-    """
-    if region is None:
-        home = [r for r in found if r["region"] in _HOME_REGIONS]
-        return home or list(found)
-    place = region.strip().upper()
-    local = [r for r in found if r["region"].upper() == place]
-    if not local:
-        known = ", ".join(sorted({r["region"] for r in found}))
-        raise NoAnswer(f"No price of {chip_id} in region {region} is known; regions with one are {known}.")
-    return local + [r for r in found if r["region"] == "global" and place in ("US", "EU")]
 
 
 def _to_currency(
@@ -111,7 +96,7 @@ def rental(
         provider, terms = terms, None
     if provider is not None:
         found = _of_provider(found, provider, chip_id)
-    local = _in_region(found, region, chip_id)
+    local = in_region(found, region, chip_id)
     for kind in (terms.lower(),) if terms else TERMS[:3]:
         kinds = _PAY_AS_YOU_GO.get(kind, (kind,))
         known = [r for r in local if r["terms"] in kinds and known_on(r, day)]
@@ -270,12 +255,23 @@ def price_per_hour(
     terms: str | None = None,
     region: str | None = None,
     family: str = "",
+    power_w: float | None = None,
     rates: Mapping[str, float] | None = None,
 ) -> Price | None:
-    """Rent of a chip-hour if one is known, else the range of its class marked as borrowed, else None.
+    """Money for an hour of one chip, by the best way that the dated prices allow; Price.basis tells which.
 
-    When terms or a provider are asked for that the chip lacks, nothing is borrowed: NoAnswer or UnknownName
-    says what there is.
+    First its rent; without any and when power_w (all-in watts of the chip with its share of the host) is
+    given, what it costs an owner by its purchase price (basis "ownership"); then the range of its class,
+    marked as borrowed (basis "class"); else None. Terms that a rented chip lacks are not borrowed: NoAnswer
+    or UnknownName says what there is.
     """
     own = rental(chip_id, on, currency, terms, region, rates=rates)
-    return own if own is not None else class_range(chip_id, on, currency, terms, family, rates)
+    if own is not None:
+        return own
+    if power_w is not None and terms is None:
+        from .ownership import owned_price
+
+        owned = owned_price(chip_id, power_w, on, currency, rates=rates)
+        if owned is not None:
+            return owned
+    return class_range(chip_id, on, currency, terms, family, rates)

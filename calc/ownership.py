@@ -1,0 +1,224 @@
+"""What an hour of a chip costs its owner: depreciation, capital, electricity, space, network, staff.
+
+Before: purchases.py and sites.py supply dated defaults with ranges. After: cost.py turns the hour into
+tokens. The arithmetic is pure and takes floats or arrays; money is in one currency throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from .checks import at_least_one, not_negative, positive, share
+from .energy import electricity_per_hour
+from .errors import UsageError
+from .pricebook import Price
+
+HOURS_PER_YEAR = 8766.0
+HOURS_PER_MONTH = HOURS_PER_YEAR / 12
+
+
+def depreciation_per_hour(purchase: Any, life_years: Any, residual_share: Any = 0.0) -> Any:
+    """Money per hour that the machine loses in value: purchase x (1 - residual_share) / (life_years x 8766).
+
+    31,250 USD over 5 years with nothing left: 0.7130 USD an hour.
+    """
+    not_negative(purchase, "The purchase price")
+    share(residual_share, "The residual value")
+    return purchase * (1.0 - residual_share) / (positive(life_years, "The life") * HOURS_PER_YEAR)
+
+
+def capital_per_hour(
+    purchase: Any, life_years: Any, rate: Any, residual_share: Any = 0.0, method: str = "annuity"
+) -> Any:
+    """Money per hour that the money itself costs, above depreciation, at the yearly rate.
+
+    method "annuity" (default): the level yearly payment that returns purchase P less the present value of the
+    residual R after n years at rate i, A = i (P - R) / (1 - (1+i)^-n) + i R, less depreciation. method
+    "average": interest on the mean balance, i (P + R) / 2. 31,250 USD, 5 years, 8 %: annuity 7,826.76 USD a
+    year, so 0.1799 USD an hour above depreciation; average 0.1426. A rate of 0 costs nothing either way.
+    """
+    not_negative(purchase, "The purchase price")
+    positive(life_years, "The life")
+    share(residual_share, "The residual value")
+    i = np.asarray(not_negative(rate, "The cost of capital"), dtype=float)
+    residual = purchase * residual_share
+    if method == "average":
+        return _plain(i * (purchase + residual) / 2.0 / HOURS_PER_YEAR)
+    if method != "annuity":
+        raise UsageError(f'"{method}" is not a way to price capital; choose annuity or average.')
+    # i / (1 - (1+i)^-n), which tends to 1/n for a rate of nothing; expm1 keeps it exact for tiny rates.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factor = np.where(
+            i > 0, i / -np.expm1(-life_years * np.log1p(i)), 1.0 / np.asarray(life_years, dtype=float)
+        )
+    payment = factor * (purchase - residual) + i * residual
+    return _plain(
+        np.maximum(
+            payment / HOURS_PER_YEAR - depreciation_per_hour(purchase, life_years, residual_share), 0.0
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """Inputs of owning one chip for an hour; floats, or arrays of cases in any field.
+
+    purchase: of the chip with its share of the host. residual_share: of the purchase, left after life_years.
+    cost_of_capital: per year, as 0.08. power_w: all-in of the chip with its share of the host, averaged over
+    paid time. electricity: money per kWh. colo_kw_month: money per kW of rated power and month; rated_w: that
+    rated power (None: power_w). network_share: of machines plus network capital. staff_share: of the purchase
+    a year, for people and spares.
+    """
+
+    purchase: Any
+    life_years: Any
+    residual_share: Any = 0.0
+    cost_of_capital: Any = 0.0
+    power_w: Any = 0.0
+    pue: Any = 1.0
+    electricity: Any = 0.0
+    colo_kw_month: Any = 0.0
+    rated_w: Any = None
+    network_share: Any = 0.0
+    staff_share: Any = 0.0
+    method: str = "annuity"
+    currency: str = "USD"
+
+    def parts(self) -> tuple[tuple[str, Any], ...]:
+        """Named parts of an hour's money, in the order of the waterfall; UsageError names an input out of
+        bounds.
+        """
+        if np.any(np.asarray(share(self.network_share, "The network share")) >= 1):
+            raise UsageError("The network share must be below 1.")
+        network = self.purchase * self.network_share / (1.0 - self.network_share)
+        at_least_one(self.pue, "PUE")
+        rated = self.power_w if self.rated_w is None else self.rated_w
+        life, left = self.life_years, self.residual_share
+        invested = self.purchase + network
+        return (
+            ("chip and host", depreciation_per_hour(self.purchase, life, left)),
+            ("network", depreciation_per_hour(network, life, left)),
+            ("cost of capital", capital_per_hour(invested, life, self.cost_of_capital, left, self.method)),
+            ("electricity", electricity_per_hour(self.power_w, self.pue, self.electricity)),
+            (
+                "space",
+                not_negative(rated, "Rated power")
+                / 1000.0
+                * not_negative(self.colo_kw_month, "The colocation rent")
+                / HOURS_PER_MONTH,
+            ),
+            ("staff", self.purchase * not_negative(self.staff_share, "The staff share") / HOURS_PER_YEAR),
+        )
+
+    def per_hour(self) -> Any:
+        """Money of one chip-hour: the sum of the parts."""
+        return sum(money for _, money in self.parts())
+
+
+@dataclass(frozen=True)
+class OwnershipDefaults:
+    """Ownership inputs of a chip with the dated prices behind them and the sentences that must stand
+    beside.
+    """
+
+    inputs: Ownership
+    prices: Mapping[str, Price]
+    notes: tuple[str, ...]
+
+
+def default_ownership(
+    chip_id: str,
+    power_w: float,
+    on: date | str | None = None,
+    currency: str = "USD",
+    region: str = "US",
+    rates: Mapping[str, float] | None = None,
+    **overrides: Any,
+) -> OwnershipDefaults | None:
+    """Ownership of a chip by the dated prices of specs/prices, or None when it has no purchase price.
+
+    power_w: all-in power of one chip with its share of the host. region: of the electricity. overrides: any
+    field of Ownership that the user gives himself. A chip priced as a bare card gets the host's share on top.
+    """
+    from .purchases import purchase
+    from .sites import colo, electricity, finance, pue
+
+    bought = purchase(chip_id, on, currency, rates=rates) if "purchase" not in overrides else None
+    if bought is None and "purchase" not in overrides:
+        return None
+    prices: dict[str, Price] = {
+        "life_years": finance("life_years", on),
+        "cost_of_capital": finance("cost_of_capital", on),
+        "network_share": finance("network_share", on),
+        "pue": pue(None, on),
+        "electricity": electricity(region, on, currency, rates=rates),
+        "colo_kw_month": colo(on, currency, rates),
+    }
+    notes = []
+    values: dict[str, Any] = {name: price.value for name, price in prices.items()}
+    if bought is not None:
+        prices["purchase"] = bought
+        values["purchase"] = bought.value
+        if bought.terms == "card":
+            host = prices["host_share"] = finance("host_share", on)
+            values["purchase"] *= 1 + host.value
+            notes.append(f"the price is of a bare card; {host.value:.0%} added for its share of the host")
+        elif flat_network(bought):
+            values["network_share"] = 0.0
+            notes.append("the price of the system includes its network")
+    notes.append("staff is not included unless given")
+    inputs = Ownership(power_w=power_w, currency=currency, **values)
+    return OwnershipDefaults(replace(inputs, **overrides), prices, tuple(notes))
+
+
+def flat_network(bought: Price) -> bool:
+    """Whether the price is of a rack-scale system, whose own network connects its chips."""
+    return any(word in bought.note for word in ("NVL72", "CloudMatrix"))
+
+
+def owned_price(
+    chip_id: str,
+    power_w: float,
+    on: date | str | None = None,
+    currency: str = "USD",
+    region: str = "US",
+    rates: Mapping[str, float] | None = None,
+    **overrides: Any,
+) -> Price | None:
+    """Price of an owned chip-hour with basis "ownership"; None without a purchase price.
+
+    low and high take the purchase price's own range, and the longest and shortest life that operators book.
+    """
+    found = default_ownership(chip_id, power_w, on, currency, region, rates, **overrides)
+    if found is None or "purchase" not in found.prices:
+        return None
+    bought, life = found.prices["purchase"], found.prices["life_years"]
+    inputs = found.inputs
+    scale = inputs.purchase / bought.value if bought.value else 1.0
+    long, short = (inputs.life_years,) * 2 if "life_years" in overrides else (life.high, life.low)
+    ends = (
+        replace(inputs, purchase=bought.low * scale, life_years=long).per_hour(),
+        replace(inputs, purchase=bought.high * scale, life_years=short).per_hour(),
+    )
+    return replace(
+        bought,
+        value=float(inputs.per_hour()),
+        low=float(min(ends)),
+        high=float(max(ends)),
+        unit="h",
+        terms="ownership",
+        basis="ownership",
+        note="; ".join(
+            (f"owned over {inputs.life_years:g} years at {inputs.cost_of_capital:.0%}", *found.notes)
+        ),
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A zero-dimensional array as a float; anything else as it is."""
+    return float(value) if np.ndim(value) == 0 else value
