@@ -7,6 +7,10 @@ import sys
 
 def main() -> None:
     """Entry point of the `tokcalc` script: run the command line and leave with its exit code."""
-    from .shell import run
+    try:
+        from .shell import run
 
-    sys.exit(run(sys.argv[1:]))
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # while the imports run
+        code = 130
+    sys.exit(code)

@@ -64,6 +64,10 @@ class LazyGroup(TyperGroup):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
+_LONGEST_WORD = 300
+"""A path may be long; a megabyte of input need not come back."""
+
+
 def unknown_command(name: str) -> str:
     """One sentence for a word which is no command: the nearest commands, or how to ask a question."""
     near = get_close_matches(name, COMMANDS, n=3, cutoff=0.5)
@@ -77,7 +81,8 @@ def unknown_command(name: str) -> str:
 
 def sentence(error: BaseException) -> str:
     """The error's message as one printable line."""
-    text = " ".join(str(error).split())
+    words = (word if len(word) <= _LONGEST_WORD else f"{word[:60]}..." for word in str(error).split())
+    text = " ".join(words)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
