@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,10 @@ from ..errors import UsageError
 from . import options
 
 _Text = str | None
-_option = typer.Option
+_question, _workload, _deployment, _money, _what_if, _output = (
+    partial(typer.Option, rich_help_panel=title)
+    for title in ("Question", "Workload", "Deployment", "Money", "What if", "Output")
+)
 
 
 def _version(wanted: bool) -> None:
@@ -23,43 +27,53 @@ def _version(wanted: bool) -> None:
 
 def answer(
     context: typer.Context,
-    chip: Annotated[_Text, _option(metavar="NAME[,NAME]", help="Chips: id, alias, prefix or file.")] = None,
-    model: Annotated[_Text, _option(metavar="NAME[,NAME]", help="Models, likewise.")] = None,
-    isl: Annotated[str, _option(metavar="TOKENS", help="Input length: 1000, 8k, 128Ki (= 131072).")] = "1024",
-    osl: Annotated[str, _option(metavar="TOKENS", help="Output length.")] = "1024",
-    concurrency: Annotated[str, _option(metavar="N|max", help="Requests in flight, or all that fit.")] = "1",
+    chip: Annotated[_Text, _question(metavar="NAME[,NAME]", help="Chips: id, alias, prefix or file.")] = None,
+    model: Annotated[_Text, _question(metavar="NAME[,NAME]", help="Models, likewise.")] = None,
+    isl: Annotated[
+        str, _workload(metavar="TOKENS", help="Input length: 1000, 8k, 128Ki.")
+    ] = "1024",
+    osl: Annotated[str, _workload(metavar="TOKENS", help="Output length.")] = "1024",
+    concurrency: Annotated[
+        str, _workload(metavar="N|max", help="Requests in flight, or all that fit.")
+    ] = "1",
     weights: Annotated[
-        _Text, _option(metavar="TYPE", help="Data type of the weights: bf16, fp8, ...")
+        _Text, _deployment(metavar="TYPE", help="Data type of the weights: bf16, fp8, ...")
     ] = None,
-    kv: Annotated[_Text, _option(metavar="TYPE", help="Data type of the KV cache.")] = None,
+    kv: Annotated[_Text, _deployment(metavar="TYPE", help="Data type of the KV cache.")] = None,
     chips: Annotated[
-        int | None, _option(metavar="N", help="Number of chips; else the fewest sensible.")
+        int | None, _deployment(metavar="N", help="Number of chips; else the fewest sensible.")
     ] = None,
-    tp: Annotated[int | None, _option(metavar="N", help="Tensor-parallel degree.")] = None,
-    pp: Annotated[int | None, _option(metavar="N", help="Pipeline-parallel degree.")] = None,
-    dp: Annotated[int | None, _option(metavar="N", help="Data-parallel degree.")] = None,
-    ep: Annotated[int | None, _option(metavar="N", help="Expert-parallel degree.")] = None,
-    engine: Annotated[_Text, _option(metavar="NAME", help="Serving engine: vllm, sglang, ...")] = None,
-    cache_hit: Annotated[float, _option(metavar="SHARE", help="Share of the input found in cache.")] = 0.0,
-    draft: Annotated[int | None, _option(metavar="N", help="Tokens drafted per step (speculation).")] = None,
-    acceptance: Annotated[float | None, _option(metavar="SHARE", help="Chance that one is accepted.")] = None,
-    software_date: Annotated[_Text, _option(metavar="DATE", help="Software generation of that day.")] = None,
-    rent: Annotated[_Text, _option(metavar="PRICE", help='Your price per chip: "2.5 USD/h".')] = None,
-    price: Annotated[_Text, _option(metavar="TERMS", help="on-demand, reserved, spot or a provider.")] = None,
-    on: Annotated[_Text, _option("--on", metavar="DATE", help="Prices as of YYYY-MM-DD.")] = None,
-    currency: Annotated[str, _option(metavar="CODE", help="Currency of the answer.")] = "USD",
-    utilisation: Annotated[float, _option(metavar="SHARE", help="Share of the paid hours in use.")] = 1.0,
-    memory: Annotated[_Text, _option(metavar="NAME", help="Swap the memory generation: hbm4, ...")] = None,
+    tp: Annotated[int | None, _deployment(metavar="N", help="Tensor-parallel degree.")] = None,
+    pp: Annotated[int | None, _deployment(metavar="N", help="Pipeline-parallel degree.")] = None,
+    dp: Annotated[int | None, _deployment(metavar="N", help="Data-parallel degree.")] = None,
+    ep: Annotated[int | None, _deployment(metavar="N", help="Expert-parallel degree.")] = None,
+    engine: Annotated[_Text, _deployment(metavar="NAME", help="Serving engine: vllm, sglang, ...")] = None,
+    cache_hit: Annotated[float, _workload(metavar="SHARE", help="Share of the input found in cache.")] = 0.0,
+    draft: Annotated[
+        int | None, _workload(metavar="N", help="Tokens drafted per step (speculation).")
+    ] = None,
+    acceptance: Annotated[
+        float | None, _workload(metavar="SHARE", help="Chance that one is accepted.")
+    ] = None,
+    software_date: Annotated[
+        _Text, _deployment(metavar="DATE", help="Software generation of that day.")
+    ] = None,
+    rent: Annotated[_Text, _money(metavar="PRICE", help='Your price per chip: "2.5 USD/h".')] = None,
+    price: Annotated[_Text, _money(metavar="TERMS", help="on-demand, reserved, spot or a provider.")] = None,
+    on: Annotated[_Text, _money("--on", metavar="DATE", help="Prices as of YYYY-MM-DD.")] = None,
+    currency: Annotated[str, _money(metavar="CODE", help="Currency of the answer.")] = "USD",
+    utilisation: Annotated[float, _money(metavar="SHARE", help="Share of the paid hours in use.")] = 1.0,
+    memory: Annotated[_Text, _what_if(metavar="NAME", help="Swap the memory generation: hbm4, ...")] = None,
     set_: Annotated[
-        list[str] | None, _option("--set", metavar="PATH=VALUE", help="Override a field.")
+        list[str] | None, _what_if("--set", metavar="PATH=VALUE", help="Override a field.")
     ] = None,
-    explain: Annotated[bool, _option("--explain", help="Print the table of terms.")] = False,
-    json_: Annotated[bool, _option("--json", help="Print the answer as JSON.")] = False,
+    explain: Annotated[bool, _output("--explain", help="Print the table of terms.")] = False,
+    json_: Annotated[bool, _output("--json", help="Print the answer as JSON.")] = False,
     export: Annotated[
         list[str] | None,
-        _option(metavar="FILE", help="Also write .csv .json .md .tex .html .xlsx .parquet; repeatable."),
+        _output(metavar="FILE", help="Also write .csv .json .md .tex .html .xlsx .parquet; repeatable."),
     ] = None,
-    version: Annotated[bool, _option("--version", callback=_version, is_eager=True, help="Version.")] = False,
+    version: Annotated[bool, _output("--version", callback=_version, is_eager=True, help="Version.")] = False,
 ) -> None:
     """What a chip gives and costs for running a language model.
 
