@@ -15,31 +15,30 @@ _KINDS: dict[Any, str] = {str: "a text", int: "a whole number", float: "a number
 def lighten(command: Any, function: Callable[..., Any]) -> Any:
     """Give the parameters of a click-style command plain conversions by the annotations of its function.
 
-    Covers bool, str, int, float, lists of them, and "or None"; leaves the rest to typer. Returns it.
+    Covers bool, str, int, float, lists of them ([] if absent), and "or None"; leaves the rest to typer.
+    Returns the command.
     """
     hints = get_type_hints(function)
     for parameter in command.params:
-        kind, many, optional = _plain(hints.get(parameter.name))
+        kind, many = _plain(hints.get(parameter.name))
         if kind in _KINDS:
-            parameter.process_value = _processor(parameter, kind, many, optional)
+            parameter.process_value = _processor(parameter, kind, many)
     helper = command.get_help_option(command.context_class(command))
-    helper.process_value = _processor(helper, bool, False, True)
+    helper.process_value = _processor(helper, bool, False)
     return command
 
 
-def _plain(hint: Any) -> tuple[Any, bool, bool]:
-    """(type, is a list, may be None) of an annotation; the type as it is where it is no plain one."""
-    optional = False
+def _plain(hint: Any) -> tuple[Any, bool]:
+    """(type, is a list) of an annotation, "or None" aside; the type as it is where it is no plain one."""
     if get_origin(hint) in (Union, types.UnionType):
         members = [member for member in get_args(hint) if member is not type(None)]
-        optional = len(members) < len(get_args(hint))
         hint = members[0] if len(members) == 1 else None
     if get_origin(hint) is list:
-        return get_args(hint)[0], True, optional
-    return hint, False, optional
+        return get_args(hint)[0], True
+    return hint, False
 
 
-def _processor(parameter: Any, kind: Any, many: bool, optional: bool) -> Callable[[Any, Any], Any]:
+def _processor(parameter: Any, kind: Any, many: bool) -> Callable[[Any, Any], Any]:
     label = max(parameter.opts, key=len) if parameter.param_type_name == "option" else parameter.name.upper()
 
     def process(context: Any, value: Any) -> Any:
@@ -50,7 +49,7 @@ def _processor(parameter: Any, kind: Any, many: bool, optional: bool) -> Callabl
         if value is None or value == ():
             if parameter.required and not context.resilient_parsing:
                 raise UsageError(f"{label} is missing; `{context.command_path} --help` explains it")
-            return None if optional or not many else []
+            return [] if many else None
         if many:
             return [convert(label, kind, item) for item in value]
         return convert(label, kind, value)

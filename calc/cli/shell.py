@@ -110,9 +110,9 @@ def usage_sentence(error: Any) -> str:
 def _nearest_option(option: str, error: Any) -> str:
     context = getattr(error, "ctx", None)
     names: Iterable[str] = () if context is None else (o for p in context.command.params for o in p.opts)
-    near = list(error.possibilities or get_close_matches(option, list(names), n=3, cutoff=0.5))
+    near = get_close_matches(option, list(names), n=2, cutoff=0.6)
     path = "tokcalc" if context is None else context.command_path
-    return f"did you mean {' or '.join(sorted(near))}?" if near else f"`{path} --help` lists the options"
+    return f"did you mean {' or '.join(near)}?" if near else f"`{path} --help` lists the options"
 
 
 def build() -> Any:
