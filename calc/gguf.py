@@ -141,7 +141,7 @@ def _parse(reader: _Reader) -> Header:
         elif kind in _SCALARS:
             header.metadata[key] = reader.scalar(kind)
         else:
-            raise reader.fail(f"the value of '{key[:60]}' has unknown type {kind}")
+            raise reader.fail(f"the value of {key[:60]!r} has unknown type {kind}")
     for _ in range(tensors):
         name, rank = reader.text(), int(reader.scalar(4))
         if not 0 <= rank <= 4:
@@ -194,18 +194,20 @@ def config_from_gguf(header: Header, where: str) -> dict[str, Any]:
         value = data.get(f"{arch}.{key}")
         if isinstance(value, list):
             if len(set(value)) > 1:
-                raise SpecError(f"{where}: '{arch}.{key}' differs between layers; write a model spec")
+                raise SpecError(f"{where}: {f'{arch[:40]}.{key}'!r} differs between layers; write a spec")
             value = value[0] if value else None
         if value is not None:
             config[name] = value
     if "linear_num_value_heads" in config:
         _delta_net(config, data.get(f"{arch}.ssm.inner_size"), where)
     elif f"{arch}.ssm.state_size" in data:
-        raise SpecError(f"{where}: '{arch}' has state-space layers, which import cannot read; write a spec")
+        raise SpecError(f"{where}: {arch[:40]!r} has state-space layers, which cannot be read; write a spec")
     if "kv_lora_rank" in config:
-        rope = data.get(f"{arch}.rope.dimension_count") or 0
-        width = data.get(f"{arch}.attention.key_length_mla") or config.get("head_dim") or 0
-        config["qk_rope_head_dim"], config["qk_nope_head_dim"] = rope, width - rope
+        rope = data.get(f"{arch}.rope.dimension_count")
+        width = data.get(f"{arch}.attention.key_length_mla") or config.get("head_dim")
+        config["qk_rope_head_dim"] = rope
+        if isinstance(rope, int) and isinstance(width, int):
+            config["qk_nope_head_dim"] = width - rope
         value = data.get(f"{arch}.attention.value_length_mla") or data.get(f"{arch}.attention.value_length")
         config["v_head_dim"] = value
     predicted = config.get("num_nextn_predict_layers")
@@ -250,7 +252,7 @@ def spec_from_gguf(header: Header, where: str) -> dict[str, Any]:
 
     raw = spec_from_hf(config_from_gguf(header, where), where)
     name = header.metadata.get("general.name")
-    raw["name"] = name[:200] if isinstance(name, str) else ""
+    raw["name"] = name if isinstance(name, str) else ""
     matrices = [t for t in header.tensors if len(t.dims) > 1 and t.name.startswith("blk.")]
     known = [t for t in matrices if t.type in _BITS]
     elements = sum(t.elements for t in known)

@@ -230,7 +230,7 @@ def spec_from_hf(config: Mapping[str, Any], where: str) -> dict[str, Any]:
         "sources": [{"grade": "A" if known else "C", "covers": "shapes", "note": "config.json"}],
     }
     if not known:
-        named = f"model type '{kind}'" if kind else "a configuration without model_type"
+        named = f"model type {kind[:40]!r}" if kind else "a configuration without model_type"
         raw["notes"] = [f"Unknown {named}: read as a plain decoder with RMS norms and a gated FFN."]
         raw["unverified"] = ["biases, norms and extra layers"]
     if c.get("indexer_types") is not None:

@@ -40,7 +40,7 @@ def model_from_hf(config: dict[str, Any], where: str, name: str, path: str = "")
     from .catalog.schema_model import check_model
     from .hf_config import spec_from_hf
 
-    raw = {"id": slug(name), "name": name[:200], **spec_from_hf(config, where)}
+    raw = {"id": slug(name), "name": printable(name), **spec_from_hf(config, where)}
     return Model.from_spec(check_model(raw, where), path)
 
 
@@ -51,13 +51,18 @@ def from_gguf(path: str | Path) -> Model:
 
     file = Path(path)
     raw = spec_from_gguf(read_header(file), file.name)
-    raw |= {"id": slug(file.stem), "name": raw.get("name") or file.stem}
+    raw |= {"id": slug(file.stem), "name": printable(raw["name"]) or printable(file.stem)}
     return Model.from_spec(check_model(raw, file.name), str(file))
 
 
 def slug(name: str) -> str:
     """Id of a name: lower case letters, digits, dots and dashes."""
     return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.")[:100] or "model"
+
+
+def printable(name: str) -> str:
+    """A name from a file as one short line that a terminal can show."""
+    return "".join(ch for ch in name if ch.isprintable())[:200]
 
 
 def _config_name(file: Path, config: dict[str, Any]) -> str:
