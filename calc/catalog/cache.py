@@ -1,4 +1,4 @@
-"""Checked specs and the name index as JSON in the cache folder, keyed by content; a broken one costs time only."""
+"""Checked specs and the name index as JSON in the cache folder, keyed by content; loss costs only time."""
 
 from __future__ import annotations
 

@@ -93,8 +93,8 @@ def check_memory(raw: dict[str, Any], where: str) -> dict[str, Any]:
                 if not math.isclose(product, table.bandwidth[index], rel_tol=0.04):
                     stated, pins = table.bandwidth[index] / 1e9, table.pin_rate[index] / 1e9
                     raise ValueError(
-                        f"the {end} bandwidth is {stated:g} GB/s, but {table.bus_bits} bit x {pins:g} Gbit/s / 8 "
-                        f"is {product / 1e9:g} GB/s"
+                        f"the {end} bandwidth is {stated:g} GB/s, but {table.bus_bits} bit x "
+                        f"{pins:g} Gbit/s / 8 is {product / 1e9:g} GB/s"
                     )
     except ValueError as error:
         raise SpecError(f"{where}: {error}") from None

@@ -1,0 +1,92 @@
+"""The memory generations: bus x rate = bandwidth, capacities, and what a swap makes of a chip."""
+
+import pytest
+from tokcalc.catalog import find_id, list_ids, load_chip, load_memory
+from tokcalc.errors import SpecError, UnknownName
+
+IDS = list_ids("memory")
+HBM = ["hbm2", "hbm2e", "hbm3", "hbm3e", "hbm3e-12h", "hbm4", "hbm4e"]
+
+
+def test_the_fourteen_generations_are_there():
+    assert {*HBM, "hibl-1", "hizq-2", "gddr6", "gddr6x", "gddr7", "lpddr5x", "ddr5"} <= set(IDS)
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_width_times_rate_is_the_bandwidth(name):
+    memory = load_memory(name)
+    if memory.bus_bits and memory.pin_rate_bit_s:
+        assert memory.bandwidth_bytes_s == memory.bus_bits * memory.pin_rate_bit_s / 8
+        low, high = memory.pin_rate_range_bit_s
+        assert low <= memory.pin_rate_bit_s <= high
+    low, high = memory.bandwidth_range_bytes_s
+    assert 0.96 * low <= memory.bandwidth_bytes_s <= 1.04 * high
+    assert memory.capacity_bytes in memory.capacity_options_bytes
+    assert memory.sources
+
+
+@pytest.mark.parametrize(
+    ("name", "gigabytes_s"),
+    [("hbm2", 256), ("hbm2e", 409.6), ("hbm3", 819.2), ("hbm3e", 1024), ("hbm4", 2048)],
+)
+def test_bandwidth_of_one_stack(name, gigabytes_s):
+    assert load_memory(name).bandwidth_bytes_s == pytest.approx(gigabytes_s * 1e9)
+
+
+def test_each_generation_of_hbm_is_at_least_as_fast_as_the_one_before():
+    speeds = [load_memory(name).bandwidth_bytes_s for name in HBM]
+    assert speeds == sorted(speeds)
+
+
+def test_height_changes_capacity_only():
+    low, high = load_memory("hbm3e-8h"), load_memory("hbm3e-12h")
+    assert low.bandwidth_bytes_s == high.bandwidth_bytes_s
+    assert high.capacity_bytes == 1.5 * low.capacity_bytes
+
+
+def test_the_shorter_name_is_not_ambiguous():
+    assert find_id("memory", "HBM3E") == "hbm3e"
+    with pytest.raises(UnknownName, match="hbm4"):
+        find_id("memory", "hbm9")
+
+
+def test_h800_with_hbm4_keeps_its_five_stacks():
+    main = load_chip("h800", memory="hbm4").main_memory
+    assert (main.stacks, main.bus_bits_per_stack, main.generation) == (5, 2048, "hbm4")
+    assert main.bandwidth_bytes_s == pytest.approx(5 * 2.048e12)
+    assert main.capacity_bytes == 5 * 36e9
+
+
+def test_a_swap_is_unconfirmed_and_says_so():
+    chip = load_chip("h100", memory="hbm3e")
+    assert chip.grade == "D"
+    assert chip.overridden == ("memory=hbm3e",)
+    assert "What-if" in chip.notes[-1]
+
+
+def test_a_swap_comes_before_the_overrides():
+    main = load_chip("h100", {"memory.hbm.stacks": 8}, memory="hbm4").main_memory
+    assert main.bandwidth_bytes_s == pytest.approx(8 * 2.048e12)
+    assert main.capacity_bytes == pytest.approx(8 * 36e9)
+
+
+def test_gddr_is_swapped_on_the_same_bus():
+    main = load_chip("rtx-4090", memory="gddr7").main_memory
+    assert main.stacks * main.bus_bits_per_stack == 384
+    assert main.bandwidth_bytes_s == pytest.approx(384 * 28e9 / 8)
+
+
+@pytest.mark.parametrize(
+    ("chip", "memory", "said"),
+    [
+        ("groq", "hbm4", "holds weights in SRAM"),
+        ("cerebras", "hbm3", "memory.sram.capacity"),
+        ("ascend-950pr", "hbm4", "does not publish its memory stacks"),
+        ("h800", "hibl", "no published stack structure"),
+        ("h800", "gddr7", "cannot replace one for one"),
+        ("rtx-4090", "hbm3", "384-bit bus"),
+    ],
+)
+def test_a_swap_that_makes_no_sense_says_what_to_do_instead(chip, memory, said):
+    with pytest.raises(SpecError, match=said):
+        load_chip(chip, memory=memory)
