@@ -1,4 +1,7 @@
-"""CSV: keys in the first row, numbers to full precision, text that a spreadsheet would run made harmless."""
+"""CSV: keys in the first row, numbers to full precision, text that a spreadsheet would run made harmless.
+
+A line break within a cell is a line feed: a lone carriage return would end the row for many readers.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any, BinaryIO
 
 from .rows import Table
 
-RUNS = ("=", "+", "-", "@", "\t", "\r")
+RUNS = ("=", "+", "-", "@", "\t", "\n")
 
 
 def text(table: Table) -> str:
@@ -53,7 +56,7 @@ def _cell(value: Any) -> Any:
     if value is None:
         return ""
     if isinstance(value, str):
-        return harmless(value)
+        return harmless(value.replace("\r\n", "\n").replace("\r", "\n"))
     if isinstance(value, date | time):
         return value.isoformat()
     return value

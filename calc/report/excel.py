@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import math
+import os
 import re
 from datetime import datetime
 from typing import Any, BinaryIO
@@ -25,8 +29,6 @@ def dump(table: Table, stream: BinaryIO) -> None:
     """
     need("openpyxl", "writing .xlsx", "export")
     from openpyxl import Workbook
-    from openpyxl.styles import Font
-    from openpyxl.utils import get_column_letter
 
     if table.length + 1 > MOST_ROWS or len(table.columns) > MOST_COLUMNS:
         raise UsageError(
@@ -40,19 +42,49 @@ def dump(table: Table, stream: BinaryIO) -> None:
     if table.title:
         book.properties.title = _legal(table.title)
     book.properties.creator = "tokcalc"
+    whole = io.BytesIO()
+    try:
+        _fill(sheet, table)
+        book.save(whole)
+    except Exception as error:
+        _abandon(sheet)
+        raise _as_system_error(error) from error
+    stream.write(whole.getvalue())
+
+
+def _fill(sheet: Any, table: Table) -> None:
+    from openpyxl.styles import Font
+    from openpyxl.utils import get_column_letter
+
     sheet.freeze_panes = "A2"
     for place, column in enumerate(table.columns, start=1):
         sheet.column_dimensions[get_column_letter(place)].width = _width(column)
-    bold = Font(bold=True)
     if table.columns:
         header = [_text_cell(sheet, column.heading) for column in table.columns]
         for cell in header:
-            cell.font = bold
+            cell.font = Font(bold=True)
         sheet.append(header)
         sheet.auto_filter.ref = f"A1:{get_column_letter(len(table.columns))}{table.length + 1}"
     for row in table.rows():
         sheet.append([_cell(sheet, value) for value in row])
-    book.save(stream)
+
+
+def _abandon(sheet: Any) -> None:
+    """Close the streams of a failed sheet, which would else complain on stderr when they are collected."""
+    writer = getattr(sheet, "_writer", None)
+    for stream in (getattr(sheet, "_rows", None), getattr(writer, "xf", None)):
+        with contextlib.suppress(Exception):
+            stream.close()  # type: ignore[union-attr]
+    with contextlib.suppress(Exception):
+        writer.cleanup()  # type: ignore[union-attr]
+
+
+def _as_system_error(error: Exception) -> Exception:
+    """openpyxl streams through lxml, which reports a full disk as a SerialisationError named IO_ENOSPC."""
+    if type(error).__name__ != "SerialisationError":
+        return error
+    code = getattr(errno, str(error).removeprefix("IO_"), errno.EIO)
+    return OSError(code, os.strerror(code))
 
 
 def _cell(sheet: Any, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Parquet: one typed column per key; its unit in the metadata of the field, the title in that of the schema."""
+"""Parquet: one typed column per key; units in the metadata of the fields, the title in that of the schema."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def _fronts(
     colour = alt.Color("s:N", scale=colour_scale(names), legend=None)
     tip = [
         alt.Tooltip("s:N", title="series"), alt.Tooltip("label:N", title="deployment"),
-        *(alt.Tooltip(f"{side}:Q", title=text, format=".4~s") for side, text in zip("xy", titles, strict=True)),
+        *(alt.Tooltip(f"{side}:Q", title=titles[side == "y"], format=".4~s") for side in "xy"),
     ]  # fmt: skip
     best = [row for line in lines.values() for row in line]
     step = -(-len(found) // MOST_POINTS)

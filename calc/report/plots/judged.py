@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+from ...errors import UsageError
 from .scales import axis_for
 from .theme import COLOURS, GREY, altair, data, finish, read
 
@@ -35,6 +36,8 @@ def predicted_measured(
         for row in read(rows, (measured, predicted), (family,))
         if row[measured] > 0 and row[predicted] > 0
     ]
+    if not found:
+        raise UsageError("cannot plot: no positive pair of measured and predicted values.")
     names = sorted({row["s"] for row in found})
     both = [row[side] for row in found for side in ("x", "y")]
     named = f" ({unit})" if unit else ""

@@ -24,12 +24,13 @@ def spread(wanted: Sequence[float], low: float, high: float, gap: float = LINE) 
     order = sorted(range(len(wanted)), key=lambda place: wanted[place])
     blocks: list[tuple[float, list[int]]] = []
     for place in order:
-        centre, members = wanted[place], [place]
+        members = [place]
+        centre = _within(wanted[place], members, low, high, gap)
         while blocks and _top(centre, members, gap) < _bottom(*blocks[-1], gap) + gap:
             members = [*blocks.pop()[1], *members]
             centre = sum(wanted[member] for member in members) / len(members)
             centre = _within(centre, members, low, high, gap)
-        blocks.append((_within(centre, members, low, high, gap), members))
+        blocks.append((centre, members))
     result = [0.0] * len(wanted)
     for centre, members in blocks:
         for rank, member in enumerate(members):

@@ -92,7 +92,7 @@ def growth(
 
 
 def year_of(moment: Any) -> float | None:
-    """A year with its fraction from 2025, "2025", "2025-07", "2025-07-01" or a date; None from another thing."""
+    """A year with its fraction from 2025, "2025", "2025-07", "2025-07-01" or a date; else None."""
     moment = plain(moment)
     if finite(moment):
         return float(moment)
@@ -183,7 +183,7 @@ def _lines(
 
 
 def _parts(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> list[tuple[list[dict[str, Any]], bool]]:
-    """The observed rows, then the projected ones from the last observed point on, so that the line is whole."""
+    """The observed rows, then the projected ones from the last observed point on, to join the lines."""
     observed = [row for row in rows if not row["projected"]]
     projected = []
     for name in names:

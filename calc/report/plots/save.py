@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..files import check_target, whole_file
 ENDINGS = {".svg": "svg", ".png": "png", ".pdf": "pdf", ".html": "html"}
 # Twice the pixels, so that a page-wide image stays sharp on a dense screen or in print.
 SCALE = 2
+LESS_THAN = "tokcalc-less-than-sign"
 
 
 def endings() -> list[str]:
@@ -52,7 +54,10 @@ def save(chart: Any, path: str | os.PathLike[str]) -> None:
     elif ending == ".pdf":
         drawn = vl_convert.vegalite_to_pdf(spec, vl_version=version)
     else:
-        page: str = vl_convert.vegalite_to_html(spec, vl_version=version, bundle=True)
-        drawn = page.encode()
+        # The page holds the spec in a script, which a "</script>" in a name would end: "<" becomes an escape.
+        page: str = vl_convert.vegalite_to_html(
+            json.dumps(spec).replace("<", LESS_THAN), vl_version=version, bundle=True
+        )
+        drawn = page.replace(LESS_THAN, "\\u003c").encode()
     with whole_file(path) as temporary:
         temporary.write_bytes(drawn)

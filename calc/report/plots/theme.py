@@ -88,7 +88,7 @@ def _short(key: str) -> str:
 
 
 def find(rows: Sequence[Mapping[str, Any]], name: str, *, needed: bool = True) -> str | None:
-    """The key of column `name`: itself, or a dotted key that ends in it (`speed.tpot_s`, `speed.tpot_s.value`).
+    """The key of column `name`: or of a dotted key that ends in it (`speed.tpot_s`, `speed.tpot_s.value`).
 
     Raises UsageError when it is needed and missing.
     """
