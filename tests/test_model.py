@@ -176,6 +176,7 @@ def test_the_normal_form_is_json_and_checks_to_itself() -> None:
         ("shape", {"layers": "80"}, "shape.layers"),
         ("shape", {"hidden": 10**12}, "shape.hidden"),
         ("shape", {"depth": 3}, "shape.depth"),
+        ("attention", {"kv_head": 2}, "nearest are kv_heads"),
         ("attention", {"kv_heads": 3}, "multiple"),
         ("attention", {"head_dim": None}, "head_dim"),
         ("pattern", {"cycle": []}, "pattern.cycle"),

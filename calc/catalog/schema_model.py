@@ -267,9 +267,19 @@ def check_model(raw: dict[str, Any], where: str) -> dict[str, Any]:
         if first["type"] == "missing":
             reason = "it is missing; add it"
         elif first["type"] == "extra_forbidden":
-            reason = "the schema has no such key; see specs/README.md for the names"
+            reason = _unknown_key(str(first["loc"][-1]))
         more = error.error_count() - 1
         tail = f" ({more} more like it)" if more else ""
         raise SpecError(f"{where}: {key + ': ' if key else ''}{reason}{tail}") from None
     except RecursionError:
         raise SpecError(f"{where}: tables are nested too deeply for a model") from None
+
+
+def _unknown_key(key: str) -> str:
+    """What to say of a key that no table has: the nearest names that some table does have."""
+    import difflib
+
+    tables = (ModelTable, Shape, Pattern, AttentionTable, Mla, Linear, Compressed, Index, Ffn, Moe, Mtp)
+    names = {name for table in (*tables, Weights, Published, SourceTable) for name in table.model_fields}
+    near = difflib.get_close_matches(key, sorted(names), n=3)
+    return f"there is no such key; the nearest are {', '.join(near)}" if near else "there is no such key; remove it"
