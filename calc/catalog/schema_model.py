@@ -282,4 +282,4 @@ def _unknown_key(key: str) -> str:
     tables = (ModelTable, Shape, Pattern, AttentionTable, Mla, Linear, Compressed, Index, Ffn, Moe, Mtp)
     names = {name for table in (*tables, Weights, Published, SourceTable) for name in table.model_fields}
     near = difflib.get_close_matches(key, sorted(names), n=3)
-    return f"there is no such key; the nearest are {', '.join(near)}" if near else "there is no such key; remove it"
+    return f"there is no such key; the nearest are {', '.join(near)}" if near else "there is no such key"
