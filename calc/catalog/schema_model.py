@@ -269,7 +269,7 @@ def check_model(raw: dict[str, Any], where: str) -> dict[str, Any]:
         elif first["type"] == "extra_forbidden":
             reason = _unknown_key(str(first["loc"][-1]))
         more = error.error_count() - 1
-        tail = f" ({more} more like it)" if more else ""
+        tail = f" (and {more} more to mend)" if more else ""
         raise SpecError(f"{where}: {key + ': ' if key else ''}{reason}{tail}") from None
     except RecursionError:
         raise SpecError(f"{where}: tables are nested too deeply for a model") from None
