@@ -6,7 +6,6 @@ those of the product, not of the shape: DeepSeek-R1 and V3 have the same layers 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -53,6 +52,8 @@ def api_name(model: str) -> str:
     begins = [k for k in known if k.startswith(name)]
     if len(begins) == 1:
         return begins[0]
+    import difflib
+
     near = begins or difflib.get_close_matches(name, known, 4, 0.5)
     ways = f"nearest are {', '.join(near)}" if near else "give one with --input-price and --output-price"
     raise UnknownName(f'No list price of "{model}" is known; {ways}.')

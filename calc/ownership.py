@@ -51,11 +51,10 @@ def capital_per_hour(
         return _plain(i * (purchase + residual) / 2.0 / HOURS_PER_YEAR)
     if method != "annuity":
         raise UsageError(f'"{method}" is not a way to price capital; choose annuity or average.')
-    # i / (1 - (1+i)^-n), which tends to 1/n for a rate of nothing; expm1 keeps it exact for tiny rates.
+    # i / (1 - (1+i)^-n) tends to 1/n as the rate vanishes; below a part in 1e12 the two cannot be told apart.
     with np.errstate(divide="ignore", invalid="ignore"):
-        factor = np.where(
-            i > 0, i / -np.expm1(-life_years * np.log1p(i)), 1.0 / np.asarray(life_years, dtype=float)
-        )
+        level = i / -np.expm1(-life_years * np.log1p(i))
+    factor = np.where(i > 1e-12, level, 1.0 / np.asarray(life_years, dtype=float))
     payment = factor * (purchase - residual) + i * residual
     return _plain(
         np.maximum(

@@ -22,6 +22,21 @@ STALE_DAYS = 365
 QUARTER_DAYS = 92
 YEAR_DAYS = 365
 _HOME_REGIONS = ("global", "US", "EU")
+_COLUMNS = {
+    "api": "model provider tier input output cached_input currency region date until grade flags source note",
+    "co2": "region scope provider value date grade source note",
+    "colo": "item provider bound value currency region date grade source note",
+    "electricity": "region tariff provider value currency date grade flags source note",
+    "finance": "item subject provider bound value unit region date grade flags source note",
+    "fx": "currency value basis provider date grade flags source note",
+    "groups": "chip series class",
+    "memory": "memory basis provider bound value currency date grade flags source note",
+    "pue": "scope provider value region date grade flags source note",
+    "purchase": "chip item chips provider basis bound value currency region date until grade flags source"
+    " note",
+    "rental": "chip provider terms basis n value currency region date until grade flags source note",
+    "sources": "source url",
+}  # of each file; the form is described in specs/prices/README.md
 
 
 @dataclass(frozen=True)
@@ -30,9 +45,9 @@ class Price:
 
     value, low, high are in `currency` per `unit`; low and high span the comparable offers. `date` is the
     latest of the quotes used, `n_offers` how many providers they come from. `basis` says how the value came
-    about: "offers" (median of offers), "median" (a median that someone else published), "provider" (one named
-    provider), "list", "assumption", "class" (a range borrowed from similar chips, named in `borrowed_from`),
-    "ownership". `grade` is A to D.
+    about. Rents: "offers" (median of offers), "median" (one that someone else published), "market", "bounds"
+    (ends of a range), "assumption"; purchases: "quote", "list", "estimate", "assumption"; and "class" (a
+    range borrowed from similar chips, named in `borrowed_from`) and "ownership". `grade` is A to D.
     """
 
     value: float
@@ -96,7 +111,11 @@ def rows(kind: str) -> tuple[dict[str, str], ...]:
     path = os.path.join(folder(), kind + ".csv")
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            return tuple(csv.DictReader(file))
+            reader = csv.DictReader(file, restval="")
+            missing = [c for c in _COLUMNS[kind].split() if c not in (reader.fieldnames or ())]
+            if missing:
+                raise SpecError(f"Price file {path} lacks the columns {', '.join(missing)}.")
+            return tuple(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SpecError(f"Price file {path} cannot be read: {error}.") from error
 

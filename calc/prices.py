@@ -7,7 +7,6 @@ gets a range from its class, marked as borrowed, or None: never a silent guess.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -122,6 +121,8 @@ def _of_provider(found: list[dict[str, str]], provider: str, chip_id: str) -> li
     names = sorted({r["provider"] for r in found if r["basis"] == "offer"}, key=str.lower)
     match = [n for n in names if n.lower() == name] or [n for n in names if n.lower().startswith(name)]
     if len(match) != 1:
+        import difflib
+
         near = difflib.get_close_matches(name, [n.lower() for n in names], 3, 0.5)
         listed = [n for n in names if n.lower() in near] or names
         raise UnknownName(
@@ -222,10 +223,11 @@ def class_range(
         [r["chip"] for r in rows("groups") if r["class"] == name and r["chip"] != chip_id] if name else []
     )
     asked, priced = as_date(on), []
+    currency_code(currency)
     for member in members:
         try:
             price = rental(member, asked, currency, terms, rates=rates)
-        except NoAnswer:
+        except (NoAnswer, UnknownName):
             continue
         if price is not None and price.basis in ("offers", "median"):
             priced.append((member, price))
