@@ -33,7 +33,7 @@ from .pricebook import (
 TERMS = ("on-demand", "reserved", "spot", "marketplace")
 _PAY_AS_YOU_GO = {"on-demand": ("on-demand", "marketplace")}
 _UNFIT = ("outlier", "promo", "gpu-only", "peak", "subset")
-_ENOUGH = 3
+_ENOUGH, _PLENTY = 3, 5
 
 
 def group_of(chip_id: str) -> dict[str, str]:
@@ -152,30 +152,32 @@ def _weight(tier: Sequence[Offer]) -> int:
 
 
 def _choose(offers: list[Offer], chip_id: str, asked: date, terms: str, one_provider: bool) -> Price:
-    """Applies the rule of specs/prices/README.md: three providers in a quarter, else in a year, else what
-    there is.
-    """
-    day = asked.isoformat()
-    latest = max(o.date for o in offers)
+    """Applies rule 3 of specs/prices/README.md, window by window, to the offers of one currency."""
+    day, latest = asked.isoformat(), max(o.date for o in offers)
     windows = [within(offers, day, days) for days in (QUARTER_DAYS, YEAR_DAYS)]
     windows += [within(offers, latest, QUARTER_DAYS), offers]
-    fallback: list[Offer] | None = None
-    scope: list[Offer] = []
+    fallback: tuple[list[Offer], list[Offer]] | None = None
     for window in windows:
-        for tier in _tiers(window, chip_id):
-            sound = [o for o in tier if o.grade != "D"] or tier
-            chosen = voices(sound, lambda o: 0 if o.row["terms"] != "marketplace" else 1)
-            if not chosen:
-                continue
-            if any(o.row["basis"] == "median" for o in chosen):
-                chosen = [max(chosen, key=lambda o: (o.row["chip"] == chip_id, o.date))]
-            if _weight(chosen) >= _ENOUGH or one_provider:
-                return _rent_price(chosen, window, chip_id, asked, terms)
-            if fallback is None:
-                fallback, scope = chosen, window
-    if fallback is None:
-        fallback, scope = [o for o in offers if o.date == latest][:1], []
-    return _rent_price(fallback, scope, chip_id, asked, terms)
+        sets = [chosen for tier in _tiers(window, chip_id) if (chosen := _speakers(tier, chip_id))]
+        if not sets:
+            continue
+        loud = next((s for s in sets if _weight(s) >= _PLENTY), None) or max(sets, key=_weight)
+        if one_provider or _weight(loud) >= _ENOUGH:
+            return _rent_price(sets[0] if one_provider else loud, window, chip_id, asked, terms)
+        fallback = fallback or (sets[0], window)
+    chosen, window = fallback or ([max(offers, key=lambda o: o.date)], [])
+    return _rent_price(chosen, window, chip_id, asked, terms)
+
+
+def _speakers(tier: Sequence[Offer], chip_id: str) -> list[Offer]:
+    """One voice a provider, of grade D only where there is no other; of published medians the closest and
+    latest.
+    """
+    sound = [o for o in tier if o.grade != "D"] or tier
+    chosen = voices(sound, lambda o: 1 if o.row["terms"] == "marketplace" else 0)
+    if any(o.row["basis"] == "median" for o in chosen):
+        chosen = [max(chosen, key=lambda o: (o.row["chip"] == chip_id, o.date))]
+    return chosen
 
 
 def _rent_price(chosen: list[Offer], window: Sequence[Offer], chip_id: str, asked: date, terms: str) -> Price:
@@ -185,7 +187,8 @@ def _rent_price(chosen: list[Offer], window: Sequence[Offer], chip_id: str, aske
     if any(o.row["chip"] != chip_id for o in chosen):
         notes.append("form factor not stated in some offers")
     if basis == "median":
-        around = [o.value for o in _tiers(window, chip_id)[2]]
+        exact, _, single, *_ = _tiers(window, chip_id)
+        around = [o.value for o in (exact if chosen[0].row["chip"] == chip_id else single)]
         notes.insert(0, f"published median: {chosen[0].provider}")
         return make_price(
             chosen,
