@@ -13,7 +13,7 @@ import numpy as np
 from .shapes import Shape
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
-CHUNK = 512
+CHUNK = 256
 
 
 def random_matrix(rng: np.random.Generator, rows: int, columns: int) -> Array:
@@ -73,7 +73,7 @@ class NumpyDecoder:
         self.length = 0
 
     def forward(self, tokens: np.ndarray[Any, np.dtype[np.int64]]) -> Array:
-        """Logits (batch, vocab) after the last of tokens (batch, new); a long prompt goes in chunks of 512."""
+        """Logits (batch, vocab) after the last of tokens (batch, new); a long prompt goes in chunks of 256."""
         for start in range(0, tokens.shape[1], CHUNK):
             x = self._pass(tokens[:, start : start + CHUNK])
         return np.asarray(rms_norm(x[:, -1]) @ self.weights["head"].T)

@@ -12,7 +12,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from .load import QUIET_CORES, Watch
+from .load import QUIET_CORES, Watch, settle
 
 FIRST_TOKEN, TOKENS = 259, 200
 
@@ -84,6 +84,7 @@ def _serve(server: Any, request: dict[str, Any]) -> dict[str, Any]:
             if bad:
                 return bad
         for _ in range(request["most"]):
+            settle(request["patience_s"])
             watch = Watch.start()
             if request["kind"] == "decode":
                 new = request["new"]
@@ -93,6 +94,7 @@ def _serve(server: Any, request: dict[str, Any]) -> dict[str, Any]:
                 past = request.get("past", 0)
                 if past:
                     _complete(server, 0, past, 1, True)
+                    settle(request["patience_s"])
                     watch = Watch.start()
                 done = [_complete(server, 0, past + request["tokens"], 1, bool(past))]
                 took = [d["prompt_ms"] * request["tokens"] / max(1, d["prompt_n"]) for d in done]

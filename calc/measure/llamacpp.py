@@ -26,6 +26,8 @@ MAGIC = b"GGUF"
 class Request:
     """What to time: kind "prefill" (tokens) or "decode" (batch sequences at context, `new` tokens per sample).
 
+    past: tokens already cached before a prefill; patience_s: longest wait for a quiet machine before a sample.
+
     Samples are repeated until `least` of them were undisturbed, at most `most` times.
     """
 
@@ -36,6 +38,8 @@ class Request:
     new: int = 24
     least: int = 3
     most: int = 6
+    patience_s: float = 1.0
+    past: int = 0
 
     def plain(self) -> dict[str, Any]:
         """As the worker takes it."""
@@ -83,7 +87,7 @@ def measure_file(
             "xllamacpp is not installed; `pip install tokcalc[llamacpp]`, or leave llama.cpp out of --engine"
         )
     check_file(path)
-    longest = max(max(r.tokens, r.context + r.new) for r in requests)
+    longest = max(max(r.tokens + r.past, r.context + r.new) for r in requests)
     job = {
         "path": str(path), "threads": threads, "gpu_layers": gpu_layers, "context": -(-(longest + 64) // 256) * 256,
         "slots": max(r.batch for r in requests), "requests": [r.plain() for r in requests],

@@ -70,3 +70,15 @@ def idle_cores(seconds: float = 0.5) -> tuple[int, float | None]:
     if others is None:
         return cores, None
     return max(1, cores - int(others + 0.5)), others
+
+
+def settle(limit_s: float) -> float:
+    """Wait until others leave the cores alone for 60 ms, at most `limit_s` seconds; returns the seconds waited."""
+    start = time.perf_counter()
+    while time.perf_counter() - start < limit_s:
+        watch = Watch.start()
+        time.sleep(0.06)
+        others = watch.others()
+        if others is None or others <= QUIET_CORES:
+            break
+    return time.perf_counter() - start

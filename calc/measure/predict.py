@@ -1,0 +1,212 @@
+"""Times of decoders from constants, and constants from probe runs: both through the core's operators and kernel formula.
+
+A run's operators (`calc/operators.py`) give its ideal memory and compute seconds on this machine; constants of the
+engine (floors, shares, knees) turn them into time. `fit_engine` finds the constants from decoders made for probing, and
+`seconds` applies them to others: no measurement is predicted from itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+
+from ..formats import find_format
+from ..operators import component_formats, decode_pass, operators, prefill_pass
+from ..parallel import Plan
+from ..roofline import smooth_max
+from ..step import ideal_terms
+from .fit import Vector, least_squares
+from .llamacpp import Request
+from .shapes import Shape
+
+Array = Any
+_COLLECTIVES = ("all_reduce", "all_to_all")
+
+
+@dataclass(frozen=True)
+class Roofs:
+    """What the probes found of the machine, as far as operators need it: bytes/s, op/s by format; no links."""
+
+    bandwidth_bytes_s: float
+    peak_ops_s: Mapping[str, float]
+    links: tuple[()] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of an engine: a shape, formats of weights and cache, the request, and its seconds (0: not measured)."""
+
+    shape: Shape
+    weights: str
+    kv: str
+    request: Request
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class EngineConstants:
+    """What an engine adds to this machine's roofs. Tables hold t0_s, eta_m, eta_c, p as in a chip's efficiency table."""
+
+    overhead_s: float
+    sequence_s: float
+    kernel: Mapping[str, Mapping[str, float]]
+    attention_decode: Mapping[str, float]
+    attention_prefill: Mapping[str, float]
+    elementwise: Mapping[str, float]
+    median_error: float = 0.0
+    worst_error: float = 0.0
+    points: int = 0
+    notes: tuple[str, ...] = field(default=())
+
+    def of(self, kind: str, fmt: str) -> Mapping[str, float]:
+        """The constants of a kind of operator in a format; a format that was not probed takes the nearest in bits."""
+        if kind == "gemm" or kind == "moe":
+            if fmt in self.kernel:
+                return self.kernel[fmt]
+            bits = find_format(fmt).bits
+            return self.kernel[min(self.kernel, key=lambda f: abs(find_format(f).bits - bits))]
+        return cast("Mapping[str, float]", getattr(self, kind))
+
+    def efficiency(self) -> dict[str, Any]:
+        """As the `[efficiency]` table of a chip file."""
+        return {
+            "kernel": {f: dict(t) for f, t in self.kernel.items()},
+            "attention_decode": {"any": dict(self.attention_decode)},
+            "attention_prefill": {"any": dict(self.attention_prefill)},
+            "elementwise": {"any": dict(self.elementwise)},
+            "step": {"overhead_s": self.overhead_s, "sequence_s": self.sequence_s},
+        }
+
+
+@dataclass
+class _Terms:
+    """Operators of many runs, flattened: ideal seconds and counts, with the run and the class of each."""
+
+    run: list[int] = field(default_factory=list)
+    group: list[int] = field(default_factory=list)
+    count: list[float] = field(default_factory=list)
+    kernels: list[float] = field(default_factory=list)
+    x: list[float] = field(default_factory=list)
+    y: list[float] = field(default_factory=list)
+
+    def add(self, index: int, run: Run, roofs: Roofs, classes: list[tuple[str, str]]) -> None:
+        """Append the operators of one run; new classes of (kind, format) are appended to `classes`."""
+        r = run.request
+        fmt = component_formats(run.shape.model(), run.weights, run.kv)
+        if r.kind == "decode":
+            work = decode_pass(float(r.batch), float(r.context))
+        else:
+            work = prefill_pass(float(r.batch), float(r.tokens), float(r.past))
+        ops = [op for op in operators(run.shape.model(), Plan(), work, fmt) if op.kind not in _COLLECTIVES]
+        for term in ideal_terms(ops, cast("Any", roofs)):
+            key = (term.kind, term.format if term.kind in ("gemm", "moe") else "any")
+            if key not in classes:
+                classes.append(key)
+            self.run.append(index)
+            self.group.append(classes.index(key))
+            self.count.append(float(term.count))
+            self.kernels.append(float(term.kernels))
+            self.x.append(float(term.x_s))
+            self.y.append(float(term.y_s))
+
+
+def seconds(run: Run, roofs: Roofs, constants: EngineConstants) -> float:
+    """Predicted seconds of a run: sum over operators of count (n t0 + smooth maximum) plus the step's overhead."""
+    return float(breakdown(run, roofs, constants)["total"])
+
+
+def breakdown(run: Run, roofs: Roofs, constants: EngineConstants) -> dict[str, float]:
+    """Predicted seconds by kind of operator, with "overhead" and "total"."""
+    classes: list[tuple[str, str]] = []
+    t = _Terms()
+    t.add(0, run, roofs, classes)
+    out: dict[str, float] = {}
+    for g, count, kernels, x, y in zip(t.group, t.count, t.kernels, t.x, t.y, strict=True):
+        kind, fmt = classes[g]
+        c = constants.of(kind, fmt)
+        busy = float(smooth_max(x / c["eta_m"], y / c["eta_c"], c["p"]))
+        out[kind] = out.get(kind, 0.0) + count * (kernels * c["t0_s"] + busy)
+    out["overhead"] = constants.overhead_s + constants.sequence_s * run.request.batch
+    out["total"] = sum(out.values())
+    return out
+
+
+def fit_engine(runs: Sequence[Run], roofs: Roofs) -> EngineConstants:
+    """Constants of an engine from its probe runs (at least two layer counts, two contexts, several prompt lengths).
+
+    Unknowns: one floor per kernel, overhead per step and per sequence; per weight format eta_m, eta_c, p; shares of
+    decode attention (p = 1: on processors a core reads and computes in turn), of prefill attention and of elementwise
+    work. Least squares of log errors, with weak pulls (a twentieth of a point) towards plain values where data is thin.
+    """
+    classes: list[tuple[str, str]] = []
+    terms = _Terms()
+    for i, run in enumerate(runs):
+        terms.add(i, run, roofs, classes)
+    formats = sorted({fmt for kind, fmt in classes if kind in ("gemm", "moe")})
+    run_of, group = np.array(terms.run), np.array(terms.group)
+    count, kernels = np.array(terms.count), np.array(terms.kernels)
+    x, y = np.array(terms.x), np.array(terms.y)
+    measured = np.array([r.seconds for r in runs])
+    sequences = np.array([float(r.request.batch) for r in runs])
+    weight = np.array([1.5 if r.request.kind == "decode" else 1.0 for r in runs])
+
+    # unknowns: log t0, log overhead, log sequence, log eta_m and eta_c of decode attention, eta_c of prefill attention,
+    # eta_m of elementwise; then log eta_m, log eta_c, p per format
+    plain = [np.log(2e-6), np.log(2e-5), np.log(1e-5), np.log(0.7), np.log(0.1), np.log(0.1), np.log(0.3)]
+    low = [np.log(1e-9)] * 3 + [np.log(0.02)] + [np.log(1e-4)] * 2 + [np.log(0.005)]
+    high = [np.log(1e-2)] * 3 + [np.log(3.0)] + [np.log(3.0)] * 2 + [np.log(10.0)]
+    pull = [0.01] * 3 + [0.05] * 4
+    for _ in formats:
+        plain += [np.log(0.7), np.log(0.5), 2.0]
+        low += [np.log(0.01), np.log(0.005), 1.0]
+        high += [np.log(3.0), np.log(3.0), 8.0]
+        pull += [0.05, 0.05, 0.02]
+    at = {f: 7 + 3 * i for i, f in enumerate(formats)}
+
+    def tables(u: Vector) -> tuple[Vector, Vector, Vector]:
+        eta_m, eta_c, p = np.empty(len(classes)), np.empty(len(classes)), np.ones(len(classes))
+        for i, (kind, fmt) in enumerate(classes):
+            if kind in ("gemm", "moe"):
+                j = at[fmt]
+                eta_m[i], eta_c[i], p[i] = np.exp(u[j]), np.exp(u[j + 1]), u[j + 2]
+            elif kind == "attention_decode":
+                eta_m[i], eta_c[i] = np.exp(u[3]), np.exp(u[4])
+            elif kind == "attention_prefill":
+                eta_m[i], eta_c[i] = 1.0, np.exp(u[5])
+            else:
+                eta_m[i], eta_c[i] = np.exp(u[6]), 1.0
+        return eta_m, eta_c, p
+
+    def model(u: Vector) -> Vector:
+        eta_m, eta_c, p = tables(u)
+        busy = smooth_max(x / eta_m[group], y / eta_c[group], p[group])
+        total = np.bincount(run_of, count * (kernels * np.exp(u[0]) + busy), minlength=len(runs))
+        return np.asarray(total + np.exp(u[1]) + np.exp(u[2]) * sequences)
+
+    start = np.array(plain)
+    pulls = np.array(pull)
+
+    def residuals(u: Vector) -> Vector:
+        return np.concatenate([weight * np.log(model(u) / measured), pulls * (u - start)])
+
+    u, _ = least_squares(residuals, plain, low, high, rounds=300)
+    error = np.abs(model(u) / measured - 1)
+    t0 = float(np.exp(u[0]))
+
+    def table(eta_m: float, eta_c: float, p: float = 1.0) -> dict[str, float]:
+        return {"t0_s": t0, "eta_m": float(eta_m), "eta_c": float(eta_c), "p": float(p)}
+
+    return EngineConstants(
+        overhead_s=float(np.exp(u[1])),
+        sequence_s=float(np.exp(u[2])),
+        kernel={f: table(np.exp(u[j]), np.exp(u[j + 1]), u[j + 2]) for f, j in at.items()},
+        attention_decode=table(np.exp(u[3]), np.exp(u[4])),
+        attention_prefill=table(1.0, np.exp(u[5])),
+        elementwise=table(np.exp(u[6]), 1.0),
+        median_error=float(np.median(error)),
+        worst_error=float(error.max()),
+        points=len(runs),
+    )

@@ -1,0 +1,94 @@
+"""Which probe runs an engine gets, and the runs that the check judges: plans, no measuring.
+
+Probe decoders (`shapes.probe_shapes`) never have the shape of a judged model. Stands before `session`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .engines import Engine
+from .llamacpp import Request
+from .shapes import Shape, probe_shapes
+
+CHECK_CONTEXTS = (16, 512, 2048)
+CHECK_PROMPTS = (128, 512)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One loading of an engine: a shape in a format, and the requests to time on it; `expected_s` for the progress."""
+
+    engine: str
+    shape: Shape
+    weights: str
+    requests: tuple[Request, ...]
+    expected_s: float
+
+
+def decode(context: int, batch: int = 1, quick: bool = False) -> Request:
+    """A decode request at a context; enough tokens for a tight median."""
+    return Request("decode", context=context, batch=batch, least=3 if quick else 5, most=5 if quick else 10)
+
+
+def prefill(tokens: int, past: int = 0, quick: bool = False) -> Request:
+    """A prompt of that many tokens."""
+    return Request("prefill", tokens=tokens, past=past, least=2 if quick else 3, most=3 if quick else 6)
+
+
+def _expected(engine: Engine, shape: Shape, requests: Sequence[Request]) -> float:
+    """A rough duration, for the progress line alone: 60 GFLOP/s prompts, 10 GB/s decoding, a second to start."""
+    total = 0.3 if engine.name == "llama.cpp" else 0.1
+    for r in requests:
+        if r.kind == "prefill":
+            total += (r.least + 1) * 2.0 * shape.weights * (r.tokens + r.past) / 60e9
+        else:
+            total += r.least * r.new * (shape.weights * 2.0 / 10e9 + 1e-3) + 2.0 * shape.weights * r.context / 60e9
+    return total
+
+
+def probe_jobs(engine: Engine, formats: Sequence[str], quick: bool) -> list[Job]:
+    """Probe runs that `predict.fit_engine` needs: floors, attention over context, and every weight format."""
+    shapes = probe_shapes(quick)
+    contexts = (16, 512) if quick else (16, 512, 2048)
+    wide = formats[0]
+    plan: list[tuple[str, str, tuple[Request, ...]]] = [
+        ("tiny", wide, (decode(16, quick=quick), prefill(128, quick=quick))),
+        ("tall", wide, (decode(16, quick=quick), decode(512, quick=quick), prefill(128, quick=quick))),
+        ("cache", wide, tuple(
+            [*(decode(c, quick=quick) for c in contexts), prefill(512, quick=quick)]
+            + ([] if quick else [prefill(512, past=1536), decode(512, batch=4)])
+        )),
+    ]  # fmt: skip
+    for fmt in formats:
+        prompts = (32, 256) if quick else (16, 64, 128, 512)
+        batches = () if quick else (decode(16, batch=4),)
+        plan.append(
+            ("deep", fmt, (decode(16, quick=quick), *(prefill(n, quick=quick) for n in prompts), *batches))
+        )
+        if not quick:
+            plan.append(("small", fmt, (decode(16), decode(1024), prefill(128), prefill(512))))
+    return [
+        Job(engine.name, shapes[name], fmt, requests, _expected(engine, shapes[name], requests))
+        for name, fmt, requests in plan
+    ]
+
+
+def check_jobs(
+    engine: Engine,
+    shapes: Sequence[Shape],
+    formats: Sequence[str],
+    contexts: Sequence[int],
+    prompts: Sequence[int],
+    batches: Sequence[int],
+    quick: bool,
+) -> list[Job]:
+    """The runs to be judged: prompts and decoding of every shape and format; contexts rise, so the cache is reused."""
+    out = []
+    for shape in shapes:
+        for fmt in formats:
+            requests = [prefill(n, quick=quick) for n in sorted(prompts)]
+            requests += [decode(c, b, quick) for b in sorted(batches) for c in sorted(contexts)]
+            out.append(Job(engine.name, shape, fmt, tuple(requests), _expected(engine, shape, requests)))
+    return out
