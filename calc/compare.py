@@ -11,24 +11,24 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def answers(chips: Iterable[str], models: Iterable[str], **workload: Any) -> list[dict[str, Any]]:
+def answers(chip: Iterable[str], model: Iterable[str], /, **workload: Any) -> list[dict[str, Any]]:
     """The answer of every chip with every model, chips varying slowest, as `Answer.to_dict` gives them.
 
-    workload: the keywords of `tokcalc.estimate`. A pair without an answer gives {"chip", "model", "reason"}.
+    chip, model: names; workload: the keywords of `tokcalc.estimate`. A pair without an answer gives {"chip", "model", "reason"}.
     Raises UnknownName or SpecError for a name that stands for no chip or model, and the error itself where
     every pair fails on the same wrong input.
     """
     from .catalog import load_chip, load_model
     from .estimate import estimate
 
-    chip_ids = {name: load_chip(name).id for name in chips}
-    model_ids = {name: load_model(name).id for name in models}
+    chip_ids = {name: load_chip(name).id for name in chip}
+    model_ids = {name: load_model(name).id for name in model}
     found: list[dict[str, Any]] = []
     errors: list[TokcalcError] = []
-    for chip, chip_id in chip_ids.items():
-        for model, model_id in model_ids.items():
+    for chip_name, chip_id in chip_ids.items():
+        for model_name, model_id in model_ids.items():
             try:
-                found.append(estimate(chip, model, **workload).to_dict())
+                found.append(estimate(chip_name, model_name, **workload).to_dict())
             except TokcalcError as error:
                 errors.append(error)
                 found.append({"chip": chip_id, "model": model_id, "reason": str(error)})
@@ -37,15 +37,15 @@ def answers(chips: Iterable[str], models: Iterable[str], **workload: Any) -> lis
     return found
 
 
-def compare(chips: str | Iterable[str], models: str | Iterable[str], **workload: Any) -> pd.DataFrame:
+def compare(chip: str | Iterable[str], model: str | Iterable[str], /, **workload: Any) -> pd.DataFrame:
     """One row per chip and model; columns are the flattened keys of the answer ("speed.tpot_s.value").
 
-    chips, models: a name, a comma-separated string or a list; workload: the keywords of `tokcalc.estimate`.
+    chip, model: a name, a comma-separated string or a list; workload: the keywords of `tokcalc.estimate`.
     A pair without an answer has its reason in column "reason". SI units as the keys name them.
     """
     import pandas as pd
 
-    return pd.DataFrame([flatten(answer) for answer in answers(_names(chips), _names(models), **workload)])
+    return pd.DataFrame([flatten(answer) for answer in answers(_names(chip), _names(model), **workload)])
 
 
 def flatten(answer: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

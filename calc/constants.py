@@ -54,6 +54,11 @@ class Constants:
     tables: Mapping[str, Any]
     engines: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def fitted_chips(self) -> frozenset[str]:
+        """Ids of the chips whose own measurements went into the fit."""
+        return frozenset(self.tables.get("fit", {}).get("chips", ()))
+
     def find(self, kind: str, chip: Chip, formats: tuple[str, ...] = ("any",)) -> tuple[Mapping[str, Any], str, str]:
         """(table, scope, format) of the nearest scope that has constants of this kind; any scope has a last resort."""
         own = chip.efficiency.get("kernel", {}) if kind == "gemm" else chip.efficiency.get(kind, {})

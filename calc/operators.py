@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .formats import Format, find_format
-from .parallel import Plan, distinct_experts, kv_heads_per_rank, ring_volume
+from .parallel import Plan, distinct_experts, kv_heads_per_rank
+from .roofline import ring_volume
 
 if TYPE_CHECKING:
     from .model import Attention, FeedForward, LayerGroup, Model
 
 Array = Any
+
+ROUTING_SPREAD = 0.7  # correlated tokens hit fewer experts than independent ones
 ACTIVATION_BYTES = 2.0  # residual stream and messages are 16 bit in every engine modelled
 
 
@@ -204,7 +207,7 @@ def _ffn(ffn: FeedForward, hidden: int, p: Pass, plan: Plan, count: float, fmt: 
         out.append(_gemm("router", count, rank_tokens, hidden, ffn.router_params, find_format("bf16")))
         # whole experts over ep ranks; the rest of the cut is inside an expert
         hits = p.tokens * ffn.top_k / plan.ep
-        distinct = distinct_experts(ffn.experts, ffn.top_k, p.tokens) / plan.ep
+        distinct = distinct_experts(ffn.experts, ffn.top_k, p.tokens * ROUTING_SPREAD) / plan.ep
         cut = plan.expert_tp
         weights = distinct * ffn.expert_params / cut * fmt.experts.bytes
         acts = hits * (2.0 * hidden + 3.0 * ffn.expert_width / cut) * ACTIVATION_BYTES

@@ -183,7 +183,7 @@ def _price(price: Mapping[str, Any]) -> str:
         str(price.get("source") or ""),
         str(price.get("note") or ""),
     ]
-    return ", ".join(part for part in parts if part)
+    return ", ".join(dict.fromkeys(part for part in parts if part))
 
 
 def _energy(answer: Answer) -> list[Line]:
@@ -211,7 +211,7 @@ def _memory(answer: Answer) -> list[Line]:
             ("KV cache", "kv_bytes_per_chip"),
             ("workspace", "workspace_bytes_per_chip"),
         )
-        if memory.get(key) is not None
+        if memory.get(key)
     ]
     used, capacity = memory.get("used_share"), memory.get("capacity_bytes")
     share = (

@@ -1,0 +1,373 @@
+"""The parts of an answer: speed, money, energy, memory, what binds, assumptions; each a plain dictionary.
+
+Two bodies (served by HBM-like memory, or piped through SRAM) fill the same fields. Used by `estimate` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import sram
+from .bands import GRADE_MEANING, band
+from .errors import DoesNotFit, NoAnswer, UsageError
+from .operators import component_formats
+from .serving import Load, accepted_tokens, serve
+
+if TYPE_CHECKING:
+    from .chip import Chip
+    from .constants import Constants
+    from .deployment import Deployment
+    from .engine import Engine
+    from .model import Model
+
+
+@dataclass(frozen=True)
+class Question:
+    """What was asked, checked: tokens, load, money; `notes` gathers what the reader must know."""
+
+    isl: int
+    osl: int
+    concurrency: int | str
+    cache_hit: float
+    draft: int
+    acceptance: float
+    rent: str | None
+    currency: str
+    on: str | None
+    price: str | None
+    utilisation: float
+    software_date: str | None
+    notes: tuple[str, ...] = ()
+
+    def with_note(self, note: str) -> Question:
+        """The same question with one more note."""
+        return replace(self, notes=(*self.notes, note))
+
+
+@dataclass(frozen=True)
+class Body:
+    """Physics of an answer in plain numbers, whichever kind of machine gave them."""
+
+    deployment: Mapping[str, Any]
+    batch: float
+    tpot_s: float
+    ttft_s: float
+    output_tok_s: float
+    input_tok_s: float
+    prefill_share: float
+    memory: Mapping[str, Any]
+    terms: tuple[Mapping[str, Any], ...]
+    bound_by: str
+    bound_share: float
+    busy: float
+    scope: str
+    assumptions: tuple[str, ...]
+    placement: tuple[Mapping[str, Any], ...] = ()
+
+
+_BOUND = {
+    "gemm": "weights streamed from memory",
+    "moe": "expert weights streamed from memory",
+    "attention_decode": "KV cache streamed from memory",
+    "all_reduce": "messages between chips",
+    "all_to_all": "messages between chips",
+    "elementwise": "element-wise kernels",
+}
+
+
+def served_answer(deployment: Deployment, constants: Constants, ask: Question) -> Body:
+    """Steady state of a deployment whose weights stream from HBM, GDDR, LPDDR or DDR."""
+    d, engine = deployment, deployment.engine
+    memory = d.memory
+    assert memory is not None
+    limit = float(min(memory.batch, engine.max_sequences * float(d.plan.dp)))
+    batch = limit if ask.concurrency == "max" else float(ask.concurrency)
+    load = Load(float(ask.isl), float(ask.osl), batch, ask.cache_hit, float(ask.draft), ask.acceptance)
+    s = serve(d.chip, d.model, d.plan, d.formats, engine, constants, load)
+    step = float(s.step_s)
+    running = float(s.running)
+    kernel = [
+        (n, float(np.ravel(t)[0]) * engine.factor, k)
+        for n, t, k in zip(s.decode.names, s.decode.terms_s, s.decode.bound, strict=True)
+    ]
+    host = engine.step_s * float(d.plan.pp) + engine.sequence_s * running
+    prompts = float(s.tpot_s) - step
+    rows = _merge(kernel)
+    rows += [("engine: host work per step", host, "host"), ("prompts of other requests", prompts, "prefill")]
+    total = sum(r[1] for r in rows)
+    terms = tuple(
+        {"name": n, "seconds": t, "share": t / total, "formula": _FORMULA.get(k, ""), "inputs": {}}
+        for n, t, k in sorted(rows, key=lambda r: -r[1]) if t > 0
+    )  # fmt: skip
+    bound_by, share = _bound(d.chip, d.model, d, constants, rows, total)
+    scope = constants.find("gemm", d.chip, (d.weights, "any"))[1]
+    if running < batch:
+        ask = ask.with_note(
+            f"{batch:.0f} requests in flight, of which {running:.0f} fit the KV cache; the others wait"
+        )
+    used = (
+        float(memory.weights_bytes)
+        + float(memory.workspace_bytes)
+        + running / float(d.plan.dp) * float(memory.kv_bytes_per_sequence)
+    ) / float(memory.capacity_bytes)
+    return Body(
+        deployment={
+            "chips": d.chips, "tp": int(d.plan.tp), "pp": int(d.plan.pp), "dp": int(d.plan.dp), "ep": int(d.plan.ep),
+            "weights": d.weights, "kv": d.kv, "engine": None if engine.name == "any" else engine.name,
+        },
+        batch=batch, tpot_s=float(s.tpot_s), ttft_s=float(s.ttft_s), output_tok_s=float(s.output_tok_s),
+        input_tok_s=float(s.input_tok_s), prefill_share=float(s.prefill_share),
+        memory={
+            "weights_bytes_per_chip": float(memory.weights_bytes),
+            "kv_bytes_per_chip": running / float(d.plan.dp) * float(memory.kv_bytes_per_sequence),
+            "workspace_bytes_per_chip": float(memory.workspace_bytes),
+            "capacity_bytes": float(memory.capacity_bytes), "used_share": used, "largest_batch": limit,
+        },
+        terms=terms, bound_by=bound_by, bound_share=share, busy=_busy(d, s), scope=scope,
+        assumptions=(*d.assumed, *_loop(ask), *ask.notes),
+    )  # fmt: skip
+
+
+_FORMULA = {
+    "gemm": "n t0 + [(Q/(eta_m BW))^p + (F/(eta_c P))^p]^(1/p)",
+    "moe": "n t0 + [(Q/(eta_m BW))^p + (F/(eta_c P))^p]^(1/p), Q from E (1 - (1 - k/E)^T) experts",
+    "attention_decode": "t0 + [(KV/(eta_m BW))^p + (F/(eta_c P))^p]^(1/p)",
+    "all_reduce": "[alpha^q + (2 (n-1)/n M / B)^q]^(1/q)",
+    "all_to_all": "[alpha^q + (v/B)^q]^(1/q)",
+    "elementwise": "t0 + Q/(eta_m BW)",
+    "host": "constant per step + term per sequence",
+    "prefill": "g (b - 1)/OSL x prompt service",
+    "latency": "layers x latency per layer",
+    "hop": "(stages - 1) x hop latency",
+    "matrix": "active weights / SRAM bandwidth of a stage",
+}
+
+
+def _merge(rows: list[tuple[str, float, str]]) -> list[tuple[str, float, str]]:
+    """Terms of the same name in several layer groups as one."""
+    merged: dict[str, tuple[float, str]] = {}
+    for name, seconds, kind in rows:
+        merged[name] = (merged.get(name, (0.0, kind))[0] + seconds, kind)
+    return [(name, seconds, kind) for name, (seconds, kind) in merged.items()]
+
+
+def _bound(
+    chip: Chip,
+    model: Model,
+    d: Deployment,
+    constants: Constants,
+    rows: list[tuple[str, float, str]],
+    total: float,
+) -> tuple[str, float]:
+    groups: dict[str, float] = {}
+    for _, seconds, kind in rows:
+        name = _BOUND.get(
+            kind, {"host": "host work of the engine", "prefill": "prompts of other requests"}.get(kind, kind)
+        )
+        groups[name] = groups.get(name, 0.0) + seconds
+    name = max(groups, key=lambda k: groups[k])
+    return name, groups[name] / total
+
+
+def _busy(d: Deployment, s: Any) -> float:
+    """Rough load of the chip for its power: the share of time that it is not waiting on the host."""
+    step = float(s.step_s)
+    host = d.engine.step_s * float(d.plan.pp)
+    return float(min(1.0, max(0.2, 1.0 - host / step)))
+
+
+def _loop(ask: Question) -> tuple[str, ...]:
+    return (
+        f"closed loop: {ask.concurrency} request{'s' if ask.concurrency != 1 else ''} in flight, {ask.isl} tokens in and {ask.osl} out",
+    )
+
+
+def sram_answer(
+    chip: Chip, model: Model, engine: Engine, ask: Question, weights: str | None, kv: str | None,
+    chips: int | None, tp: int | None, pp: int | None, dp: int | None, ep: int | None,
+) -> Body:  # fmt: skip
+    """A model piped through SRAM chips: latency per layer, hops, and how many sequences fill the pipeline."""
+    from .deployment import choose_formats
+
+    for name, value in (("tp", tp), ("dp", dp), ("ep", ep)):
+        if value not in (None, 1):
+            raise UsageError(
+                f"--{name} does not apply to {chip.name}, whose layers are piped over chips; give --chips"
+            )
+    weights, kv, assumed = choose_formats(chip, model, engine, weights, kv)
+    fmt = component_formats(model, weights, kv)
+    context = ask.isl + ask.osl
+    one = sram.place(chip, model, fmt, 1.0, context)
+    wanted = chips or pp
+    if wanted is not None and wanted < int(one.chips):
+        raise DoesNotFit(
+            f"{model.name} in {weights} needs {int(one.chips):,} x {chip.name} to hold weights and one request; {wanted:,} are too few"
+        )
+    asked = 1.0 if ask.concurrency == "max" else float(ask.concurrency)
+    pipe = sram.place(chip, model, fmt, asked, context, float(wanted) if wanted else None)
+    limit = max(1.0, float(pipe.batch_limit))
+    batch = min(limit, float(model.layers)) if ask.concurrency == "max" else asked
+    running = min(batch, limit)
+    yielded = float(accepted_tokens(ask.acceptance, ask.draft))
+    token = float(pipe.token_s) * (1.0 if not ask.draft else 1.05) / yielded
+    full = float(model.layers)
+    tpot = token * max(1.0, running / full)
+    alone = float(sram.prompt_s(chip, model, fmt, pipe, ask.isl * (1.0 - ask.cache_hit)))
+    ttft = sram.frontend_s(chip) + alone
+    rate = running / (ttft + (ask.osl - 1.0) * tpot)
+    layers_s = float(pipe.layer_s) * model.layers
+    rows = [
+        ("latency of the layers", layers_s, "latency"),
+        ("hops between chips", float(pipe.hop_s), "hop"),
+        ("weights from SRAM", float(pipe.matrix_s), "matrix"),
+    ]
+    total = sum(r[1] for r in rows)
+    terms = tuple(
+        {"name": n, "seconds": t, "share": t / total, "formula": _FORMULA[k], "inputs": {}}
+        for n, t, k in rows
+    )
+    bound = {"latency": "latency per layer", "hop": "hops between chips", "matrix": "weights from SRAM"}
+    name, seconds, kind = max(rows, key=lambda r: r[1])
+    count = int(pipe.chips)
+    per_chip = float(pipe.weights_bytes) / count
+    notes = [
+        f"{count:,} chips hold {model.layers} layers in sequence; up to {model.layers} requests in flight fill the pipeline"
+    ]
+    return Body(
+        deployment={"chips": count, "tp": 1, "pp": count, "dp": 1, "ep": 1, "weights": weights, "kv": kv, "engine": None},
+        batch=batch, tpot_s=tpot, ttft_s=ttft, output_tok_s=rate * ask.osl, input_tok_s=rate * ask.isl,
+        prefill_share=min(0.95, rate * alone / full),
+        memory={
+            "weights_bytes_per_chip": per_chip, "kv_bytes_per_chip": running * float(pipe.kv_bytes_per_sequence) / count,
+            "workspace_bytes_per_chip": 0.0, "capacity_bytes": chip.memory_bytes,
+            "used_share": (per_chip + running * float(pipe.kv_bytes_per_sequence) / count) / chip.memory_bytes, "largest_batch": limit,
+        },
+        terms=terms, bound_by=bound[kind], bound_share=seconds / total, busy=min(1.0, 0.3 + 0.7 * running / full), scope=pipe.scope,
+        assumptions=(*assumed, *notes, *_loop(ask), *ask.notes), placement=_placement(model, count),
+    )  # fmt: skip
+
+
+def _placement(model: Model, chips: int) -> tuple[Mapping[str, Any], ...]:
+    """Which layers stand on which chips, in at most a handful of lines."""
+    if chips > 16:
+        return (
+            {
+                "chips": f"1-{chips}",
+                "layers": f"0-{model.layers - 1}",
+                "chips_per_layer": round(chips / model.layers, 1),
+            },
+        )
+    edges = [round(i * model.layers / chips) for i in range(chips + 1)]
+    return tuple(
+        {"chip": i + 1, "layers": f"{a}-{b - 1}" if b > a else "-"}
+        for i, (a, b) in enumerate(zip(edges, edges[1:], strict=False))
+    )
+
+
+def money(chip: Chip, body: Body, ask: Question) -> dict[str, Any]:
+    """Cost per hour and per million tokens at the dated price, or the reason why there is none."""
+    from .cost import blend, input_output
+
+    chips = body.deployment["chips"]
+    used: Mapping[str, Any]
+    if ask.rent is not None:
+        from .money import convert, parse_rent
+
+        given = parse_rent(ask.rent)
+        value = (
+            float(convert(given, ask.currency, ask.on).amount)
+            if given.currency != ask.currency
+            else float(given.amount)
+        )
+        low = high = value
+        used = {"date": ask.on, "terms": "given with --rent", "source": "--rent", "n": 1, "grade": "A"}
+    else:
+        from .prices import price_per_hour
+
+        try:
+            price = price_per_hour(
+                chip.id,
+                ask.on,
+                ask.currency,
+                ask.price,
+                family=chip.family,
+                power_w=chip.power.system_power_per_chip_w or chip.power.tdp_w,
+            )
+        except NoAnswer as error:
+            return {"currency": ask.currency, "reason": str(error)}
+        if price is None:
+            return {
+                "currency": ask.currency,
+                "reason": f'no price of {chip.name} is known; give one with --rent "2.5 USD/h"',
+            }
+        value, low, high = price.value, price.low, price.high
+        used = {
+            "date": price.date.isoformat(), "terms": f"{price.terms}, {price.basis}", "source": "; ".join(price.sources[:2]),
+            "n": price.n_offers, "grade": price.grade, "note": "; ".join((price.note, *price.warnings())).strip("; "),
+        }  # fmt: skip
+    hour = value * chips
+    of_input, of_output = input_output(
+        hour, body.input_tok_s, body.output_tok_s, body.prefill_share, ask.utilisation
+    )
+    ratio = ask.isl / ask.osl
+    return {
+        "currency": ask.currency, "per_hour": hour, "per_hour_low": low * chips, "per_hour_high": high * chips,
+        "per_m_input": float(of_input), "per_m_output": float(of_output),
+        "per_m_blended": float(blend(of_input, of_output, ratio)), "price": used,
+    }  # fmt: skip
+
+
+def energy(chip: Chip, body: Body) -> dict[str, Any]:
+    """Joules per token from power between idle and the design limit, or the reason why there are none."""
+    watts = chip.power.tdp_w
+    if watts is None and chip.power.system_power_per_chip_w is None:
+        return {
+            "reason": f'no power figure of {chip.name} is published; give one with --set power.tdp="500 W"'
+        }
+    loaded = watts or chip.power.system_power_per_chip_w or 0.0
+    idle = 0.15 * loaded
+    mean = (idle + body.busy * (0.85 * loaded - idle)) * body.deployment["chips"]
+    share = body.prefill_share
+    return {
+        "joule_per_output_token": mean * (1 - share) / body.output_tok_s,
+        "joule_per_input_token": mean * share / body.input_tok_s,
+        "power_w": mean,
+        "boundary": "chips alone",
+    }
+
+
+def assemble(chip: Chip, model: Model, body: Body, ask: Question, grade: str, command: str) -> dict[str, Any]:
+    """The answer dictionary of the JSON contract."""
+    chips = body.deployment["chips"]
+
+    def banded(value: float, quantity: str) -> dict[str, float]:
+        low, high = band(value, quantity, grade)
+        return {"value": value, "low": float(low), "high": float(high)}
+
+    ttft = banded(body.ttft_s, "ttft")
+    return {
+        "chip": chip.id, "model": model.id, "chip_name": chip.name, "model_name": model.name,
+        "deployment": dict(body.deployment),
+        "workload": {
+            "isl": ask.isl, "osl": ask.osl, "concurrency": int(body.batch), "cache_hit": ask.cache_hit,
+            "draft": ask.draft, "acceptance": ask.acceptance, "utilisation": ask.utilisation,
+        },
+        "speed": {
+            "output_tok_s_user": banded(1.0 / body.tpot_s, "tpot"),
+            "output_tok_s": banded(body.output_tok_s, "throughput"),
+            "output_tok_s_chip": banded(body.output_tok_s / chips, "throughput"),
+            "input_tok_s": banded(body.input_tok_s, "throughput"),
+            "ttft_s": ttft, "tpot_s": banded(body.tpot_s, "tpot"),
+        },
+        "cost": money(chip, body, ask), "energy": energy(chip, body), "memory": dict(body.memory),
+        "bound_by": body.bound_by, "bound_share": body.bound_share, "grade": grade,
+        "band": {"note": f"80 % of measurements fall inside low..high; grade {grade}: {GRADE_MEANING[grade]}"},
+        "terms": [dict(t) for t in body.terms],
+        "sources": [{"url": s.url, "date": s.date, "grade": s.grade, "covers": s.covers} for s in chip.sources],
+        "notes": list(chip.notes[:2]) if grade == "D" else [],
+        "assumptions": list(body.assumptions), "placement": [dict(p) for p in body.placement], "command": command,
+    }  # fmt: skip

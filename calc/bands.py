@@ -1,0 +1,58 @@
+"""The 80 % band of an answer, from residuals of measurements that were left out, by quantity and grade.
+
+Stands after `constants`, whose scope gives the grade; before `estimate` and `predict`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from .constants import Constants
+
+if TYPE_CHECKING:
+    from .chip import Chip
+
+GRADE_MEANING = {
+    "A": "constants fitted to this chip",
+    "B": "constants of the chip's family",
+    "C": "constants of its class of chips",
+    "D": "no measurement of its class, or a target of its vendor",
+}
+
+
+@lru_cache(maxsize=1)
+def _table() -> Mapping[str, Mapping[str, float]]:
+    text = (files("tokcalc.specs") / "engines" / "bands.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def band_factor(quantity: str, grade: str) -> float:
+    """Factor f of the band value/f .. value x f; quantity: tpot, ttft, throughput or energy; grade A-D."""
+    return float(_table()[quantity][grade])
+
+
+def constants_grade(chip: Chip, constants: Constants, scope: str) -> str:
+    """Grade of constants found at `scope`: A the chip's own, B its family's, C its kind's, D anyone's."""
+    if scope == chip.id:
+        return "A"
+    if scope == chip.family:
+        return "A" if chip.id in constants.fitted_chips else "B"
+    return "C" if scope == chip.kind else "D"
+
+
+def answer_grade(chip: Chip, constants: Constants, scope: str) -> str:
+    """Grade of an answer: the worse of the constants' and, for roadmap chips and unconfirmed figures, the chip's."""
+    grade = constants_grade(chip, constants, scope)
+    if chip.status in ("roadmap", "announced") or chip.grade == "D":
+        return "D"
+    return max(grade, "B" if chip.grade == "C" else "A")
+
+
+def band(value: Any, quantity: str, grade: str) -> tuple[Any, Any]:
+    """(low, high) round a value or array."""
+    f = band_factor(quantity, grade)
+    return value / f, value * f

@@ -1,0 +1,158 @@
+"""One question, one answer: what a chip gives and costs for running a model, with its band, grade and sources.
+
+Joins deployment, serving (or SRAM pipelines), money and energy into the `Answer` that every front end shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from . import answer_parts as parts
+from .bands import answer_grade
+from .catalog import load_chip, load_model
+from .constants import load_constants
+from .deployment import choose
+from .engine import find_engine
+from .errors import UsageError
+
+if TYPE_CHECKING:
+    from .chip import Chip
+    from .model import Model
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer as a dictionary with the stable keys of the JSON contract; `pint` quantities by `quantity`."""
+
+    data: Mapping[str, Any] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A copy of the answer: plain numbers, texts, lists."""
+        return dict(self.data)
+
+    def __getitem__(self, key: str) -> Any:
+        return self.data[key]
+
+    @property
+    def tpot_s(self) -> float:
+        """Seconds per output token after the first."""
+        return float(self.data["speed"]["tpot_s"]["value"])
+
+    @property
+    def ttft_s(self) -> float:
+        """Mean seconds to the first token."""
+        return float(self.data["speed"]["ttft_s"]["value"])
+
+    @property
+    def output_tok_s(self) -> float:
+        """Output tokens per second of the whole system."""
+        return float(self.data["speed"]["output_tok_s"]["value"])
+
+    @property
+    def grade(self) -> str:
+        """A to D."""
+        return str(self.data["grade"])
+
+    def quantity(self, path: str) -> Any:
+        """A dotted key as a pint quantity: `answer.quantity("speed.tpot_s.value")` is in seconds."""
+        from .units import registry
+
+        value: Any = self.data
+        for key in path.split("."):
+            value = value[key]
+        unit = next((u for end, u in (("_tok_s", "1/s"), ("_bytes", "byte"), ("_s", "s")) if end in path), "")
+        return float(value) * registry()(unit or "dimensionless")
+
+
+def estimate(
+    chip: str | Chip, model: str | Model, *, isl: int = 1024, osl: int = 1024, concurrency: int | str = 1,
+    weights: str | None = None, kv: str | None = None, chips: int | None = None, tp: int | None = None,
+    pp: int | None = None, dp: int | None = None, ep: int | None = None, engine: str | None = None,
+    rent: str | None = None, currency: str = "USD", on: str | None = None, price: str | None = None,
+    cache_hit: float = 0.0, draft: int | None = None, acceptance: float | None = None,
+    software_date: str | None = None, utilisation: float = 1.0,
+    overrides: Mapping[str, str] | None = None, memory: str | None = None,
+) -> Answer:  # fmt: skip
+    """The answer for a chip, a model and a closed loop of `concurrency` requests of isl + osl tokens.
+
+    chip, model: names, spec files or loaded objects; concurrency: a number or "max" (what the KV pool holds);
+    rent: "2.5 USD/h" per chip; cache_hit: share of input found in a cache; draft, acceptance: speculation.
+    Raises UnknownName, SpecError, UsageError (exit 2) and DoesNotFit, NoAnswer (exit 1).
+    """
+    device = load_chip(chip, overrides, memory) if isinstance(chip, str) else chip
+    network = load_model(model) if isinstance(model, str) else model
+    constants = load_constants()
+    software = find_engine(constants, engine)
+    ask = parts.Question(
+        isl=_count("isl", isl), osl=_count("osl", osl), concurrency=concurrency, cache_hit=cache_hit,
+        draft=draft or 0, acceptance=_acceptance(draft, acceptance), rent=rent, currency=currency, on=on,
+        price=price, utilisation=utilisation, software_date=software_date,
+    )  # fmt: skip
+    if ask.isl + ask.osl > network.max_context:
+        note = f"{ask.isl + ask.osl:,} tokens are beyond the {network.max_context:,} that {network.name} was made for"
+        ask = ask.with_note(note)
+    if device.weights_in_sram:
+        body = parts.sram_answer(device, network, software, ask, weights, kv, chips, tp, pp, dp, ep)
+        scope = body.scope
+    else:
+        wanted = 1.0 if isinstance(concurrency, str) else float(concurrency)
+        deployment = choose(
+            device, network, software, batch=wanted, context=ask.isl + ask.osl, weights=weights, kv=kv,
+            chips=chips, tp=tp, pp=pp, dp=dp, ep=ep,
+        )  # fmt: skip
+        body = parts.served_answer(deployment, constants, ask)
+        scope = body.scope
+    grade = answer_grade(device, constants, scope)
+    return Answer(parts.assemble(device, network, body, ask, grade, _command(locals())))
+
+
+def _count(name: str, value: int) -> int:
+    if not isinstance(value, int | float) or value != value or value < 1 or value > 100_000_000:
+        raise UsageError(
+            f"--{name} {value} is not a number of tokens; give a whole number from 1 to 100,000,000"
+        )
+    return int(value)
+
+
+def _acceptance(draft: int | None, acceptance: float | None) -> float:
+    if not draft:
+        if acceptance:
+            raise UsageError("--acceptance needs --draft, the number of tokens drafted per step")
+        return 0.0
+    if acceptance is None:
+        raise UsageError(
+            "--draft needs --acceptance, the chance that a drafted token is accepted, such as 0.7"
+        )
+    if not 0.0 <= acceptance <= 1.0:
+        raise UsageError(f"--acceptance {acceptance} is not a share; give a number from 0 to 1")
+    return float(acceptance)
+
+
+_DEFAULTS: dict[str, Any] = {
+    "isl": 1024,
+    "osl": 1024,
+    "concurrency": 1,
+    "currency": "USD",
+    "cache_hit": 0.0,
+    "utilisation": 1.0,
+}
+_OPTIONS = (
+    "isl", "osl", "concurrency", "weights", "kv", "chips", "tp", "pp", "dp", "ep", "engine", "rent", "currency", "on",
+    "price", "cache_hit", "draft", "acceptance", "software_date", "utilisation", "memory",
+)  # fmt: skip
+
+
+def _command(given: Mapping[str, Any]) -> str:
+    """The shell command that repeats the answer: every option that was resolved, defaults left out."""
+    import shlex
+
+    words = ["tokcalc", "--chip", given["device"].id, "--model", given["network"].id]
+    for name in _OPTIONS:
+        value = given[name]
+        if value is not None and value != _DEFAULTS.get(name):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    for path, value in (given["overrides"] or {}).items():
+        words += ["--set", f"{path}={value}"]
+    return " ".join(shlex.quote(word) for word in words)
