@@ -105,8 +105,21 @@ class Constants:
 
 @lru_cache(maxsize=1)
 def load_constants() -> Constants:
-    """The shipped constants, read once."""
+    """The shipped constants, read once: kernels.toml, then what accelerators.toml adds to it."""
     folder = files("tokcalc.specs") / "engines"
-    tables = tomllib.loads((folder / "kernels.toml").read_text(encoding="utf-8"))
-    engines = tomllib.loads((folder / "engines.toml").read_text(encoding="utf-8"))
-    return Constants(tables, engines)
+
+    def read(name: str) -> dict[str, Any]:
+        return tomllib.loads((folder / name).read_text(encoding="utf-8"))
+
+    return Constants(_merged(read("kernels.toml"), read("accelerators.toml")), read("engines.toml"))
+
+
+def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables of both, scope by scope and format by format; where both speak, the first is right."""
+    out = dict(first)
+    for key, value in second.items():
+        if key not in out:
+            out[key] = value
+        elif isinstance(value, Mapping) and isinstance(out[key], Mapping):
+            out[key] = _merged(out[key], value)
+    return out
