@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def answers(chip: Iterable[str], model: Iterable[str], /, **workload: Any) -> list[dict[str, Any]]:
     """The answer of every chip with every model, chips varying slowest, as `Answer.to_dict` gives them.
 
-    chip, model: names; workload: the keywords of `tokcalc.estimate`. A pair without an answer gives {"chip", "model", "reason"}.
+    chip, model: names; workload: the keywords of `tokcalc.estimate`.
+    A pair without an answer gives {"chip", "model", "reason"}.
     Raises UnknownName or SpecError for a name that stands for no chip or model, and the error itself where
     every pair fails on the same wrong input.
     """

@@ -1,6 +1,7 @@
-"""`tokcalc --chip X --model Y`: the main question, one answer card or a comparison table."""
+"""`tokcalc --chip X --model Y`: the main question, one answer card or a comparison table.
 
-from __future__ import annotations
+Its annotations are objects, not texts: typer would evaluate texts three times over.
+"""
 
 from functools import partial
 from typing import Annotated, Any

@@ -12,7 +12,7 @@ GRADES = {
     "A": "constants fitted to measurements of this chip",
     "B": "constants borrowed from the chip's family",
     "C": "constants borrowed from the chip's class",
-    "D": "data-sheet or roadmap figures only, nothing measured",
+    "D": "data sheets or roadmaps, no measurement behind them",
 }
 _LABEL = 14
 _VALUE = 22
@@ -67,7 +67,7 @@ def _verdict(answer: Answer, width: int, colour: bool) -> list[str]:
     speed = answer["speed"]["output_tok_s_user"]
     cost = answer.get("cost") or {}
     money = (
-        f", at {text.money(cost['per_m_output'], cost['currency'])} per million output tokens"
+        f", at {_amount(cost['per_m_output'], answer)} per million output tokens"
         if cost.get("per_m_output") is not None
         else ""
     )
@@ -78,8 +78,8 @@ def _verdict(answer: Answer, width: int, colour: bool) -> list[str]:
     lines = [text.paint(part, "bold", colour) for part in text.wrap(line, width)]
     if tentative:
         warning = (
-            "GRADE D: nothing is measured for this chip; the figures below come from data sheets or "
-            "roadmaps and are rounded to two digits. Compare, do not plan with them."
+            "GRADE D: no measurement stands behind this pair of chip and model in these data types; the "
+            "figures rest on data sheets or roadmaps, in two digits. Compare, do not plan with them."
         )
         lines += [text.paint(part, "yellow", colour) for part in text.wrap(warning, width, "! ", "! ")]
     return lines + text.wrap(_workload(answer), width)
@@ -122,7 +122,9 @@ def _requests(concurrency: object) -> str:
 
 
 def _plain(value: object) -> str:
-    return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
+    if isinstance(value, float) and not value.is_integer():
+        return text.number(value)
+    return text.whole(value) if isinstance(value, int | float) else str(value)
 
 
 def _number(value: float | None, answer: Answer) -> str:
@@ -156,31 +158,40 @@ def _speed(answer: Answer) -> list[Line]:
     return rows
 
 
+def _amount(value: float | None, answer: Answer) -> str:
+    """An amount in the answer's currency; two digits where nothing better is known."""
+    if value is not None and answer.get("grade") == "D":
+        value = float(f"{value:.2g}")
+    return text.money(value, str((answer.get("cost") or {}).get("currency")))
+
+
 def _money(answer: Answer) -> list[Line]:
     cost = answer.get("cost") or {}
     if cost.get("per_m_output") is None:
         return [("cost", str(cost.get("reason") or "no price is known; give one with --rent"), "")]
-    currency = cost["currency"]
     parts = [
-        f"{text.money(cost[key], currency)} {label}"
+        f"{_amount(cost[key], answer)} {label}"
         for label, key in (("input", "per_m_input"), ("blended", "per_m_blended"))
         if cost.get(key) is not None
     ]
-    rows = [("1M tokens", f"{text.money(cost['per_m_output'], currency)} output", ", ".join(parts))]
-    low, high = (text.money(cost.get(key), currency) for key in ("per_hour_low", "per_hour_high"))
+    rows = [("1M tokens", f"{_amount(cost['per_m_output'], answer)} output", ", ".join(parts))]
+    low, high = (_amount(cost.get(key), answer) for key in ("per_hour_low", "per_hour_high"))
     band = f", {low} to {high}" if low != high else ""
-    rows.append(("an hour", text.money(cost.get("per_hour"), currency), f"the whole system{band}"))
+    rows.append(("an hour", _amount(cost.get("per_hour"), answer), f"the whole system{band}"))
     price = cost.get("price") or {}
-    return [*rows, ("price used", _price(price), "")] if price else rows
+    if price:
+        rows.append(("price used", _price(price), ""))
+        rows += [("", source, "") for source in str(price.get("source") or "").split("; ") if source]
+    return rows
 
 
 def _price(price: Mapping[str, Any]) -> str:
+    terms = [term.strip() for term in str(price.get("terms") or "").split(",")]
     parts = [
         f"of {price['date']}" if price.get("date") else "",
-        str(price.get("terms") or ""),
+        *(term for term in terms if term != "offers"),
         f"{price['n']} offers" if (price.get("n") or 0) > 1 else "",
         f"grade {price['grade']}" if price.get("grade") else "",
-        str(price.get("source") or ""),
         str(price.get("note") or ""),
     ]
     return ", ".join(dict.fromkeys(part for part in parts if part))
@@ -246,8 +257,8 @@ def _limit(answer: Answer) -> list[Line]:
 def _sureness(answer: Answer) -> list[Line]:
     grade = str(answer.get("grade") or "-")
     rows = [("grade", f"{grade}: {GRADES.get(grade, 'unknown')}", "")]
-    note = (answer.get("band") or {}).get("note")
-    return [*rows, ("band", str(note), "")] if note else rows
+    note = str((answer.get("band") or {}).get("note") or "").partition("; grade")[0]
+    return [*rows, ("band", note, "")] if note else rows
 
 
 def _list(title: str, items: list[Any], width: int, colour: bool) -> list[str]:

@@ -50,6 +50,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{rounded:,.{max(0, min(places, 12))}f}"
 
 
+def whole(value: float | None) -> str:
+    """A count in full: 12,300; '-' for nothing."""
+    return "-" if value is None else f"{value:,.0f}"
+
+
 def seconds(value: float | None, digits: int = 3) -> str:
     """A duration: 12.3 ms, 1.3 s, 4.2 min; '-' for nothing."""
     return "-" if value is None else units.duration(value, digits)
