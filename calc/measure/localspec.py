@@ -1,0 +1,235 @@
+"""The spec file of this machine, and its samples beside it: written whole or not at all, to the user's spec folder.
+
+The file has the schema of every other chip: peaks and bandwidth are those measured here, the efficiency table is relative
+to them. Stands behind `session`; `calc/catalog/` reads the file like any other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from .bandwidth import best
+from .machine import Accelerator
+from .session import Found
+
+ENGINE_ORDER = ("llama.cpp", "torch", "numpy")
+"""Whose constants the file's main table takes: the engine that people decode with comes first."""
+_FAMILIES = (
+    ("h100", "hopper"), ("h200", "hopper"), ("h800", "hopper"), ("h20", "hopper"), ("gh200", "hopper"),
+    ("b200", "blackwell"), ("b300", "blackwell"), ("gb200", "blackwell"), ("rtx 50", "blackwell"),
+    ("a100", "ampere"), ("a10", "ampere"), ("rtx 30", "ampere"), ("l40", "ada"), ("l4", "ada"), ("rtx 40", "ada"),
+    ("mi300", "cdna3"), ("mi325", "cdna3"), ("mi35", "cdna4"), ("apple", "apple"), ("arc", "xe"),
+)  # fmt: skip
+
+
+def check_name(name: str) -> str:
+    """The id of the spec, or UsageError for one that no spec can have or that a shipped chip already has."""
+    from ..catalog.files import builtin_folder
+
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]{0,59}", name):
+        raise UsageError(f"--name '{name}' is no spec name; use lower-case letters, digits, '-', '.' and '+'")
+    if (builtin_folder("chips") / f"{name}.toml").exists():
+        raise UsageError(f"--name '{name}' is a chip of the catalogue; choose another name, as 'local'")
+    return name
+
+
+def target_folder() -> Path:
+    """The user's folder of chips, made if need be; UsageError in one sentence if it can't be written to."""
+    from ..catalog.files import user_folder
+
+    folder = user_folder("chips")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(13, "Permission denied")
+    except OSError as error:
+        raise UsageError(
+            f"{folder} can't be written to ({error.strerror}); set TOKCALC_SPECS to a folder of yours"
+        ) from None
+    return folder
+
+
+def write_spec(found: Found, name: str) -> tuple[Path, Path]:
+    """Write NAME.toml and NAME.samples.json to the user's folder; returns both paths."""
+    from ..catalog.files import parse_toml
+    from ..catalog.schema_chip import check_chip
+    from ..report.files import whole_file
+
+    folder = target_folder()
+    spec, samples = folder / f"{name}.toml", folder / f"{name}.samples.json"
+    text = spec_text(found, name)
+    check_chip(parse_toml(text.encode(), str(spec)), str(spec))
+    with whole_file(samples) as part:
+        part.write_text(json.dumps(samples_of(found), indent=1, allow_nan=False), encoding="utf-8")
+    with whole_file(spec) as part:
+        part.write_text(text, encoding="utf-8")
+    return spec, samples
+
+
+def constants_of(found: Found) -> dict[str, float]:
+    """Every constant of the machine as a flat table: what two runs are compared by."""
+    out = {"bandwidth_bytes_s": found.roofs.bandwidth_bytes_s}
+    for kind in ("triad", "copy"):
+        out[f"{kind}_bytes_s"] = best(found.streams, kind).best_bytes_s
+    out.update({f"cache.{s.kernel}": s.best_bytes_s for s in found.caches})
+    out.update({f"peak.{dtype}": rate for dtype, rate in found.peaks.items()})
+    for dtype, fit in found.kernels.items():
+        out.update({f"kernel.{dtype}.{key}": value for key, value in fit.constants().items()})
+    for engine, constants in found.engines.items():
+        out.update({f"{engine}.{key}": value for key, value in _flat(constants.efficiency()).items()})
+    return out
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    out: dict[str, float] = {}
+    for key, value in table.items():
+        path = f"{prefix}.{key}" if prefix else key
+        out.update(_flat(value, path) if isinstance(value, Mapping) else {path: float(value)})
+    return out
+
+
+def samples_of(found: Found) -> dict[str, Any]:
+    """Raw samples and results as plain JSON."""
+    return {
+        "date": date.today().isoformat(),
+        "machine": found.machine.to_dict(),
+        "quick": found.options.quick,
+        "threads": found.threads,
+        "others_cores": found.others,
+        "seconds": found.took_s,
+        "constants": constants_of(found),
+        "streams": [s.to_dict() for s in (*found.streams, *found.caches, *found.sweep)],
+        "products": [p.to_dict() for p in found.products],
+        "left_out": found.left_out,
+        "all_reduce": found.all_reduce,
+        "probes": [{"engine": n, **run_dict(r), "seconds": s.to_dict()} for n, r, s in found.probes],
+        "engines": {
+            n: {"description": found.engine_names[n], "median_error": c.median_error, "worst_error": c.worst_error}
+            for n, c in found.engines.items()
+        },
+        "checks": [
+            {"engine": j.engine, **run_dict(j.run), "predicted_s": j.predicted_s, "seconds": j.measured.to_dict()}
+            for j in found.judged
+        ],
+        "notes": found.notes,
+    }
+
+
+def run_dict(run: Any) -> dict[str, Any]:
+    """Shape, formats and request of a run in plain words."""
+    r = run.request
+    return {
+        "model": run.shape.name, "weights": run.weights, "kv": run.kv, "kind": r.kind, "tokens": r.tokens,
+        "past": r.past, "context": r.context, "batch": r.batch,
+    }  # fmt: skip
+
+
+def _rate(value: float, unit: str) -> str:
+    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if value >= size:
+            return f"{value / size:.5g} {prefix}{unit}"
+    return f"{value:.5g} {unit}"
+
+
+def spec_text(found: Found, name: str) -> str:
+    """The chip file as TOML text."""
+    m, today = found.machine, date.today()
+    gpu = _accelerator(found)
+    title = gpu.name if gpu else m.cpu
+    cores = f" ({m.cores} cores)" if not gpu else ""
+    level = "dram" if gpu else "ddr"
+    capacity = gpu.memory_bytes if gpu else m.memory_bytes
+    arm = any(word in m.system for word in ("arm64", "aarch64"))
+    family = next((f for key, f in _FAMILIES if key in title.lower()), "local-gpu" if gpu else "arm" if arm else "x86")
+    engines = "; ".join(found.engine_names.values())
+    lines = [
+        f"# This machine, measured by `tokcalc bench` on {today}; the raw samples stand in {name}.samples.json beside it.",
+        "# Peaks and bandwidth are the best measured here, and the efficiency table is relative to them.",
+        "",
+        f'id = "{name}"',
+        f"name = {_text(f'{title}{cores}, measured here')}",
+        f"vendor = {_text(gpu.kind if gpu else m.vendor or 'unknown')}",
+        "aliases = []",
+        f'kind = "{"gpu" if gpu else "cpu"}"',
+        f'family = "{family}"',
+        f"year = {today.year}",
+        'status = "shipping"',
+        f'unit = "{"one device" if gpu else "this machine"}"',
+        f'weights_in = "{level}"',
+        "",
+        "[peak_dense]",
+        *(f'{dtype} = "{_rate(rate, "OP/s" if dtype.startswith("int") else "FLOP/s")}"'
+          for dtype, rate in found.peaks.items()),
+        "",
+    ]  # fmt: skip
+    last = found.caches[-1] if found.caches else None
+    if last is not None and last.kernel == "read L3":
+        size = next(c.size_bytes for c in m.caches if c.level == 3)
+        lines += ["[memory.l3]", 'type = "SRAM"', 'label = "L3"', f'capacity = "{size / 1e6:.6g} MB"']
+        lines += [f'bandwidth = "{_rate(last.best_bytes_s, "B/s")}"', ""]
+    lines += [f"[memory.{level}]", 'type = "DRAM, read by all cores"' if not gpu else 'type = "device memory"']
+    lines += [f'capacity = "{capacity / 1e9:.6g} GB"', f'bandwidth = "{_rate(found.roofs.bandwidth_bytes_s, "B/s")}"']
+    fit = found.all_reduce.get("fit")
+    if fit:
+        lines += ["", "[links.scale_up]", 'name = "measured all-reduce"']
+        lines += [f'per_direction = "{_rate(fit["bandwidth_bytes_s"], "B/s")}"']
+        lines += [f"domain_chips = {found.all_reduce['ranks']}"]
+    lines += ["", *_efficiency(found), "", "[about]", "notes = ["]
+    lines += [f"    {_text(note)}," for note in _notes(found)]
+    lines += ["]", "", "[grades]", 'default = "C"', "", "[[sources]]", f"date = {today}", 'grade = "C"']
+    lines += [f"note = {_text(f'measured here with tokcalc bench: {engines or m.blas}')}", ""]
+    return "\n".join(lines)
+
+
+def _accelerator(found: Found) -> Accelerator | None:
+    kind, _, index = found.options.device.partition(":")
+    if kind == "cpu":
+        return None
+    return next((a for a in found.machine.accelerators if a.index == int(index or 0)), None)
+
+
+def _text(value: str) -> str:
+    """A TOML string; JSON's escapes are TOML's."""
+    return json.dumps(" ".join(value.split()), ensure_ascii=False)
+
+
+def _notes(found: Found) -> list[str]:
+    stream = best(found.streams, "read")
+    out = [f"Bandwidth: {stream.kernel} of {stream.array_bytes / 1e6:.0f} MB arrays on {stream.threads} threads."]
+    out += [f"Peak {dtype}: {library}." for dtype, library in found.peak_library.items()]
+    out += [f"Left out: {key}: {reason}." for key, reason in found.left_out.items()]
+    return out + [n if n.endswith(".") else n + "." for n in found.notes]
+
+
+def _efficiency(found: Found) -> list[str]:
+    """The main engine's constants; formats that it does not run come from the other engines, else from the kernels."""
+    tables: dict[str, Any] = {}
+    for engine in reversed([e for e in ENGINE_ORDER if e in found.engines]):
+        own = found.engines[engine].efficiency()
+        tables = {**tables, **own, "kernel": {**tables.get("kernel", {}), **own["kernel"]}}
+    kernel = tables.setdefault("kernel", {})
+    for dtype, fit in found.kernels.items():
+        kernel.setdefault(dtype, fit.constants())
+    lines: list[str] = []
+    for kind, table in tables.items():
+        if kind == "step":
+            lines += ["[efficiency.step]", *(f"{k} = {_number(v)}" for k, v in table.items()), ""]
+            continue
+        for fmt, constants in table.items():
+            inner = ", ".join(f"{k} = {_number(v)}" for k, v in constants.items())
+            lines += [f"[efficiency.{kind}]"] if fmt == next(iter(table)) else []
+            lines.append(f"{fmt} = {{ {inner} }}")
+        lines.append("")
+    return lines[:-1]
+
+
+def _number(value: float) -> str:
+    text = f"{value:.5g}"
+    return text if any(c in text for c in ".e") else f"{text}.0"

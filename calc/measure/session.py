@@ -1,0 +1,287 @@
+"""One whole measurement of this machine, in order: kernels, probe decoders, constants, then the runs that judge them.
+
+Everything is visited `passes` times, minutes apart, and the fastest visit counts: a neighbour on a shared processor can
+slow a machine for a while without being visible from inside. Before it stand all probes; behind it `localspec` and the
+command line.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import NoAnswer, UsageError
+from . import llamacpp
+from .backends import Backend, NumpyBackend, TorchBackend
+from .bandwidth import Stream, array_bytes_for, best, cache_levels, streams, thread_sweep
+from .energy import Meter
+from .engines import Engine, LlamaEngine, NumpyEngine, TorchEngine
+from .fit import KernelFit, fit_kernel
+from .llamacpp import Request
+from .load import idle_cores
+from .machine import Machine, free_memory_bytes, identify, torch_or_none
+from .matmul import Product, call_floor, ladder, peak, usable_dtypes
+from .predict import EngineConstants, Roofs, Run, fit_engine, seconds
+from .probes import Job, check_jobs, probe_jobs
+from .progress import Progress
+from .shapes import Shape
+from .statistics import Summary, remarks
+
+ENGINES = ("numpy", "torch", "llama.cpp")
+
+
+@dataclass
+class Options:
+    """What to measure; empty engines and formats mean all that are installed."""
+
+    quick: bool = False
+    engines: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
+    device: str = "cpu"
+    threads: int | None = None
+    contexts: tuple[int, ...] = (16, 512)
+    prompts: tuple[int, ...] = (128,)
+    batches: tuple[int, ...] = (1,)
+    gpu_layers: int = 0
+    file: Any = None
+
+    @property
+    def passes(self) -> int:
+        """Visits of every run."""
+        return 1 if self.quick else 2
+
+
+@dataclass
+class Judged:
+    """One run of the check: predicted and measured seconds (of a prompt, or of one decode step)."""
+
+    run: Run
+    engine: str
+    measured: Summary
+    predicted_s: float
+    joules: float | None = None
+
+    @property
+    def error(self) -> float:
+        """predicted / measured - 1."""
+        return self.predicted_s / self.measured.median - 1.0
+
+
+@dataclass
+class Found:
+    """All results of a session."""
+
+    machine: Machine
+    options: Options
+    others: float | None = None
+    threads: int = 1
+    streams: list[Stream] = field(default_factory=list)
+    caches: list[Stream] = field(default_factory=list)
+    sweep: list[Stream] = field(default_factory=list)
+    products: list[Product] = field(default_factory=list)
+    peaks: dict[str, float] = field(default_factory=dict)
+    peak_library: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    kernels: dict[str, KernelFit] = field(default_factory=dict)
+    floors: dict[str, float] = field(default_factory=dict)
+    all_reduce: dict[str, Any] = field(default_factory=dict)
+    engines: dict[str, EngineConstants] = field(default_factory=dict)
+    engine_names: dict[str, str] = field(default_factory=dict)
+    probes: list[tuple[str, Run, Summary]] = field(default_factory=list)
+    judged: list[Judged] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    took_s: float = 0.0
+
+    @property
+    def roofs(self) -> Roofs:
+        """Read bandwidth and best product rates: what the constants are relative to."""
+        return Roofs(best(self.streams, "read").best_bytes_s, dict(self.peaks))
+
+    def summaries(self) -> list[Summary]:
+        """Every measurement."""
+        kernel = [s.seconds for s in (*self.streams, *self.products)]
+        return kernel + [s for _, _, s in self.probes] + [j.measured for j in self.judged]
+
+
+def choose_engines(options: Options, threads: int) -> tuple[list[Engine], list[str]]:
+    """(engines to run, notes about those that are left out because their library is missing)."""
+    wanted = options.engines or ENGINES
+    for name in wanted:
+        if name not in ENGINES:
+            raise UsageError(f"engine '{name}' is not measured here; choose of {', '.join(ENGINES)}")
+    out: list[Engine] = []
+    notes = []
+    for name in wanted:
+        missing = {"torch": torch_or_none() is None, "llama.cpp": not llamacpp.available()}.get(name, False)
+        if missing and not options.engines:
+            extra = {"torch": "torch", "llama.cpp": "llamacpp"}[name]
+            notes.append(f"{name} is not installed and was left out; `pip install tokcalc[{extra}]` adds it")
+            continue
+        if name == "numpy" and options.device == "cpu":
+            out.append(NumpyEngine())
+        elif name == "torch":
+            out.append(TorchEngine(options.device))
+        elif name == "llama.cpp":
+            if missing:
+                raise UsageError(
+                    "xllamacpp is not installed; `pip install tokcalc[llamacpp]`, or leave llama.cpp out of --engine"
+                )
+            out.append(LlamaEngine(threads, options.gpu_layers, options.file))
+    return out, notes
+
+
+def engine_formats(engine: Engine, options: Options) -> list[str]:
+    """Formats of an engine that were asked for; all of them where none was."""
+    wanted = [f for f in engine.formats if not options.formats or f in options.formats]
+    if options.quick and not options.formats:
+        return wanted[:1] if engine.name != "llama.cpp" else ["q8_0"]
+    return wanted
+
+
+def measure(options: Options, shapes: Sequence[Shape], say: Callable[[str], None] = lambda text: None) -> Found:
+    """Measure everything. shapes: decoders of the check; say: called with what runs now (for tests and logs).
+
+    Raises UsageError or NoAnswer, one sentence, where a library, memory or disk space is missing.
+    """
+    begun = time.monotonic()
+    machine = identify()
+    cores, others = idle_cores()
+    found = Found(machine, options, others, options.threads or cores)
+    engines, notes = choose_engines(options, found.threads)
+    found.notes += notes
+    if others is not None and others > 0.5:
+        found.notes.append(
+            f"other programs keep {others:.1f} cores busy: llama.cpp runs on {found.threads} thread(s), and all figures "
+            "are lower than an idle machine's"
+        )
+    plans = [(e, probe_jobs(e, engine_formats(e, options), options.quick)) for e in engines]
+    checks = [
+        (e, check_jobs(e, _fitting(e, shapes, options), engine_formats(e, options), options.contexts, options.prompts,
+                       options.batches, options.quick))
+        for e in engines
+    ]  # fmt: skip
+    steps = [("memory bandwidth", 5.0 if options.quick else 12.0), ("matrix products", 8.0 if options.quick else 60.0)]
+    rounds = range(options.passes)
+    steps += [(_name(e, j, n, "probe"), j.expected_s) for n in rounds for e, jobs in plans for j in jobs]
+    steps += [(_name(e, j, n, "check"), j.expected_s) for n in rounds for e, jobs in checks for j in jobs]
+    progress = Progress(steps)
+
+    def start(name: str) -> None:
+        progress.start(name)
+        say(name)
+
+    try:
+        start("memory bandwidth")
+        backends = _backends(options)
+        _bandwidth(found, backends)
+        start("matrix products")
+        for backend in backends:
+            _products(found, backend)
+        _all_reduce(found)
+        _run(found, plans, "probe", start)
+        for engine, _ in plans:
+            runs = [r for name, r, _ in found.probes if name == engine.name]
+            if runs:
+                found.engines[engine.name] = fit_engine(runs, found.roofs)
+                found.engine_names[engine.name] = engine.description
+        _run(found, checks, "check", start)
+    finally:
+        progress.close()
+    found.notes += [n for e in engines for n in getattr(e, "notes", ())] + remarks(found.summaries())
+    found.took_s = time.monotonic() - begun
+    return found
+
+
+def _fitting(engine: Engine, shapes: Sequence[Shape], options: Options) -> list[Shape]:
+    """Shapes that an engine can run: experts only in llama.cpp, the user's file only there."""
+    if options.file is not None and engine.name != "llama.cpp":
+        return []
+    return [s for s in shapes if not s.experts or engine.name == "llama.cpp"]
+
+
+def _name(engine: Engine, job: Job, visit: int, what: str) -> str:
+    return f"{what} {visit + 1}: {engine.name} {job.shape.name} {job.weights}"
+
+
+def _backends(options: Options) -> list[Backend]:
+    torch = torch_or_none() is not None and (not options.engines or "torch" in options.engines)
+    if options.device != "cpu":
+        if torch_or_none() is None:
+            raise UsageError(f"device '{options.device}' needs PyTorch; `pip install tokcalc[torch]`")
+        return [TorchBackend(options.device)]
+    return [NumpyBackend(), *([TorchBackend()] if torch else [])]
+
+
+def _bandwidth(found: Found, backends: Sequence[Backend]) -> None:
+    quick = found.options.quick
+    size = array_bytes_for(found.machine.llc_bytes, free_memory_bytes())
+    if found.options.device != "cpu":
+        size = float(1 << 30)
+    for _ in range(found.options.passes):
+        for backend in backends:
+            found.streams += streams(backend, size, 0.4 if quick else 1.0)
+    if found.options.device == "cpu":
+        found.caches = cache_levels(found.machine.caches, 0.1 if quick else 0.3)
+        found.sweep = [] if quick else thread_sweep(backends[0].threads, size)
+
+
+def _products(found: Found, backend: Backend) -> None:
+    quick = found.options.quick
+    found.floors[backend.name] = call_floor(backend).median
+    bandwidth = best(found.streams, "read").best_bytes_s
+    for dtype, reason in usable_dtypes(backend).items():
+        if reason:
+            found.left_out[f"{backend.name} {dtype}"] = reason
+            continue
+        top = max((peak(backend, dtype, quick) for _ in range(found.options.passes)), key=lambda p: p.best_ops_s)
+        found.products.append(top)
+        if top.best_ops_s < found.peaks.get(dtype, 0.0):
+            continue
+        found.peaks[dtype], found.peak_library[dtype] = top.best_ops_s, backend.description
+        rungs = ladder(backend, dtype, found.machine.llc_bytes, quick)
+        found.products += rungs
+        if len(rungs) >= 4:
+            found.kernels[dtype] = fit_kernel([r.point() for r in rungs], top.best_ops_s, bandwidth)
+
+
+def _all_reduce(found: Found) -> None:
+    gpus = [a for a in found.machine.accelerators if a.kind in ("cuda", "rocm")]
+    if found.options.device.startswith("cuda") and len(gpus) > 1:
+        from .collective import all_reduce_curve
+
+        found.all_reduce = all_reduce_curve(len(gpus))
+
+
+def _run(
+    found: Found, plans: Sequence[tuple[Engine, list[Job]]], what: str, start: Callable[[str], None]
+) -> None:
+    """Visit every job `passes` times and keep each request's fastest visit."""
+    kept: dict[tuple[str, Shape, str, Request], tuple[Summary, float | None]] = {}
+    meter = Meter(gpu=found.options.device.startswith("cuda"))
+    for visit in range(found.options.passes):
+        for engine, jobs in plans:
+            for job in jobs:
+                start(_name(engine, job, visit, what))
+                meter.start()
+                try:
+                    taken = engine.measure(job.shape, job.weights, job.requests)
+                except NoAnswer as error:
+                    if what == "probe":
+                        raise
+                    found.notes.append(str(error))
+                    continue
+                joules = meter.joules()
+                for request, summary in zip(job.requests, taken, strict=True):
+                    key = (engine.name, job.shape, job.weights, request)
+                    if key not in kept or summary.median < kept[key][0].median:
+                        kept[key] = (summary, joules if len(job.requests) == 1 else None)
+    names = {e.name: e for e, _ in plans}
+    for (name, shape, weights, request), (summary, joules) in kept.items():
+        run = Run(shape, weights, names[name].kv(weights), request, summary.median)
+        if what == "probe":
+            found.probes.append((name, run, summary))
+        else:
+            predicted = seconds(run, found.roofs, found.engines[name])
+            found.judged.append(Judged(run, name, summary, predicted, joules))
