@@ -1,0 +1,285 @@
+"""The core over whole grids: the answers of `serving.serve`, each pass evaluated only on the axes it depends on.
+
+Arrays of the plan and the load broadcast together, so an axis per input makes a grid. Matrix products then see (plan,
+batch), the cache (plan, length, batch), prompts (plan, length): few cases where the grid has many. Two more identities
+keep work small: requests beyond the KV pool only add waiting to the pool's answer, and prompts share a pass up to
+the token budget, so almost all cases share one prefill pass per length. Equal to `serve` and `estimate` to 1e-9.
+Stands after `serving` and `sram`; sweep, atlas and planner stand on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import sram
+from .memory import footprint
+from .parallel import Plan
+from .passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
+from .serving import (
+    Load,
+    accepted_tokens,
+    closed_ttft_s,
+    decode_step_s,
+    prompt_service_s,
+    shared_tpot_s,
+)
+from .step import step_time
+
+if TYPE_CHECKING:
+    from .chip import Chip
+    from .constants import Constants
+    from .engine import Engine
+    from .model import Model
+    from .operators import Formats
+
+Array = Any
+FEW = 64  # below this many cases, splitting a pass costs more than it saves
+MAX = np.inf  # concurrency of a case that asks for as many requests as memory holds
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """Answers of a grid per replica; arrays of cases. Where `fits` is False the other figures mean nothing."""
+
+    fits: Array
+    chips: Array
+    concurrency: Array
+    running: Array
+    largest_batch: Array
+    tpot_s: Array
+    ttft_s: Array
+    output_tok_s: Array
+    input_tok_s: Array
+    prefill_share: Array
+    used_share: Array
+    busy: Array
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All figures in the full shape of the grid, by name."""
+        names = list(self.__dataclass_fields__)
+        full = np.broadcast_arrays(*(np.asarray(getattr(self, name)) for name in names))
+        return dict(zip(names, full, strict=True))
+
+
+@dataclass(frozen=True)
+class _Steady:
+    """Seconds of a running batch: decode step, one prompt, their sum per token, first token; requests per second."""
+
+    step_s: Array
+    prompt_s: Array
+    tpot_s: Array
+    ttft_s: Array
+    rate: Array
+
+
+def evaluate(
+    chip: Chip, model: Model, plan: Plan, fmt: Formats, engine: Engine, constants: Constants, load: Load,
+    chips: Array | None = None,
+) -> Landscape:  # fmt: skip
+    """Answers of every case; SRAM chips pipe layers over `chips` (None: the fewest), others follow `plan`.
+
+    load.concurrency: requests in flight, MAX for as many as memory holds. Shapes of plan and load broadcast.
+    """
+    if chip.weights_in_sram:
+        return piped(chip, model, fmt, load, chips)
+    return served(chip, model, plan, fmt, engine, constants, load)
+
+
+def served(
+    chip: Chip, model: Model, plan: Plan, fmt: Formats, engine: Engine, constants: Constants, load: Load
+) -> Landscape:
+    """Closed loops on chips whose weights stream from memory, as `serving.serve` composes them."""
+    most = engine.max_sequences * np.asarray(plan.dp)
+    whole = footprint(chip, model, plan, fmt, engine, load.isl + load.osl)
+    largest = np.minimum(whole.batch, most)
+    pool = np.minimum(np.maximum(footprint(chip, model, plan, fmt, engine, load.context).batch, 1.0), most)
+    asked = np.asarray(load.concurrency, dtype=float)
+    unlimited = np.isinf(asked)
+    some_max = bool(unlimited.any())
+    if some_max:
+        finite = np.where(unlimited, 1.0, asked)
+        asked = np.where(unlimited, np.maximum(largest, 1.0), asked)
+    else:
+        finite = asked
+    free = _steady(chip, model, plan, fmt, engine, constants, load, finite)
+    over = (asked > pool) | unlimited if some_max else asked > pool
+    if not np.any(over):
+        running, steady = asked, free
+    else:
+        running, steady = _with_waiting(
+            chip, model, plan, fmt, engine, constants, load, asked, pool, over, free, some_max
+        )
+    used = whole.weights_bytes + whole.workspace_bytes
+    used = (used + running / plan.dp * whole.kv_bytes_per_sequence) / whole.capacity_bytes
+    host = engine.step_s * np.asarray(plan.pp)
+    return Landscape(
+        fits=whole.batch >= 1.0,
+        chips=plan.chips,
+        concurrency=asked,
+        running=running,
+        largest_batch=largest,
+        tpot_s=steady.tpot_s,
+        ttft_s=steady.ttft_s,
+        output_tok_s=steady.rate * load.osl,
+        input_tok_s=steady.rate * load.isl,
+        prefill_share=np.minimum(steady.rate * steady.prompt_s, 1.0),
+        used_share=used,
+        busy=np.minimum(1.0, np.maximum(0.2, 1.0 - host / steady.step_s)),
+    )
+
+
+def _with_waiting(
+    chip: Chip, model: Model, plan: Plan, fmt: Formats, engine: Engine, constants: Constants, load: Load,
+    asked: Array, pool: Array, over: Array, free: _Steady, some_max: bool,
+) -> tuple[Array, _Steady]:  # fmt: skip
+    """Cases beyond the pool: the pool's steady state, and the rest of Little's law as waiting."""
+    level = np.minimum(asked, pool) if some_max else pool
+    shapes = [np.shape(v) for v in (level, plan.tp, plan.pp, plan.dp, plan.ep, load.isl, load.osl, load.cached_share)]
+    shape = np.broadcast_shapes(np.shape(over), *shapes, np.shape(load.draft), np.shape(load.acceptance))
+    over = np.broadcast_to(over, shape)
+    if np.prod(np.broadcast_shapes(*shapes), dtype=float) <= over.sum():
+        full = _steady(chip, model, plan, fmt, engine, constants, load, level)
+        picked = _Steady(
+            *(np.where(over, getattr(full, n), getattr(free, n)) for n in _Steady.__dataclass_fields__)
+        )
+    else:
+        at, gathered = _gather(over, plan, load)
+        full = _steady(
+            chip, model, at, fmt, engine, constants, gathered, np.broadcast_to(level, shape)[over]
+        )
+        columns = []
+        for name in _Steady.__dataclass_fields__:
+            column = np.array(np.broadcast_to(getattr(free, name), shape), dtype=float)
+            column[over] = getattr(full, name)
+            columns.append(column)
+        picked = _Steady(*columns)
+    running = np.where(over, level, asked)
+    waiting = np.maximum(asked - running, 0.0) / picked.rate
+    return running, replace(picked, ttft_s=picked.ttft_s + waiting)
+
+
+def _gather(mask: np.ndarray, plan: Plan, load: Load) -> tuple[Plan, Load]:
+    """The cases where `mask` is True, as plain lists."""
+
+    def pick(value: Array) -> Array:
+        return value if np.ndim(value) == 0 else np.broadcast_to(value, mask.shape)[mask]
+
+    at = Plan(pick(plan.tp), pick(plan.pp), pick(plan.dp), pick(plan.ep))
+    return at, Load(
+        pick(load.isl), pick(load.osl), 1.0, pick(load.cached_share), pick(load.draft), pick(load.acceptance)
+    )
+
+
+def _steady(
+    chip: Chip, model: Model, plan: Plan, fmt: Formats, engine: Engine, constants: Constants, load: Load, running: Array
+) -> _Steady:
+    """Steady state of `running` requests, by the compositions of `serving`."""
+    verified = np.asarray(load.draft) + 1.0
+    yielded = accepted_tokens(load.acceptance, load.draft)
+    fresh = load.isl * (1.0 - np.asarray(load.cached_share))
+    cached = load.isl - fresh
+    decode = step_time(decode_operators(model, plan, fmt, running, load.context, verified), chip, constants)
+    alone = step_time(prompt_operators(model, plan, fmt, 1.0, fresh, cached), chip, constants)
+    passes = passes_per_prompt(engine, fresh)
+    step = decode_step_s(engine, decode.seconds, running, plan.pp) / yielded
+    prompt = _shared_prompt_s(chip, model, plan, fmt, engine, constants, fresh, cached, running)
+    alone_s = prompt_service_s(engine, alone.seconds, passes)
+    tpot = shared_tpot_s(step, prompt, running, load.osl, engine.interference)
+    ttft = closed_ttft_s(engine, alone_s, step, prompt, running)
+    return _Steady(step, prompt, tpot, ttft, running / (ttft + (load.osl - 1.0) * tpot))
+
+
+def _shared_prompt_s(
+    chip: Chip, model: Model, plan: Plan, fmt: Formats, engine: Engine, constants: Constants,
+    fresh: Array, cached: Array, running: Array,
+) -> Array:  # fmt: skip
+    """Service of one prompt among others: where enough requests run, the prompts of a pass are the token budget's."""
+
+    def service(at: Plan, new: Array, old: Array, together: Array) -> Array:
+        batched = step_time(prompt_operators(model, at, fmt, together * at.dp, new, old), chip, constants)
+        return prompt_service_s(engine, batched.seconds / at.pp, passes_per_prompt(engine, new)) / (together * at.dp)
+
+    together = prompts_per_pass(engine, running / np.asarray(plan.dp), fresh)
+    if np.size(together) < FEW:
+        return service(plan, fresh, cached, together)
+    budget = prompts_per_pass(engine, np.inf, fresh)
+    few = together != budget
+    most = service(plan, fresh, cached, budget)
+    if not few.any():
+        return most
+    shape = np.broadcast_shapes(np.shape(few), np.shape(most))
+    few = np.broadcast_to(few, shape)
+    at, part = _gather(few, plan, Load(fresh, 1.0, 1.0, cached))
+    out = np.array(np.broadcast_to(most, shape), dtype=float)
+    out[few] = service(at, part.isl, part.cached_share, np.broadcast_to(together, shape)[few])
+    return out
+
+
+def piped(chip: Chip, model: Model, fmt: Formats, load: Load, chips: Array | None = None) -> Landscape:
+    """Layers piped over SRAM chips, as the answer of one question composes them; chips None: the fewest."""
+    asked = np.asarray(load.concurrency, dtype=float)
+    unlimited = np.isinf(asked)
+    context = load.isl + load.osl
+    least = sram.place(chip, model, fmt, 1.0, context).chips
+    pipe = sram.place(chip, model, fmt, np.where(unlimited, 1.0, asked), context, chips)
+    layers = float(model.layers)
+    largest = np.maximum(1.0, pipe.batch_limit)
+    batch = np.where(unlimited, np.minimum(largest, layers), asked)
+    running = np.minimum(batch, largest)
+    yielded = accepted_tokens(load.acceptance, load.draft)
+    token = pipe.token_s * np.where(np.asarray(load.draft) > 0, 1.05, 1.0) / yielded
+    tpot = token * np.maximum(1.0, running / layers)
+    alone = sram.prompt_s(chip, model, fmt, pipe, load.isl * (1.0 - np.asarray(load.cached_share)))
+    ttft = sram.frontend_s(chip) + alone
+    rate = running / (ttft + (load.osl - 1.0) * tpot)
+    stored = (pipe.weights_bytes + running * pipe.kv_bytes_per_sequence) / pipe.chips
+    return Landscape(
+        fits=pipe.chips >= least,
+        chips=pipe.chips,
+        concurrency=batch,
+        running=running,
+        largest_batch=largest,
+        tpot_s=tpot,
+        ttft_s=ttft,
+        output_tok_s=rate * load.osl,
+        input_tok_s=rate * load.isl,
+        prefill_share=np.minimum(0.95, rate * alone / layers),
+        used_share=stored / chip.memory_bytes,
+        busy=np.minimum(1.0, 0.3 + 0.7 * running / layers),
+    )
+
+
+def power_w(chip: Chip, found: Landscape) -> Array | None:
+    """Mean watts of the chips of a replica, between idle (15 %) and 85 % of the design limit; None: unpublished."""
+    loaded = chip.power.tdp_w or chip.power.system_power_per_chip_w
+    if not loaded:
+        return None
+    idle = 0.15 * loaded
+    return (idle + found.busy * (0.85 * loaded - idle)) * found.chips
+
+
+def hourly(chip: Chip, money: Mapping[str, Any]) -> float | None:
+    """Price of one chip for an hour in the currency asked, or None; `money`: rent, price, on, currency.
+
+    rent goes before the dated price lists. Raises UsageError for a malformed rent, UnknownName for a currency.
+    """
+    currency = str(money.get("currency") or "USD")
+    if money.get("rent"):
+        from .money import parse_rent
+
+        return float(parse_rent(str(money["rent"])).to(currency, money.get("on")).amount)
+    from .errors import NoAnswer
+    from .prices import price_per_hour
+
+    try:
+        price = price_per_hour(
+            chip.id, money.get("on"), currency, money.get("price"), family=chip.family,
+            power_w=chip.power.system_power_per_chip_w or chip.power.tdp_w,
+        )  # fmt: skip
+    except NoAnswer:
+        return None
+    return None if price is None else float(price.value)

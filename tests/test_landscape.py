@@ -1,0 +1,108 @@
+"""Grids equal single questions: the same figures to 1e-9, whatever the shape of the arrays."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tokcalc import estimate, load_chip, load_model
+from tokcalc.constants import load_constants
+from tokcalc.engine import find_engine
+from tokcalc.errors import DoesNotFit
+from tokcalc.landscape import MAX, evaluate, hourly, power_w
+from tokcalc.operators import component_formats
+from tokcalc.parallel import Plan
+from tokcalc.serving import Load, serve
+
+PAIRS = [
+    ("h100-sxm", "llama-3.3-70b", "fp8"),
+    ("h200-sxm", "deepseek-v3", "fp8"),
+    ("b200-sxm", "gpt-oss-120b", "mxfp4"),
+    ("mi300x", "qwen3-235b-a22b", "bf16"),
+    ("wse-3", "llama-3.3-70b", "bf16"),
+    ("groq-lpu-v1", "llama-3.1-8b", "int8"),
+]
+
+
+def setting(pair, engine=None):
+    chip, model = load_chip(pair[0]), load_model(pair[1])
+    constants = load_constants()
+    software = find_engine(constants, engine)
+    return chip, model, component_formats(model, pair[2], "bf16"), software, constants
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    pair=st.sampled_from(PAIRS[:4]),
+    engine=st.sampled_from([None, "vllm", "trtllm"]),
+    tp=st.lists(st.sampled_from([1, 2, 4, 8]), min_size=1, max_size=3),
+    pp=st.lists(st.sampled_from([1, 2]), min_size=1, max_size=2),
+    isl=st.lists(st.integers(1, 60_000), min_size=1, max_size=3),
+    osl=st.lists(st.integers(1, 4_000), min_size=1, max_size=2),
+    batch=st.lists(st.integers(1, 3_000), min_size=1, max_size=9),
+    hit=st.sampled_from([0.0, 0.4, 1.0]),
+    draft=st.sampled_from([(0.0, 0.0), (3.0, 0.7)]),
+)
+def test_a_grid_equals_serving_case_by_case(pair, engine, tp, pp, isl, osl, batch, hit, draft):
+    chip, model, fmt, software, constants = setting(pair, engine)
+
+    def axis(values, place):
+        return np.array(values, dtype=float).reshape([-1 if i == place else 1 for i in range(5)])
+
+    plan = Plan(axis(tp, 0), axis(pp, 1), 1, 1)
+    load = Load(axis(isl, 2), axis(osl, 3), axis(batch, 4), hit, *draft)
+    grid = evaluate(chip, model, plan, fmt, software, constants, load).arrays()
+    shape = grid["tpot_s"].shape
+    flat = [np.broadcast_to(v, shape).ravel() for v in (plan.tp, plan.pp, load.isl, load.osl, load.concurrency)]
+    listed = serve(
+        chip, model, Plan(flat[0], flat[1], 1, 1), fmt, software, constants,
+        Load(flat[2], flat[3], flat[4], hit, *draft),
+    )  # fmt: skip
+    for name in ("tpot_s", "ttft_s", "output_tok_s", "input_tok_s", "running", "prefill_share"):
+        np.testing.assert_allclose(grid[name].ravel(), np.broadcast_to(getattr(listed, name), flat[0].shape), rtol=1e-9)
+    unrelated = evaluate(
+        chip, model, Plan(flat[0], flat[1], 1, 1), fmt, software, constants,
+        Load(flat[2], flat[3], flat[4], hit, *draft),
+    )  # fmt: skip
+    for name, values in unrelated.arrays().items():
+        np.testing.assert_allclose(values, grid[name].ravel(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize("concurrency", [1, 7, 300, "max"])
+@pytest.mark.parametrize(("isl", "osl"), [(1000, 1000), (9000, 300)])
+def test_one_case_equals_the_answer(pair, concurrency, isl, osl):
+    chip, model, fmt, engine, constants = setting(pair)
+    degrees = {} if chip.weights_in_sram else {"tp": 8}
+    try:
+        answer = estimate(
+            chip, model, isl=isl, osl=osl, concurrency=concurrency, weights=pair[2], kv="bf16", on="2026-07-01", **degrees
+        ).to_dict()
+    except DoesNotFit:
+        answer = None
+    load = Load(float(isl), float(osl), MAX if concurrency == "max" else float(concurrency))
+    found = evaluate(chip, model, Plan(degrees.get("tp", 1), 1, 1, 1), fmt, engine, constants, load)
+    assert bool(found.fits) == (answer is not None)
+    if answer is None:
+        return
+    for name in ("tpot_s", "ttft_s", "output_tok_s", "input_tok_s"):
+        assert float(getattr(found, name)) == pytest.approx(answer["speed"][name]["value"], rel=1e-9)
+    assert float(found.used_share) == pytest.approx(answer["memory"]["used_share"], rel=1e-9)
+    assert float(found.largest_batch) == answer["memory"]["largest_batch"]
+    assert float(found.chips) == answer["deployment"]["chips"]
+    if "power_w" in answer["energy"]:
+        assert float(power_w(chip, found)) == pytest.approx(answer["energy"]["power_w"], rel=1e-9)
+    price = hourly(chip, {"on": "2026-07-01"})
+    if price is not None:
+        assert price * float(found.chips) == pytest.approx(answer["cost"]["per_hour"], rel=1e-9)
+
+
+def test_more_requests_than_fit_wait():
+    chip, model, fmt, engine, constants = setting(PAIRS[0])
+    found = evaluate(
+        chip, model, Plan(2, 1, 1, 1), fmt, engine, constants, Load(8000.0, 1000.0, np.array([8.0, 64, 512, 2048]))
+    ).arrays()
+    assert np.all(found["running"] <= found["concurrency"])
+    assert np.all(np.diff(found["ttft_s"]) > 0)
+    assert found["running"][-1] == found["running"][-2]
+    assert found["tpot_s"][-1] == found["tpot_s"][-2]
