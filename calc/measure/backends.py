@@ -1,12 +1,15 @@
-"""The libraries that run kernels on this machine, behind one small interface: NumPy always, PyTorch on any device.
+"""The libraries that run kernels on this machine, behind one small interface: NumPy always, PyTorch on any
+device.
 
-Before it stands `machine`; behind it `bandwidth` and `matmul`, which do not know which library or device they drive.
+Before it stands `machine`; behind it `bandwidth` and `matmul`, which do not know which library or device
+they drive.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,7 +42,9 @@ class Backend(Protocol):
         ...
 
     def streams(self, elements: int) -> dict[str, tuple[Callable[[], Any], float]]:
-        """Memory kernels over arrays of that many elements: name -> (run, bytes moved as STREAM counts them)."""
+        """Memory kernels over arrays of that many elements: name -> (run, bytes moved as STREAM counts
+        them).
+        """
         ...
 
     def wait(self) -> None:
@@ -48,7 +53,7 @@ class Backend(Protocol):
 
 
 def _filled(rows: int, columns: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Random values by repeating a tile: speed does not depend on them, and drawing gigabytes takes minutes."""
+    """Random values by repeating a tile: speed does not depend on them, drawing gigabytes takes minutes."""
     tile = np.random.default_rng(0).standard_normal(min(rows * columns, 1 << 20), dtype=np.float32) * 0.02
     return np.resize(tile, (rows, columns))
 
@@ -76,7 +81,7 @@ class NumpyBackend:
     def streams(self, elements: int) -> dict[str, tuple[Callable[[], Any], float]]:
         a, b, c = np.zeros(elements), np.ones(elements), np.ones(elements)
         cuts = np.linspace(0, elements, self.threads + 1).astype(int)
-        parts = [slice(int(i), int(j)) for i, j in zip(cuts[:-1], cuts[1:], strict=True)]
+        parts = [slice(int(i), int(j)) for i, j in pairwise(cuts)]
 
         def spread(one: Callable[[slice], Any]) -> Callable[[], Any]:
             return lambda: list(self._pool.map(one, parts))
@@ -110,7 +115,13 @@ class TorchBackend:
         self.description = f"PyTorch {self.torch.__version__} on {device}"
 
     def _type(self, dtype: str) -> Any:
-        names = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "int8": "int8", "fp8": "float8_e4m3fn"}
+        names = {
+            "fp32": "float32",
+            "bf16": "bfloat16",
+            "fp16": "float16",
+            "int8": "int8",
+            "fp8": "float8_e4m3fn",
+        }
         return getattr(self.torch, names[dtype])
 
     def dtypes(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
-"""Memory bandwidth: read, copy and triad of arrays four times the last-level cache, the caches, and by thread count.
+"""Memory bandwidth: read, copy and triad of arrays four times the last-level cache, the caches, and by
+thread count.
 
-Bytes are counted as STREAM counts them (the line that a store first reads is not counted), best of several, first one
-thrown away. Drives a `backends.Backend`; the constants that `fit` finds stand on its read figure.
+Bytes are counted as STREAM counts them (the line that a store first reads is not counted), best of several,
+first one thrown away. Drives a `backends.Backend`; the constants that `fit` finds stand on its read figure.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ TIMES_LLC = 4
 
 @dataclass(frozen=True)
 class Stream:
-    """One memory kernel: bytes per call, seconds per call, and the bandwidth of the best and the median call."""
+    """One memory kernel: bytes per call, seconds per call, and the bandwidth of the best and the median
+    call.
+    """
 
     kernel: str
     threads: int
@@ -75,7 +78,9 @@ def thread_sweep(threads: int, array_bytes: float, budget_s: float = 0.3) -> lis
 
 
 def cache_levels(caches: Sequence[Cache], budget_s: float = 0.2) -> list[Stream]:
-    """Read bandwidth of one core from each cache level, with arrays of half its size; the call itself is subtracted."""
+    """Read bandwidth of one core from each cache level, with arrays of half its size; the call itself is
+    subtracted.
+    """
     import numpy as np
 
     one = np.ones(8)

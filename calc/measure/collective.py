@@ -1,6 +1,8 @@
-"""The all-reduce curve of several GPUs: one process per GPU, messages from 1 KiB to 256 MiB, fitted to alpha, B, q.
+"""The all-reduce curve of several GPUs: one process per GPU, messages from 1 KiB to 256 MiB, fitted to
+alpha, B, q.
 
-Runs with NCCL (RCCL) on CUDA and ROCm, and with gloo on processor cores, which is how it is tested without a GPU.
+Runs with NCCL (RCCL) on CUDA and ROCm, and with gloo on processor cores, which is how it is tested without
+a GPU.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ SIZES = tuple(1 << i for i in range(10, 29, 2))
 
 
 def all_reduce_curve(ranks: int, backend: str = "nccl", sizes: tuple[int, ...] = SIZES) -> dict[str, Any]:
-    """{"ranks", "sizes", "seconds", "fit": {alpha_s, bandwidth_bytes_s, q}} of all-reduces over that many ranks."""
+    """{"ranks", "sizes", "seconds", "fit": {alpha_s, bandwidth_bytes_s, q}} of all-reduces over that many
+    ranks.
+    """
     torch = torch_or_none()
     with tempfile.TemporaryDirectory(prefix="tokcalc-") as folder:
         out = Path(folder) / "seconds.txt"

@@ -1,7 +1,7 @@
 """The reference decoder in NumPy: a llama-like transformer with a key-value cache, readable in one sitting.
 
-RMS norm, rotary positions, grouped-query attention, gated SiLU FFN; fp32 throughout. Weights are random: speed does not
-depend on them, and the tests check that prefill plus decode equals one full pass.
+RMS norm, rotary positions, grouped-query attention, gated SiLU FFN; fp32 throughout. Weights are random:
+speed does not depend on them, and the tests check that prefill plus decode equals one full pass.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def rms_norm(x: Array) -> Array:
 
 
 def rotary(positions: np.ndarray[Any, Any], head_dim: int) -> tuple[Array, Array]:
-    """cos and sin of position x 10000^(-2 i / head_dim), each (tokens, head_dim / 2). Source: Su et al. 2021."""
+    """cos and sin of position x 10000^(-2 i / head_dim), each (tokens, head_dim / 2). Source: Su et al.
+    2021.
+    """
     rate = 10000.0 ** (-np.arange(0, head_dim, 2, dtype=np.float32) / head_dim)
     angle = positions[:, None] * rate
     return np.cos(angle, dtype=np.float32), np.sin(angle, dtype=np.float32)
@@ -73,7 +75,7 @@ class NumpyDecoder:
         self.length = 0
 
     def forward(self, tokens: np.ndarray[Any, np.dtype[np.int64]]) -> Array:
-        """Logits (batch, vocab) after the last of tokens (batch, new); a long prompt goes in chunks of 256."""
+        """Logits (batch, vocab) after the last of tokens (batch, new); prompts go in chunks of 256."""
         for start in range(0, tokens.shape[1], CHUNK):
             x = self._pass(tokens[:, start : start + CHUNK])
         return np.asarray(rms_norm(x[:, -1]) @ self.weights["head"].T)

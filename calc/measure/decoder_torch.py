@@ -1,4 +1,5 @@
-"""The same decoder in PyTorch, on any of its devices and data types; on CUDA a decode step is replayed as a graph.
+"""The same decoder in PyTorch, on any of its devices and data types; on CUDA a decode step is replayed as a
+graph.
 
 Weights are those of `decoder_numpy` (so the two can be compared), cast to the data type. PyTorch is optional.
 """
@@ -25,12 +26,20 @@ class TorchDecoder:
     """
 
     def __init__(
-        self, shape: Shape, max_context: int, batch: int = 1, seed: int = 0, dtype: str = "fp32", device: str = "cpu",
+        self,
+        shape: Shape,
+        max_context: int,
+        batch: int = 1,
+        seed: int = 0,
+        dtype: str = "fp32",
+        device: str = "cpu",
         compiled: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         torch = torch_or_none()
         if torch is None:
-            raise UsageError("PyTorch is not installed; `pip install tokcalc[torch]`, or leave torch out of --engine")
+            raise UsageError(
+                "PyTorch is not installed; `pip install tokcalc[torch]`, or leave torch out of --engine"
+            )
         self.torch, self.shape, self.device = torch, shape, device
         self.kind = getattr(torch, TYPES[dtype])
         self.notes: list[str] = []
@@ -84,11 +93,22 @@ class TorchDecoder:
         return self.torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
 
     def _layer(
-        self, x: Tensor, w: dict[str, Tensor], keys: Tensor, values: Tensor, cos: Tensor, sin: Tensor, past: int
+        self,
+        x: Tensor,
+        w: dict[str, Tensor],
+        keys: Tensor,
+        values: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        past: int,
     ) -> Tensor:
         s, f = self.shape, self.torch.nn.functional
         batch, new, end = x.shape[0], x.shape[1], past + x.shape[1]
-        qkv = f.linear(self._norm(x), w["qkv"]).view(batch, new, s.heads + 2 * s.kv_heads, s.head_dim).transpose(1, 2)
+        qkv = (
+            f.linear(self._norm(x), w["qkv"])
+            .view(batch, new, s.heads + 2 * s.kv_heads, s.head_dim)
+            .transpose(1, 2)
+        )
         q, k, v = qkv.split([s.heads, s.kv_heads, s.kv_heads], dim=1)
         keys[:, :, past:end] = self._rotate(k, cos, sin)
         values[:, :, past:end] = v
@@ -97,9 +117,13 @@ class TorchDecoder:
             seen = self.torch.arange(end, device=x.device)[None, :]
             mask = seen <= self.torch.arange(past, end, device=x.device)[:, None]
         mixed = f.scaled_dot_product_attention(
-            self._rotate(q, cos, sin), keys[:, :, :end], values[:, :, :end], attn_mask=mask,
-            is_causal=new > 1 and not past, enable_gqa=s.heads != s.kv_heads,
-        )  # fmt: skip
+            self._rotate(q, cos, sin),
+            keys[:, :, :end],
+            values[:, :, :end],
+            attn_mask=mask,
+            is_causal=new > 1 and not past,
+            enable_gqa=s.heads != s.kv_heads,
+        )
         x = x + f.linear(mixed.transpose(1, 2).reshape(batch, new, s.heads * s.head_dim), w["o"])
         gate, up = f.linear(self._norm(x), w["gate_up"]).chunk(2, dim=-1)
         return x + f.linear(f.silu(gate) * up, w["down"])

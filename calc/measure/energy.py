@@ -1,4 +1,5 @@
-"""Energy that a stretch of work took, from RAPL counters (processor packages) or NVML (NVIDIA boards), where readable.
+"""Energy that a stretch of work took, from RAPL counters (processor packages) or NVML (NVIDIA boards),
+where readable.
 
 Neither needs root where the system allows reading; where it does not, there is simply no energy figure.
 """
@@ -54,7 +55,9 @@ class Meter:
 
 
 def _packages() -> list[tuple[Path, float]]:
-    """Readable package counters with their wrap-around in joules; cores and DRAM inside a package are not added."""
+    """Readable package counters with their wrap-around in joules; cores and DRAM inside a package are not
+    added.
+    """
     out = []
     for folder in sorted(_POWERCAP.glob("*-rapl:*")):
         try:

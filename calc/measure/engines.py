@@ -51,7 +51,8 @@ def _need_memory(shape: Shape, item_bytes: float, longest: int, batch: int) -> N
     free = free_memory_bytes()
     if free and need > 0.9 * free:
         raise NoAnswer(
-            f"{shape.name} takes {need / 1e9:.1f} GB here and {free / 1e9:.1f} GB of memory are free; choose a smaller "
+            f"{shape.name} takes {need / 1e9:.1f} GB here and {free / 1e9:.1f} GB of memory are free; "
+            "choose a smaller "
             "model or a narrower format"
         )
 
@@ -61,12 +62,12 @@ class NumpyEngine:
 
     name = "numpy"
     device = "cpu"
-    formats = ("fp32",)
+    formats: tuple[str, ...] = ("fp32",)
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int | None = None) -> None:
         from .machine import blas_name
 
-        self.threads = available_cores()
+        self.threads = threads or available_cores()
         self.description = f"NumPy {np.__version__} decoder, {blas_name()}"
 
     def kv(self, fmt: str) -> str:
@@ -77,7 +78,9 @@ class NumpyEngine:
     ) -> list[Summary]:
         longest = max(max(r.past + r.tokens, r.context + 1) for r in requests)
         if shape.experts:
-            raise UsageError(f"{shape.name} has experts, which the NumPy decoder does not run; use --engine llama.cpp")
+            raise UsageError(
+                f"{shape.name} has experts, which the NumPy decoder does not run; use --engine llama.cpp"
+            )
         _need_memory(shape, 4.0, longest, max(r.batch for r in requests))
         decoders: dict[int, NumpyDecoder] = {}
         out = []
@@ -102,13 +105,17 @@ class TorchEngine:
 
     name = "torch"
 
-    def __init__(self, device: str = "cpu") -> None:
+    def __init__(self, device: str = "cpu", threads: int | None = None) -> None:
         torch = torch_or_none()
         if torch is None:
-            raise UsageError("PyTorch is not installed; `pip install tokcalc[torch]`, or leave torch out of --engine")
+            raise UsageError(
+                "PyTorch is not installed; `pip install tokcalc[torch]`, or leave torch out of --engine"
+            )
         self.torch, self.device = torch, device
-        self.threads = available_cores()
-        self.formats = ("fp32", "bf16") if device == "cpu" else ("bf16", "fp16")
+        self.threads = threads or available_cores()
+        if device == "cpu":
+            torch.set_num_threads(self.threads)
+        self.formats: tuple[str, ...] = ("fp32", "bf16") if device == "cpu" else ("bf16", "fp16")
         self.description = f"PyTorch {torch.__version__} decoder on {device}"
         self.notes: list[str] = []
 
@@ -126,7 +133,9 @@ class TorchEngine:
         from .decoder_torch import TorchDecoder
 
         if shape.experts:
-            raise UsageError(f"{shape.name} has experts, which the PyTorch decoder does not run; use --engine llama.cpp")
+            raise UsageError(
+                f"{shape.name} has experts, which the PyTorch decoder does not run; use --engine llama.cpp"
+            )
         longest = max(max(r.past + r.tokens, r.context + 1) for r in requests)
         if self.device == "cpu":
             _need_memory(shape, 4.0 if fmt == "fp32" else 2.0, longest, max(r.batch for r in requests))
@@ -173,7 +182,7 @@ class LlamaEngine:
     """llama.cpp on a synthetic file of the shape, or on the user's own file."""
 
     name = "llama.cpp"
-    formats = ("fp16", "q8_0", "q4_0")
+    formats: tuple[str, ...] = ("fp16", "q8_0", "q4_0")
 
     def __init__(self, threads: int, gpu_layers: int = 0, file: Path | None = None) -> None:
         self.threads, self.gpu_layers, self.file = threads, gpu_layers, file

@@ -1,7 +1,8 @@
-"""Constants that make a formula agree with measured times, by bounded least squares on logarithms; NumPy only.
+"""Constants that make a formula agree with measured times, by bounded least squares on logarithms; NumPy
+only.
 
-Stands behind the probes and before `localspec` and `predict`. The kernel formula is roofline's: floor plus smooth
-maximum of memory and compute time.
+Stands behind the probes and before `localspec` and `predict`. The kernel formula is roofline's: floor plus
+smooth maximum of memory and compute time.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ def least_squares(
 ) -> tuple[Vector, float]:
     """(x, sum of squares): Levenberg-Marquardt with numerical derivatives inside bounds low <= x <= high.
 
-    residuals: function of x (n,) giving (m,). Works on a few dozen unknowns; each step is projected on the bounds.
+    residuals: function of x (n,) giving (m,). Works on a few dozen unknowns; each step is projected on the
+    bounds.
     """
     lo, hi = np.asarray(low, dtype=float), np.asarray(high, dtype=float)
     x = np.clip(np.asarray(start, dtype=float), lo, hi)
@@ -105,10 +107,16 @@ def fit_kernel(points: Sequence[KernelPoint], peak_ops_s: float, bandwidth_bytes
         t0, eta_m, eta_c = np.exp(x[:3])
         return np.asarray(
             kernel_time(
-                f, q, peak_ops_s=peak_ops_s, bandwidth_bytes_s=bandwidth_bytes_s, t0_s=t0, eta_m=eta_m, eta_c=eta_c,
+                f,
+                q,
+                peak_ops_s=peak_ops_s,
+                bandwidth_bytes_s=bandwidth_bytes_s,
+                t0_s=t0,
+                eta_m=eta_m,
+                eta_c=eta_c,
                 p=x[3],
             )
-        )  # fmt: skip
+        )
 
     tries = []
     for p in (1.3, 2.0, 4.0):
@@ -123,7 +131,9 @@ def fit_kernel(points: Sequence[KernelPoint], peak_ops_s: float, bandwidth_bytes
 
 
 def fit_collective(volumes: Sequence[float], seconds: Sequence[float]) -> dict[str, float]:
-    """alpha_s, bandwidth_bytes_s and q of t = [alpha^q + (v/B)^q]^(1/q) from an all-reduce curve (ring volumes v)."""
+    """alpha_s, bandwidth_bytes_s and q of t = [alpha^q + (v/B)^q]^(1/q) from an all-reduce curve (ring
+    volumes v).
+    """
     from ..roofline import collective_time
 
     v, t = np.asarray(volumes, dtype=float), np.asarray(seconds, dtype=float)
@@ -133,6 +143,9 @@ def fit_collective(volumes: Sequence[float], seconds: Sequence[float]) -> dict[s
 
     start = [np.log(t.min()), np.log((v / t).max()), 0.8]
     x, _ = least_squares(
-        lambda x: np.log(model(x) / t), start, [np.log(1e-8), start[1] - 3, 0.2], [start[0] + 1, start[1] + 3, 6.0]
+        lambda x: np.log(model(x) / t),
+        start,
+        [np.log(1e-8), start[1] - 3, 0.2],
+        [start[0] + 1, start[1] + 3, 6.0],
     )
     return {"alpha_s": float(np.exp(x[0])), "bandwidth_bytes_s": float(np.exp(x[1])), "q": float(x[2])}

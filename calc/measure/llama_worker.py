@@ -1,7 +1,8 @@
-"""The process that llama.cpp runs in: one job (a file and requests) on stdin, one line of JSON per answer on stdout.
+"""The process that llama.cpp runs in: one job (a file and requests) on stdin, one line of JSON per answer
+on stdout.
 
-A process of its own, because the library prints, keeps threads spinning and may end the process on a bad file. Run by
-`llamacpp` as `python -m tokcalc.measure.llama_worker`; nothing else imports it.
+A process of its own, because the library prints, keeps threads spinning and may end the process on a bad
+file. Run by `llamacpp` as `python -m tokcalc.measure.llama_worker`; nothing else imports it.
 """
 
 from __future__ import annotations
@@ -48,7 +49,10 @@ def _parameters(xllamacpp: Any, job: dict[str, Any]) -> Any:
     p.n_batch, p.n_ubatch = 2048, 512
     p.warmup = True
     p.verbosity = 0
-    for name in ("cache_ram_mib", "n_ctx_checkpoints"):  # prompt copies in memory would be timed with the work
+    for name in (
+        "cache_ram_mib",
+        "n_ctx_checkpoints",
+    ):  # prompt copies in memory would be timed with the work
         if hasattr(p, name):
             setattr(p, name, 0)
     if hasattr(p, "kv_unified"):
@@ -58,9 +62,15 @@ def _parameters(xllamacpp: Any, job: dict[str, Any]) -> Any:
 
 def _complete(server: Any, slot: int, prompt: int, new: int, keep: bool) -> dict[str, Any]:
     request = {
-        "prompt": [FIRST_TOKEN + (7 * i + 31 * slot) % TOKENS for i in range(prompt)], "n_predict": new,
-        "temperature": 0, "samplers": ["top_k"], "top_k": 1, "ignore_eos": True, "cache_prompt": keep, "id_slot": slot,
-    }  # fmt: skip
+        "prompt": [FIRST_TOKEN + (7 * i + 31 * slot) % TOKENS for i in range(prompt)],
+        "n_predict": new,
+        "temperature": 0,
+        "samplers": ["top_k"],
+        "top_k": 1,
+        "ignore_eos": True,
+        "cache_prompt": keep,
+        "id_slot": slot,
+    }
     answer = server.handle_completions(request)
     answer = json.loads(answer) if isinstance(answer, str | bytes) else answer
     if "timings" not in answer:
@@ -71,12 +81,17 @@ def _complete(server: Any, slot: int, prompt: int, new: int, keep: bool) -> dict
 def _serve(server: Any, request: dict[str, Any]) -> dict[str, Any]:
     """One measurement: {"seconds": [...], "others": [...]}; each sample with the cores others used meanwhile.
 
-    prefill: seconds for `tokens` new tokens after `past`; decode: seconds per token of `batch` sequences at `context`.
+    prefill: seconds for `tokens` new tokens after `past`; decode: seconds per token of `batch` sequences at
+    `context`.
     """
     seconds: list[float] = []
     others: list[float | None] = []
     quiet = 0
     slots = range(request.get("batch", 1))
+
+    def decode(slot: int) -> dict[str, Any]:
+        return _complete(server, slot, request["context"], request["new"], True)
+
     with ThreadPoolExecutor(len(slots)) as pool:
         if request["kind"] == "decode":
             fill = [_complete(server, s, request["context"], 1, True) for s in slots]
@@ -87,8 +102,7 @@ def _serve(server: Any, request: dict[str, Any]) -> dict[str, Any]:
             settle(request["patience_s"])
             watch = Watch.start()
             if request["kind"] == "decode":
-                new = request["new"]
-                done = list(pool.map(lambda s: _complete(server, s, request["context"], new, True), slots))
+                done = list(pool.map(decode, slots))
                 took = [d["predicted_ms"] / max(1, d["predicted_n"] - 1) for d in done]
             else:
                 past = request.get("past", 0)

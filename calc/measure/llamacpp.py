@@ -1,6 +1,7 @@
 """Real decoding with llama.cpp through the xllamacpp wheel: a GGUF file and a list of requests in, times out.
 
-Its own prompt and generation timings are used. Stands behind `synthetic`; the library itself lives in `llama_worker`.
+Its own prompt and generation timings are used. Stands behind `synthetic`; the library itself lives in
+`llama_worker`.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ MAGIC = b"GGUF"
 
 @dataclass(frozen=True)
 class Request:
-    """What to time: kind "prefill" (tokens) or "decode" (batch sequences at context, `new` tokens per sample).
+    """What to time: kind "prefill" (tokens) or "decode" (batch sequences at context, `new` tokens per
+    sample).
 
-    past: tokens already cached before a prefill; patience_s: longest wait for a quiet machine before a sample.
+    past: tokens already cached before a prefill; patience_s: longest wait for a quiet machine before a
+    sample.
 
     Samples are repeated until `least` of them were undisturbed, at most `most` times.
     """
@@ -79,8 +82,8 @@ def measure_file(
 ) -> list[Summary]:
     """Times of every request, seconds per prompt or per token, in order.
 
-    path: a .gguf file; threads: of llama.cpp, no more than idle cores (its threads spin). Raises UsageError if the
-    wheel is missing or the file does not load, as a truncated one.
+    path: a .gguf file; threads: of llama.cpp, no more than idle cores (its threads spin). Raises UsageError
+    if the wheel is missing or the file does not load, as a truncated one.
     """
     if not available():
         raise UsageError(
@@ -89,13 +92,18 @@ def measure_file(
     check_file(path)
     longest = max(max(r.tokens + r.past, r.context + r.new) for r in requests)
     job = {
-        "path": str(path), "threads": threads, "gpu_layers": gpu_layers, "context": -(-(longest + 64) // 256) * 256,
-        "slots": max(r.batch for r in requests), "requests": [r.plain() for r in requests],
-    }  # fmt: skip
+        "path": str(path),
+        "threads": threads,
+        "gpu_layers": gpu_layers,
+        "context": -(-(longest + 64) // 256) * 256,
+        "slots": max(r.batch for r in requests),
+        "requests": [r.plain() for r in requests],
+    }
     command = [sys.executable, "-m", f"{__package__}.llama_worker"]
     worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
-        assert worker.stdin is not None and worker.stdout is not None
+        assert worker.stdin is not None
+        assert worker.stdout is not None
         worker.stdin.write(json.dumps(job) + "\n")
         worker.stdin.close()
         first = worker.stdout.readline()

@@ -1,7 +1,8 @@
-"""The spec file of this machine, and its samples beside it: written whole or not at all, to the user's spec folder.
+"""The spec file of this machine, and its samples beside it: written whole or not at all, to the user's spec
+folder.
 
-The file has the schema of every other chip: peaks and bandwidth are those measured here, the efficiency table is relative
-to them. Stands behind `session`; `calc/catalog/` reads the file like any other.
+The file has the schema of every other chip: peaks and bandwidth are those measured here, the efficiency
+table is relative to them. Stands behind `session`; `calc/catalog/` reads the file like any other.
 """
 
 from __future__ import annotations
@@ -22,11 +23,27 @@ from .session import Found
 ENGINE_ORDER = ("llama.cpp", "torch", "numpy")
 """Whose constants the file's main table takes: the engine that people decode with comes first."""
 _FAMILIES = (
-    ("h100", "hopper"), ("h200", "hopper"), ("h800", "hopper"), ("h20", "hopper"), ("gh200", "hopper"),
-    ("b200", "blackwell"), ("b300", "blackwell"), ("gb200", "blackwell"), ("rtx 50", "blackwell"),
-    ("a100", "ampere"), ("a10", "ampere"), ("rtx 30", "ampere"), ("l40", "ada"), ("l4", "ada"), ("rtx 40", "ada"),
-    ("mi300", "cdna3"), ("mi325", "cdna3"), ("mi35", "cdna4"), ("apple", "apple"), ("arc", "xe"),
-)  # fmt: skip
+    ("h100", "hopper"),
+    ("h200", "hopper"),
+    ("h800", "hopper"),
+    ("h20", "hopper"),
+    ("gh200", "hopper"),
+    ("b200", "blackwell"),
+    ("b300", "blackwell"),
+    ("gb200", "blackwell"),
+    ("rtx 50", "blackwell"),
+    ("a100", "ampere"),
+    ("a10", "ampere"),
+    ("rtx 30", "ampere"),
+    ("l40", "ada"),
+    ("l4", "ada"),
+    ("rtx 40", "ada"),
+    ("mi300", "cdna3"),
+    ("mi325", "cdna3"),
+    ("mi35", "cdna4"),
+    ("apple", "apple"),
+    ("arc", "xe"),
+)
 
 
 def check_name(name: str) -> str:
@@ -111,11 +128,20 @@ def samples_of(found: Found) -> dict[str, Any]:
         "all_reduce": found.all_reduce,
         "probes": [{"engine": n, **run_dict(r), "seconds": s.to_dict()} for n, r, s in found.probes],
         "engines": {
-            n: {"description": found.engine_names[n], "median_error": c.median_error, "worst_error": c.worst_error}
+            n: {
+                "description": found.engine_names[n],
+                "median_error": c.median_error,
+                "worst_error": c.worst_error,
+            }
             for n, c in found.engines.items()
         },
         "checks": [
-            {"engine": j.engine, **run_dict(j.run), "predicted_s": j.predicted_s, "seconds": j.measured.to_dict()}
+            {
+                "engine": j.engine,
+                **run_dict(j.run),
+                "predicted_s": j.predicted_s,
+                "seconds": j.measured.to_dict(),
+            }
             for j in found.judged
         ],
         "notes": found.notes,
@@ -126,9 +152,15 @@ def run_dict(run: Any) -> dict[str, Any]:
     """Shape, formats and request of a run in plain words."""
     r = run.request
     return {
-        "model": run.shape.name, "weights": run.weights, "kv": run.kv, "kind": r.kind, "tokens": r.tokens,
-        "past": r.past, "context": r.context, "batch": r.batch,
-    }  # fmt: skip
+        "model": run.shape.name,
+        "weights": run.weights,
+        "kv": run.kv,
+        "kind": r.kind,
+        "tokens": r.tokens,
+        "past": r.past,
+        "context": r.context,
+        "batch": r.batch,
+    }
 
 
 def _rate(value: float, unit: str) -> str:
@@ -147,10 +179,13 @@ def spec_text(found: Found, name: str) -> str:
     level = "dram" if gpu else "ddr"
     capacity = gpu.memory_bytes if gpu else m.memory_bytes
     arm = any(word in m.system for word in ("arm64", "aarch64"))
-    family = next((f for key, f in _FAMILIES if key in title.lower()), "local-gpu" if gpu else "arm" if arm else "x86")
+    family = next(
+        (f for key, f in _FAMILIES if key in title.lower()), "local-gpu" if gpu else "arm" if arm else "x86"
+    )
     engines = "; ".join(found.engine_names.values())
     lines = [
-        f"# This machine, measured by `tokcalc bench` on {today}; the raw samples stand in {name}.samples.json beside it.",
+        f"# This machine, measured by `tokcalc bench` on {today}; the raw samples stand in "
+        f"{name}.samples.json beside it.",
         "# Peaks and bandwidth are the best measured here, and the efficiency table is relative to them.",
         "",
         f'id = "{name}"',
@@ -165,17 +200,25 @@ def spec_text(found: Found, name: str) -> str:
         f'weights_in = "{level}"',
         "",
         "[peak_dense]",
-        *(f'{dtype} = "{_rate(rate, "OP/s" if dtype.startswith("int") else "FLOP/s")}"'
-          for dtype, rate in found.peaks.items()),
+        *(
+            f'{dtype} = "{_rate(rate, "OP/s" if dtype.startswith("int") else "FLOP/s")}"'
+            for dtype, rate in found.peaks.items()
+        ),
         "",
-    ]  # fmt: skip
+    ]
     last = found.caches[-1] if found.caches else None
     if last is not None and last.kernel == "read L3":
         size = next(c.size_bytes for c in m.caches if c.level == 3)
         lines += ["[memory.l3]", 'type = "SRAM"', 'label = "L3"', f'capacity = "{size / 1e6:.6g} MB"']
         lines += [f'bandwidth = "{_rate(last.best_bytes_s, "B/s")}"', ""]
-    lines += [f"[memory.{level}]", 'type = "DRAM, read by all cores"' if not gpu else 'type = "device memory"']
-    lines += [f'capacity = "{capacity / 1e9:.6g} GB"', f'bandwidth = "{_rate(found.roofs.bandwidth_bytes_s, "B/s")}"']
+    lines += [
+        f"[memory.{level}]",
+        'type = "DRAM, read by all cores"' if not gpu else 'type = "device memory"',
+    ]
+    lines += [
+        f'capacity = "{capacity / 1e9:.6g} GB"',
+        f'bandwidth = "{_rate(found.roofs.bandwidth_bytes_s, "B/s")}"',
+    ]
     fit = found.all_reduce.get("fit")
     if fit:
         lines += ["", "[links.scale_up]", 'name = "measured all-reduce"']
@@ -202,14 +245,18 @@ def _text(value: str) -> str:
 
 def _notes(found: Found) -> list[str]:
     stream = best(found.streams, "read")
-    out = [f"Bandwidth: {stream.kernel} of {stream.array_bytes / 1e6:.0f} MB arrays on {stream.threads} threads."]
+    out = [
+        f"Bandwidth: {stream.kernel} of {stream.array_bytes / 1e6:.0f} MB arrays on {stream.threads} threads."
+    ]
     out += [f"Peak {dtype}: {library}." for dtype, library in found.peak_library.items()]
     out += [f"Left out: {key}: {reason}." for key, reason in found.left_out.items()]
     return out + [n if n.endswith(".") else n + "." for n in found.notes]
 
 
 def _efficiency(found: Found) -> list[str]:
-    """The main engine's constants; formats that it does not run come from the other engines, else from the kernels."""
+    """The main engine's constants; formats that it does not run come from the other engines, else from the
+    kernels.
+    """
     tables: dict[str, Any] = {}
     for engine in reversed([e for e in ENGINE_ORDER if e in found.engines]):
         own = found.engines[engine].efficiency()

@@ -1,7 +1,9 @@
-"""Rate of matrix products: the best large one per data type, and a ladder of row counts with weights from memory.
+"""Rate of matrix products: the best large one per data type, and a ladder of row counts with weights from
+memory.
 
-Weights of the ladder come from a ring of matrices four times the last-level cache, as a decoder's layers do; so the
-few-row products stream from memory. Drives a `backends.Backend`; `fit` turns the ladder into t0, eta_m, eta_c, p.
+Weights of the ladder come from a ring of matrices four times the last-level cache, as a decoder's layers
+do; so the few-row products stream from memory. Drives a `backends.Backend`; `fit` turns the ladder into t0,
+eta_m, eta_c, p.
 """
 
 from __future__ import annotations
@@ -83,7 +85,8 @@ def peak(backend: Backend, dtype: str, quick: bool) -> Product:
 def usable_dtypes(backend: Backend) -> dict[str, str]:
     """Data types that the library can multiply in, each with "" or the reason why it is left out.
 
-    Types narrower than fp32 count only if they are at least 1.1 times as fast: else the processor has no unit for them.
+    Types narrower than fp32 count only if they are at least 1.1 times as fast: else the processor has no
+    unit for them.
     """
     side = 512 if backend.device == "cpu" else 4096
     out: dict[str, str] = {}

@@ -1,8 +1,9 @@
-"""Times of decoders from constants, and constants from probe runs: both through the core's operators and kernel formula.
+"""Times of decoders from constants, and constants from probe runs: both through the core's operators and
+kernel formula.
 
-A run's operators (`calc/operators.py`) give its ideal memory and compute seconds on this machine; constants of the
-engine (floors, shares, knees) turn them into time. `fit_engine` finds the constants from decoders made for probing, and
-`seconds` applies them to others: no measurement is predicted from itself.
+A run's operators (`calc/operators.py`) give its ideal memory and compute seconds on this machine; constants
+of the engine (floors, shares, knees) turn them into time. `fit_engine` finds the constants from decoders
+made for probing, and `seconds` applies them to others: no measurement is predicted from itself.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _COLLECTIVES = ("all_reduce", "all_to_all")
 
 @dataclass(frozen=True)
 class Roofs:
-    """What the probes found of the machine, as far as operators need it: bytes/s, op/s by format; no links."""
+    """What the probes found of the machine: bytes/s and op/s by format; no links."""
 
     bandwidth_bytes_s: float
     peak_ops_s: Mapping[str, float]
@@ -37,7 +38,9 @@ class Roofs:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of an engine: a shape, formats of weights and cache, the request, and its seconds (0: not measured)."""
+    """One run of an engine: a shape, formats of weights and cache, the request, and its seconds (0: not
+    measured).
+    """
 
     shape: Shape
     weights: str
@@ -48,7 +51,9 @@ class Run:
 
 @dataclass(frozen=True)
 class EngineConstants:
-    """What an engine adds to this machine's roofs. Tables hold t0_s, eta_m, eta_c, p as in a chip's efficiency table."""
+    """What an engine adds to this machine's roofs. Tables hold t0_s, eta_m, eta_c, p as in a chip's
+    efficiency table.
+    """
 
     overhead_s: float
     sequence_s: float
@@ -62,7 +67,9 @@ class EngineConstants:
     notes: tuple[str, ...] = field(default=())
 
     def of(self, kind: str, fmt: str) -> Mapping[str, float]:
-        """The constants of a kind of operator in a format; a format that was not probed takes the nearest in bits."""
+        """The constants of a kind of operator in a format; a format that was not probed takes the nearest in
+        bits.
+        """
         if kind == "gemm" or kind == "moe":
             if fmt in self.kernel:
                 return self.kernel[fmt]
@@ -114,7 +121,9 @@ class _Terms:
 
 
 def seconds(run: Run, roofs: Roofs, constants: EngineConstants) -> float:
-    """Predicted seconds of a run: sum over operators of count (n t0 + smooth maximum) plus the step's overhead."""
+    """Predicted seconds of a run: sum over operators of count (n t0 + smooth maximum) plus the step's
+    overhead.
+    """
     return float(breakdown(run, roofs, constants)["total"])
 
 
@@ -135,11 +144,13 @@ def breakdown(run: Run, roofs: Roofs, constants: EngineConstants) -> dict[str, f
 
 
 def fit_engine(runs: Sequence[Run], roofs: Roofs) -> EngineConstants:
-    """Constants of an engine from its probe runs (at least two layer counts, two contexts, several prompt lengths).
+    """Constants of an engine from its probe runs (at least two layer counts, two contexts, several prompt
+    lengths).
 
-    Unknowns: one floor per kernel, overhead per step and per sequence; per weight format eta_m, eta_c, p; shares of
-    decode attention (p = 1: on processors a core reads and computes in turn), of prefill attention and of elementwise
-    work. Least squares of log errors, with weak pulls (a twentieth of a point) towards plain values where data is thin.
+    Unknowns: one floor per kernel, overhead per step and per sequence; per weight format eta_m, eta_c, p;
+    shares of decode attention (p = 1: on processors a core reads and computes in turn), of prefill
+    attention and of elementwise work. Least squares of log errors, with weak pulls (a twentieth of a point)
+    towards plain values where data is thin.
     """
     classes: list[tuple[str, str]] = []
     terms = _Terms()
@@ -153,7 +164,7 @@ def fit_engine(runs: Sequence[Run], roofs: Roofs) -> EngineConstants:
     sequences = np.array([float(r.request.batch) for r in runs])
     weight = np.array([1.5 if r.request.kind == "decode" else 1.0 for r in runs])
 
-    # unknowns: log t0, log overhead, log sequence, log eta_m and eta_c of decode attention, eta_c of prefill attention,
+    # unknowns: log t0, overhead, sequence; eta_m, eta_c of decode attention; eta_c of prefill attention;
     # eta_m of elementwise; then log eta_m, log eta_c, p per format
     plain = [np.log(2e-6), np.log(2e-5), np.log(1e-5), np.log(0.7), np.log(0.1), np.log(0.1), np.log(0.3)]
     low = [np.log(1e-9)] * 3 + [np.log(0.02)] + [np.log(1e-4)] * 2 + [np.log(0.005)]

@@ -18,7 +18,9 @@ CHECK_PROMPTS = (128, 512)
 
 @dataclass(frozen=True)
 class Job:
-    """One loading of an engine: a shape in a format, and the requests to time on it; `expected_s` for the progress."""
+    """One loading of an engine: a shape in a format, and the requests to time on it; `expected_s` for the
+    progress.
+    """
 
     engine: str
     shape: Shape
@@ -38,13 +40,17 @@ def prefill(tokens: int, past: int = 0, quick: bool = False) -> Request:
 
 
 def _expected(engine: Engine, shape: Shape, requests: Sequence[Request]) -> float:
-    """A rough duration, for the progress line alone: 60 GFLOP/s prompts, 10 GB/s decoding, a second to start."""
+    """A rough duration, for the progress line alone: 60 GFLOP/s prompts, 10 GB/s decoding, a second to
+    start.
+    """
     total = 0.3 if engine.name == "llama.cpp" else 0.1
     for r in requests:
         if r.kind == "prefill":
             total += (r.least + 1) * 2.0 * shape.weights * (r.tokens + r.past) / 60e9
         else:
-            total += r.least * r.new * (shape.weights * 2.0 / 10e9 + 1e-3) + 2.0 * shape.weights * r.context / 60e9
+            total += (
+                r.least * r.new * (shape.weights * 2.0 / 10e9 + 1e-3) + 2.0 * shape.weights * r.context / 60e9
+            )
     return total
 
 
@@ -84,7 +90,9 @@ def check_jobs(
     batches: Sequence[int],
     quick: bool,
 ) -> list[Job]:
-    """The runs to be judged: prompts and decoding of every shape and format; contexts rise, so the cache is reused."""
+    """The runs to be judged: prompts and decoding of every shape and format; contexts rise, so the cache is
+    reused.
+    """
     out = []
     for shape in shapes:
         for fmt in formats:

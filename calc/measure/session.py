@@ -1,8 +1,9 @@
-"""One whole measurement of this machine, in order: kernels, probe decoders, constants, then the runs that judge them.
+"""One whole measurement of this machine, in order: kernels, probe decoders, constants, then the runs that
+judge them.
 
-Everything is visited `passes` times, minutes apart, and the fastest visit counts: a neighbour on a shared processor can
-slow a machine for a while without being visible from inside. Before it stand all probes; behind it `localspec` and the
-command line.
+Everything is visited `passes` times, minutes apart, and the fastest visit counts: a neighbour on a shared
+processor can slow a machine for a while without being visible from inside. Before it stand all probes;
+behind it `localspec` and the command line.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .engines import Engine, LlamaEngine, NumpyEngine, TorchEngine
 from .fit import KernelFit, fit_kernel
 from .llamacpp import Request
 from .load import idle_cores
-from .machine import Machine, free_memory_bytes, identify, torch_or_none
+from .machine import Machine, free_memory_bytes, identify, limit_blas, torch_or_none
 from .matmul import Product, call_floor, ladder, peak, usable_dtypes
 from .predict import EngineConstants, Roofs, Run, fit_engine, seconds
 from .probes import Job, check_jobs, probe_jobs
@@ -101,7 +102,7 @@ class Found:
 
     def summaries(self) -> list[Summary]:
         """Every measurement."""
-        kernel = [s.seconds for s in (*self.streams, *self.products)]
+        kernel = [s.seconds for s in self.streams] + [p.seconds for p in self.products]
         return kernel + [s for _, _, s in self.probes] + [j.measured for j in self.judged]
 
 
@@ -120,13 +121,14 @@ def choose_engines(options: Options, threads: int) -> tuple[list[Engine], list[s
             notes.append(f"{name} is not installed and was left out; `pip install tokcalc[{extra}]` adds it")
             continue
         if name == "numpy" and options.device == "cpu":
-            out.append(NumpyEngine())
+            out.append(NumpyEngine(threads))
         elif name == "torch":
-            out.append(TorchEngine(options.device))
+            out.append(TorchEngine(options.device, threads))
         elif name == "llama.cpp":
             if missing:
                 raise UsageError(
-                    "xllamacpp is not installed; `pip install tokcalc[llamacpp]`, or leave llama.cpp out of --engine"
+                    "xllamacpp is not installed; `pip install tokcalc[llamacpp]`, or leave llama.cpp "
+                    "out of --engine"
                 )
             out.append(LlamaEngine(threads, options.gpu_layers, options.file))
     return out, notes
@@ -140,7 +142,9 @@ def engine_formats(engine: Engine, options: Options) -> list[str]:
     return wanted
 
 
-def measure(options: Options, shapes: Sequence[Shape], say: Callable[[str], None] = lambda text: None) -> Found:
+def measure(
+    options: Options, shapes: Sequence[Shape], say: Callable[[str], None] = lambda text: None
+) -> Found:
     """Measure everything. shapes: decoders of the check; say: called with what runs now (for tests and logs).
 
     Raises UsageError or NoAnswer, one sentence, where a library, memory or disk space is missing.
@@ -153,16 +157,30 @@ def measure(options: Options, shapes: Sequence[Shape], say: Callable[[str], None
     found.notes += notes
     if others is not None and others > 0.5:
         found.notes.append(
-            f"other programs keep {others:.1f} cores busy: llama.cpp runs on {found.threads} thread(s), and all figures "
+            f"other programs keep {others:.1f} cores busy: llama.cpp runs on {found.threads} "
+            "thread(s), and all figures "
             "are lower than an idle machine's"
         )
     plans = [(e, probe_jobs(e, engine_formats(e, options), options.quick)) for e in engines]
     checks = [
-        (e, check_jobs(e, _fitting(e, shapes, options), engine_formats(e, options), options.contexts, options.prompts,
-                       options.batches, options.quick))
+        (
+            e,
+            check_jobs(
+                e,
+                _fitting(e, shapes, options),
+                engine_formats(e, options),
+                options.contexts,
+                options.prompts,
+                options.batches,
+                options.quick,
+            ),
+        )
         for e in engines
-    ]  # fmt: skip
-    steps = [("memory bandwidth", 5.0 if options.quick else 12.0), ("matrix products", 8.0 if options.quick else 60.0)]
+    ]
+    steps = [
+        ("memory bandwidth", 5.0 if options.quick else 12.0),
+        ("matrix products", 8.0 if options.quick else 60.0),
+    ]
     rounds = range(options.passes)
     steps += [(_name(e, j, n, "probe"), j.expected_s) for n in rounds for e, jobs in plans for j in jobs]
     steps += [(_name(e, j, n, "check"), j.expected_s) for n in rounds for e, jobs in checks for j in jobs]
@@ -172,9 +190,10 @@ def measure(options: Options, shapes: Sequence[Shape], say: Callable[[str], None
         progress.start(name)
         say(name)
 
+    restore = limit_blas(found.threads)
     try:
         start("memory bandwidth")
-        backends = _backends(options)
+        backends = _backends(options, found.threads)
         _bandwidth(found, backends)
         start("matrix products")
         for backend in backends:
@@ -188,6 +207,7 @@ def measure(options: Options, shapes: Sequence[Shape], say: Callable[[str], None
                 found.engine_names[engine.name] = engine.description
         _run(found, checks, "check", start)
     finally:
+        restore()
         progress.close()
     found.notes += [n for e in engines for n in getattr(e, "notes", ())] + remarks(found.summaries())
     found.took_s = time.monotonic() - begun
@@ -205,13 +225,13 @@ def _name(engine: Engine, job: Job, visit: int, what: str) -> str:
     return f"{what} {visit + 1}: {engine.name} {job.shape.name} {job.weights}"
 
 
-def _backends(options: Options) -> list[Backend]:
+def _backends(options: Options, threads: int) -> list[Backend]:
     torch = torch_or_none() is not None and (not options.engines or "torch" in options.engines)
     if options.device != "cpu":
         if torch_or_none() is None:
             raise UsageError(f"device '{options.device}' needs PyTorch; `pip install tokcalc[torch]`")
         return [TorchBackend(options.device)]
-    return [NumpyBackend(), *([TorchBackend()] if torch else [])]
+    return [NumpyBackend(threads), *([TorchBackend("cpu", threads)] if torch else [])]
 
 
 def _bandwidth(found: Found, backends: Sequence[Backend]) -> None:
@@ -235,7 +255,9 @@ def _products(found: Found, backend: Backend) -> None:
         if reason:
             found.left_out[f"{backend.name} {dtype}"] = reason
             continue
-        top = max((peak(backend, dtype, quick) for _ in range(found.options.passes)), key=lambda p: p.best_ops_s)
+        top = max(
+            (peak(backend, dtype, quick) for _ in range(found.options.passes)), key=lambda p: p.best_ops_s
+        )
         found.products.append(top)
         if top.best_ops_s < found.peaks.get(dtype, 0.0):
             continue

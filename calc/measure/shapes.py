@@ -1,7 +1,7 @@
 """Shapes of decoders that this machine runs: taken from a model's spec, or made up for a probe.
 
-A `Shape` is what the NumPy, PyTorch and synthetic llama.cpp decoders build; `model()` gives the same thing as the rest
-of the program sees it, so that predictions run through the same operators as any other answer.
+A `Shape` is what the NumPy, PyTorch and synthetic llama.cpp decoders build; `model()` gives the same thing
+as the rest of the program sees it, so that predictions run through the same operators as any other answer.
 """
 
 from __future__ import annotations
@@ -34,12 +34,17 @@ class Shape:
 
     @property
     def matrices(self) -> tuple[tuple[str, int, int], ...]:
-        """(name, outputs, inputs) of one layer's matrices; experts count once each under their FFN's names."""
+        """(name, outputs, inputs) of one layer's matrices; of the experts, one."""
         h, q, kv = self.hidden, self.heads * self.head_dim, self.kv_heads * self.head_dim
         return (
-            ("q", q, h), ("k", kv, h), ("v", kv, h), ("o", h, q),
-            ("gate", self.width, h), ("up", self.width, h), ("down", h, self.width),
-        )  # fmt: skip
+            ("q", q, h),
+            ("k", kv, h),
+            ("v", kv, h),
+            ("o", h, q),
+            ("gate", self.width, h),
+            ("up", self.width, h),
+            ("down", h, self.width),
+        )
 
     @property
     def weights(self) -> int:
@@ -59,9 +64,16 @@ class Shape:
         from ..model import Model
 
         raw: dict[str, object] = {
-            "id": self.name, "name": self.name, "vendor": "probe", "family": "probe", "grade": "D",
+            "id": self.name,
+            "name": self.name,
+            "vendor": "probe",
+            "family": "probe",
+            "grade": "D",
             "shape": {
-                "layers": self.layers, "hidden": self.hidden, "vocab": self.vocab, "tied_embeddings": self.tied,
+                "layers": self.layers,
+                "hidden": self.hidden,
+                "vocab": self.vocab,
+                "tied_embeddings": self.tied,
                 "max_context": 1 << 20,
             },
             "attention": {"heads": self.heads, "kv_heads": self.kv_heads, "head_dim": self.head_dim},
@@ -69,7 +81,7 @@ class Shape:
             "weights": {"native_format": "bf16"},
             "published": {"total": float(self.weights), "source": "a probe"},
             "sources": [{"date": "2026-01-01", "grade": "D", "note": "made up for a probe"}],
-        }  # fmt: skip
+        }
         if self.experts:
             raw["moe"] = {"experts": self.experts, "top_k": self.top_k, "expert_width": self.width}
         return Model.from_spec(check_model(raw, self.name))
@@ -78,14 +90,15 @@ class Shape:
 def shape_of(model: Model) -> Shape:
     """The shape of a model for a synthetic run; what it leaves out stands in its notes.
 
-    Layers are all alike: those of the largest group. Raises UsageError where attention has no such form (latent,
-    linear, compressed).
+    Layers are all alike: those of the largest group. Raises UsageError where attention has no such form
+    (latent, linear, compressed).
     """
     group = max(model.groups, key=lambda g: g.count)
     att, ffn = group.attention, group.ffn
     if att.kind not in ("full", "sliding", "chunked"):
         raise UsageError(
-            f"model '{model.id}' has {att.kind} attention, which has no synthetic form; measure a real file with --gguf"
+            f"model '{model.id}' has {att.kind} attention, which has no synthetic form; measure a "
+            "real file with --gguf"
         )
     notes = []
     if len(model.groups) > 1:
@@ -99,16 +112,27 @@ def shape_of(model: Model) -> Shape:
         notes.append("the plain FFN is run as a gated one of the same number of weights")
     width = ffn.expert_width if moe else ffn.width * ffn.matrices // 3
     return Shape(
-        model.id, model.layers, model.hidden, att.heads, att.kv_heads, att.head_dim, width, model.vocab, model.tied,
-        ffn.experts if moe else 0, ffn.top_k if moe else 0, tuple(notes),
-    )  # fmt: skip
+        model.id,
+        model.layers,
+        model.hidden,
+        att.heads,
+        att.kv_heads,
+        att.head_dim,
+        width,
+        model.vocab,
+        model.tied,
+        ffn.experts if moe else 0,
+        ffn.top_k if moe else 0,
+        tuple(notes),
+    )
 
 
 def probe_shapes(quick: bool) -> dict[str, Shape]:
     """Decoders made to find constants; none has the shape of a model that is judged.
 
-    tiny and tall differ only in layers: floors per step and per layer. deep streams its weights from memory and is wide
-    enough for large products. cache is nearly all attention. small has the narrow matrices of small models.
+    tiny and tall differ only in layers: floors per step and per layer. deep streams its weights from memory
+    and is wide enough for large products. cache is nearly all attention. small has the narrow matrices of
+    small models.
     """
     found = {
         "tiny": Shape("probe-tiny", 2, 128, 2, 1, 64, 256, 512),

@@ -1,7 +1,9 @@
-"""How a time is taken: warm-up, repeats until the interval of the median is tight, disturbed samples put aside.
+"""How a time is taken: warm-up, repeats until the interval of the median is tight, disturbed samples put
+aside.
 
-Stands over `load` and under every probe. Rules: the 95 % interval of the median from order statistics (Conover,
-Practical Nonparametric Statistics, 3.2); outliers by the modified z-score 0.6745 |x - median| / MAD > 14.8, as hyperfine.
+Stands over `load` and under every probe. Rules: the 95 % interval of the median from order statistics
+(Conover, Practical Nonparametric Statistics, 3.2); outliers by the modified z-score 0.6745 |x - median| /
+MAD > 14.8, as hyperfine.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ _ROUND_S = 0.06  # the kernel counts busy time in steps of 10 ms: judge rounds o
 class Summary:
     """Median of samples with its 95 % interval, in the unit of the samples (seconds here).
 
-    slow_first: the first sample lies outside the spread of the others; drift: last third over first third, minus 1;
-    others: mean cores that other processes used; disturbed: True if too few samples were free of them.
+    slow_first: the first sample lies outside the spread of the others; drift: last third over first third,
+    minus 1; others: mean cores that other processes used; disturbed: True if too few samples were free of
+    them.
     """
 
     median: float
@@ -50,8 +53,10 @@ class Summary:
         return {**asdict(self), "samples": list(self.samples)}
 
 
-def median_interval(samples: Sequence[float]) -> tuple[float, float, float]:
-    """(median, low, high): the 95 % interval of a median by ranks n/2 -+ 0.98 sqrt(n), no distribution assumed."""
+def median_interval(samples: Any) -> tuple[float, float, float]:
+    """(median, low, high): the 95 % interval of a median by ranks n/2 -+ 0.98 sqrt(n), no distribution
+    assumed.
+    """
     x = np.sort(np.asarray(samples, dtype=float))
     n = len(x)
     reach = 0.98 * math.sqrt(n)
@@ -59,7 +64,7 @@ def median_interval(samples: Sequence[float]) -> tuple[float, float, float]:
     return float(np.median(x)), float(x[low]), float(x[max(high, low)])
 
 
-def outlier_mask(samples: Sequence[float]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def outlier_mask(samples: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """True where a sample's modified z-score is over 14.8; never for a spread of zero."""
     x = np.asarray(samples, dtype=float)
     away = np.abs(x - np.median(x))
@@ -75,9 +80,18 @@ def summarise(samples: Sequence[float], others: float | None = None, disturbed: 
     third = max(1, len(x) // 3)
     drift = float(np.median(x[-third:]) / np.median(x[:third]) - 1.0) if len(x) >= 6 else 0.0
     return Summary(
-        middle, low, high, float(x.min()), len(x), int(outlier_mask(x).sum()), slow, drift, others, disturbed,
+        middle,
+        low,
+        high,
+        float(x.min()),
+        len(x),
+        int(outlier_mask(x).sum()),
+        slow,
+        drift,
+        others,
+        disturbed,
         tuple(float(v) for v in x),
-    )  # fmt: skip
+    )
 
 
 def _no_wait() -> None:
@@ -87,7 +101,8 @@ def _no_wait() -> None:
 def looped(
     run: Callable[[], Any], target_s: float = 1e-3, wait: Callable[[], Any] = _no_wait
 ) -> Callable[[], float]:
-    """A sample function that times so many calls that the clock does not matter, and returns seconds per call.
+    """A sample function that times so many calls that the clock does not matter, and returns seconds per
+    call.
 
     wait: blocks until the device has finished what `run` queued.
     """
@@ -125,20 +140,26 @@ def collect(
     tolerance: float = 0.02,
     budget_s: float = 2.0,
 ) -> Summary:
-    """Take samples until at least `least` undisturbed ones have a median known to `tolerance`, or the budget is spent.
+    """Take samples until at least `least` undisturbed ones have a median known to `tolerance`, or the
+    budget is spent.
 
-    sample: returns seconds. Samples come in rounds; a round during which others used more than 0.2 cores is put aside.
-    Where quiet rounds hold too few samples, the quietest rounds stand in and the summary says `disturbed`.
+    sample: returns seconds. Samples come in rounds; a round during which others used more than 0.2 cores is
+    put aside. Where quiet rounds hold too few samples, the quietest rounds stand in and the summary says
+    `disturbed`.
     """
     for _ in range(warmup):
         sample()
     rounds: list[tuple[float, list[float]]] = []
     known = False
+    patience = budget_s  # waiting for quiet may double the time, not more
     end = time.perf_counter() + budget_s
     while True:
-        if rounds and rounds[-1][0] > QUIET_CORES:
-            end += 0.5 * settle(budget_s)  # half of the wait is extra time, so a busy machine ends the run all the same
-        watch, taken, start = Watch.start(), [], time.perf_counter()
+        if rounds and rounds[-1][0] > QUIET_CORES and patience > 0:
+            waited = settle(patience)
+            patience -= waited
+            end += waited
+        watch, start = Watch.start(), time.perf_counter()
+        taken: list[float] = []
         while not taken or time.perf_counter() - start < _ROUND_S:
             taken.append(sample())
         others = watch.others()
@@ -164,14 +185,15 @@ def collect(
 
 
 def remarks(summaries: Sequence[Summary]) -> list[str]:
-    """Sentences about what disturbed a run: others' load, outliers, slow first runs, a clock that went down."""
+    """Sentences about what disturbed a run: others' load, outliers, a clock that went down."""
     out: list[str] = []
     n = len(summaries)
     busy = [s for s in summaries if s.disturbed]
     if busy:
         cores = float(np.mean([s.others or 0.0 for s in busy]))
         out.append(
-            f"{len(busy)} of {n} measurements were taken while other programs used {cores:.1f} cores on average; "
+            f"{len(busy)} of {n} measurements were taken while other programs used {cores:.1f} cores "
+            "on average; "
             "close them and run again for constants that can be trusted"
         )
     wild = sum(1 for s in summaries if s.outliers)
@@ -180,7 +202,8 @@ def remarks(summaries: Sequence[Summary]) -> list[str]:
     slowing = [s.drift for s in summaries if s.drift > 0.1 and s.n >= 6]
     if len(slowing) > max(2, n // 4):
         out.append(
-            f"{len(slowing)} of {n} measurements became slower while they ran (median {np.median(slowing):.0%}): "
+            f"{len(slowing)} of {n} measurements became slower while they ran (median "
+            f"{np.median(slowing):.0%}): "
             "the processor may be throttling; check its cooling and power mode"
         )
     return out

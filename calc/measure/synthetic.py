@@ -1,7 +1,7 @@
 """Synthetic GGUF files: random weights at the shape of any model, for measuring speed without a download.
 
-Uses the `gguf` package for the container. Values come from a repeated tile: the file has the size and the layout of a
-real one and is written in seconds. Stands before `llamacpp`.
+Uses the `gguf` package for the container. Values come from a repeated tile: the file has the size and the
+layout of a real one and is written in seconds. Stands before `llamacpp`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def gguf_package() -> Any:
         import gguf
     except ImportError:
         raise UsageError(
-            "the gguf package is not installed; `pip install tokcalc[llamacpp]`, or leave llama.cpp out of --engine"
+            "the gguf package is not installed; `pip install tokcalc[llamacpp]`, or leave llama.cpp "
+            "out of --engine"
         ) from None
     return gguf
 
@@ -43,23 +44,29 @@ def file_bytes(shape: Shape, fmt: str) -> int:
     for name, _, inputs in (*shape.matrices, ("embedding", shape.vocab, shape.hidden)):
         if inputs % block:
             raise UsageError(
-                f"{shape.name} can't be stored in {fmt}: the rows of {name} have {inputs} weights, no multiple of {block};"
+                f"{shape.name} can't be stored in {fmt}: the rows of {name} have {inputs} weights, no "
+                f"multiple of {block};"
                 " use fp16"
             )
     return shape.weights // block * size
 
 
 def write_synthetic(path: Path, shape: Shape, fmt: str, max_context: int = 4096) -> Path:
-    """Write a GGUF of that shape and format; NoAnswer if there is no room, nothing is left behind on failure."""
+    """Write a GGUF of that shape and format; NoAnswer if there is no room, nothing is left behind on
+    failure.
+    """
     gguf = gguf_package()
     need = file_bytes(shape, fmt)
     try:
         free = shutil.disk_usage(path.parent).free
     except OSError as error:
-        raise NoAnswer(f"{path.parent} can't be used for a synthetic model ({error.strerror}); set TMPDIR") from None
+        raise NoAnswer(
+            f"{path.parent} can't be used for a synthetic model ({error.strerror}); set TMPDIR"
+        ) from None
     if free < need + _SPARE_BYTES:
         raise NoAnswer(
-            f"no space for a synthetic {shape.name} in {fmt}: it takes {need / 1e9:.2f} GB and {path.parent} has "
+            f"no space for a synthetic {shape.name} in {fmt}: it takes {need / 1e9:.2f} GB and "
+            f"{path.parent} has "
             f"{free / 1e9:.2f} GB free; set TMPDIR to a larger disk or choose a smaller model"
         )
     part = path.with_name(path.name + ".part")
@@ -67,7 +74,9 @@ def write_synthetic(path: Path, shape: Shape, fmt: str, max_context: int = 4096)
         _write(gguf, part, shape, fmt, max_context)
         part.replace(path)
     except OSError as error:
-        raise NoAnswer(f"the synthetic model could not be written to {path.parent} ({error.strerror})") from None
+        raise NoAnswer(
+            f"the synthetic model could not be written to {path.parent} ({error.strerror})"
+        ) from None
     finally:
         part.unlink(missing_ok=True)
     return path
@@ -114,7 +123,13 @@ def _metadata(gguf: Any, writer: Any, shape: Shape, fmt: str, max_context: int) 
         writer.add_expert_count(shape.experts)
         writer.add_expert_used_count(shape.top_k)
     plain = max(0, shape.vocab - _FIRST_PLAIN)
-    tokens = [b"<unk>", b"<s>", b"</s>", *(b"<0x%02X>" % i for i in range(256)), *(b"t%d" % i for i in range(plain))]
+    tokens = [
+        b"<unk>",
+        b"<s>",
+        b"</s>",
+        *(b"<0x%02X>" % i for i in range(256)),
+        *(b"t%d" % i for i in range(plain)),
+    ]
     kinds = gguf.TokenType
     types = [kinds.UNKNOWN, kinds.CONTROL, kinds.CONTROL, *[kinds.BYTE] * 256, *[kinds.NORMAL] * plain]
     writer.add_tokenizer_model("llama")

@@ -1,0 +1,385 @@
+"""Other tools' results as measured rows: llama-bench, vLLM's serving benchmark, aiperf or genai-perf,
+guidellm.
+
+Each format is recognised by its own keys (from the tools' documentation and export code); the rows have the
+columns of specs/measured/README.md, so `validate` and `calibrate` take them. What a file does not say (the
+chip, often the format of the weights) comes from the command line or stays empty.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import SpecError, TokcalcError, UsageError
+
+MAX_BYTES = 500_000_000
+Row = dict[str, Any]
+_TOOLS = "llama-bench (-o json), vllm bench serve --save-result, aiperf, genai-perf and guidellm"
+
+
+def read_results(
+    path: Path,
+    *,
+    chip: str | None = None,
+    chips: int | None = None,
+    model: str | None = None,
+    weights: str | None = None,
+) -> list[Row]:
+    """Measured rows of one result file.
+
+    chip, chips, model, weights override or complete what the file says. Raises SpecError for a file that is
+    none of the known ones, UsageError where the chip or the model is neither in the file nor given.
+    """
+    data = _load(path)
+    for knows, read in _READERS:
+        if knows(data):
+            rows = read(data)
+            break
+    else:
+        raise SpecError(f"{path} is no result that is understood; known are {_TOOLS}")
+    return [_finish(row, path, i, chip, chips, model, weights) for i, row in enumerate(rows)]
+
+
+def _load(path: Path) -> Any:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise SpecError(
+                f"{path} is larger than {MAX_BYTES // 1_000_000} MB; give the summary, not the records"
+            )
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SpecError(f"{path} cannot be read ({error.strerror}); give an existing result file") from None
+    except UnicodeDecodeError:
+        raise SpecError(f"{path} is not a text file; give a JSON result of {_TOOLS}") from None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:  # llama-bench -o jsonl: one object a line
+        lines = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (ValueError, RecursionError):
+        raise SpecError(f"{path} is not valid JSON; give a result of {_TOOLS}") from None
+    return lines
+
+
+# ------------------------------------------------------------------ formats
+def _is_llama_bench(data: Any) -> bool:
+    return (
+        isinstance(data, list)
+        and bool(data)
+        and all(isinstance(d, dict) and {"n_prompt", "n_gen", "avg_ts"} <= d.keys() for d in data)
+    )
+
+
+def _llama_bench(data: Any) -> list[Row]:
+    """n_prompt alone: a prompt; n_gen alone: generation after n_depth tokens; both: prompt and generation in
+    a row.
+    """
+    rows = []
+    for d in data:
+        prompt, new, depth = int(d["n_prompt"]), int(d["n_gen"]), int(d.get("n_depth", 0))
+        kind = str(d.get("model_type", ""))
+        row: Row = {
+            "model": _model_from_file(str(d.get("model_filename", ""))),
+            "weights": _weights_from(kind),
+            "kv": _format(str(d.get("type_k", ""))),
+            "engine": "llama.cpp",
+            "version": str(d.get("build_commit", "")),
+            "concurrency": 1,
+            "date": str(d.get("test_time", ""))[:10],
+            "spec_decode": 0,
+            "note": f"{d.get('gpu_info') or d.get('cpu_info') or ''}; {kind}; {d.get('n_threads')} threads; "
+            f"{len(d.get('samples_ts', []))} samples, deviation "
+            f"{_number(d.get('stddev_ts', 0)):.3g} tok/s",
+        }
+        if new == 0:
+            row |= {"isl": prompt, "osl": 1, "regime": "prefill-b1", "metric": "input_tok_s"}
+        elif prompt == 0:
+            row |= {"isl": depth, "osl": new, "regime": "decode-b1", "metric": "output_tok_s_user"}
+        else:
+            row |= {"isl": prompt, "osl": new, "regime": "static-batch", "metric": "total_tok_s"}
+        rows.append({**row, "value": d["avg_ts"]})
+    return rows
+
+
+def _is_vllm(data: Any) -> bool:
+    return isinstance(data, dict) and {"completed", "output_throughput", "total_input_tokens"} <= data.keys()
+
+
+def _vllm(data: Any) -> list[Row]:
+    """max_concurrency with an infinite rate: closed loop; a finite rate: open loop; neither: all queued at
+    once.
+    """
+    done = max(1.0, _number(data["completed"]))
+    rate = str(data.get("request_rate", "inf"))
+    limit = data.get("max_concurrency")
+    regime = "open-loop" if rate != "inf" else "serving" if limit else "max-load"
+    tpot = _number(data.get("mean_tpot_ms") or data.get("median_tpot_ms"))
+    load = limit if regime == "serving" else "max" if regime == "max-load" else None
+    if regime == "open-loop" and tpot > 0:
+        load = round(_number(data["output_throughput"]) * tpot / 1000, 2)
+    row: Row = {
+        "model": data.get("model_id", ""),
+        "engine": str(data.get("backend") or data.get("endpoint_type") or "vllm"),
+        "isl": round(_number(data["total_input_tokens"]) / done),
+        "osl": round(_number(data.get("total_output_tokens")) / done),
+        "concurrency": load,
+        "regime": regime,
+        "date": _date(str(data.get("date", ""))),
+        "note": f"vllm bench serve, rate {rate}, {done:.0f} requests",
+    }
+    row["engine"] = "vllm" if row["engine"].startswith(("openai", "vllm")) else row["engine"]
+    keys = (
+        ("output_tok_s", "output_throughput"),
+        ("total_tok_s", "total_token_throughput"),
+        ("tpot_ms", "median_tpot_ms"),
+        ("ttft_ms", "median_ttft_ms"),
+    )
+    return [
+        {**row, "metric": metric, "value": data[key]} for metric, key in keys if _number(data.get(key)) > 0
+    ]
+
+
+def _aiperf_metrics(data: Any) -> Mapping[str, Any]:
+    """Where the metrics lie: at the top (aiperf, genai-perf), or under "records" in early aiperf files."""
+    inner = data.get("records") if isinstance(data, dict) else None
+    return inner if isinstance(inner, dict) else data
+
+
+def _is_aiperf(data: Any) -> bool:
+    if not isinstance(data, dict):
+        return False
+    found = _aiperf_metrics(data).get("output_token_throughput")
+    return isinstance(found, dict) and "avg" in found
+
+
+def _aiperf(data: Any) -> list[Row]:
+    metrics, config = _aiperf_metrics(data), data.get("input_config") or {}
+    if data.get("is_complete") is False:
+        raise SpecError(f"the aiperf run did not finish ({data.get('incomplete_reason')}); measure again")
+    rate, limit = _find(config, "request_rate"), _find(config, "concurrency")
+    name = _find(config, "model_names") or _find(config, "models") or _find(config, "model") or ""
+    tool = f"aiperf {data['aiperf_version']}" if data.get("aiperf_version") else "genai-perf or aiperf"
+    row: Row = {
+        "model": _first_name(name),
+        "engine": "",
+        "isl": _stat(metrics, "input_sequence_length"),
+        "osl": _stat(metrics, "output_sequence_length"),
+        "concurrency": limit if isinstance(limit, int | float) else None,
+        "date": str(data.get("start_time") or "")[:10],
+        "regime": "serving" if limit else "open-loop",
+        "note": f"{tool}{f', rate {rate}' if rate else ''}",
+    }
+    keys = (
+        ("output_tok_s", "output_token_throughput", 1.0),
+        ("tpot_ms", "inter_token_latency", None),
+        ("ttft_ms", "time_to_first_token", None),
+    )
+    rows = []
+    for metric, key, scale in keys:
+        entry = metrics.get(key)
+        if isinstance(entry, dict) and entry.get("avg") is not None:
+            value = _number(entry["avg"] if scale else entry.get("p50") or entry["avg"])
+            rows.append(
+                {**row, "metric": metric, "value": value * (scale or _to_ms(str(entry.get("unit", "ms"))))}
+            )
+    return rows
+
+
+def _is_guidellm(data: Any) -> bool:
+    runs = data.get("benchmarks") if isinstance(data, dict) else None
+    return isinstance(runs, list) and bool(runs) and all(isinstance(r, dict) and "metrics" in r for r in runs)
+
+
+def _guidellm(data: Any) -> list[Row]:
+    """One benchmark per strategy: synchronous, concurrent (streams), throughput (all at once), or a rate."""
+    rows: list[Row] = []
+    shared = _find(data.get("config") or data.get("args") or {}, "model")
+    for run in data["benchmarks"]:
+        metrics, config = run["metrics"], run.get("config") or run.get("args") or {}
+        strategy = config.get("strategy") or {}
+        kind = str(strategy.get("type_") or strategy.get("kind") or "")
+        regime = {"synchronous": "serving", "concurrent": "serving", "throughput": "max-load"}.get(
+            kind, "open-loop"
+        )
+        load: Any = {"synchronous": 1, "throughput": "max"}.get(kind, strategy.get("streams"))
+        if load is None:
+            load = _successful(metrics, "request_concurrency", "mean")
+        began = run.get("start_time")
+        row: Row = {
+            "model": _first_name(shared or _find(config, "model") or ""),
+            "engine": "",
+            "regime": regime,
+            "isl": _successful(metrics, "prompt_token_count", "mean"),
+            "osl": _successful(metrics, "output_token_count", "mean"),
+            "concurrency": load,
+            "date": _day(began),
+            "note": f"guidellm, strategy {kind}",
+        }
+        keys = (
+            ("output_tok_s", "output_tokens_per_second", "mean"),
+            ("total_tok_s", "tokens_per_second", "mean"),
+            ("tpot_ms", "inter_token_latency_ms", "median"),
+            ("ttft_ms", "time_to_first_token_ms", "median"),
+        )
+        for metric, key, what in keys:
+            value = _successful(metrics, key, what)
+            if value is not None and value > 0:
+                rows.append({**row, "metric": metric, "value": value})
+    return rows
+
+
+_READERS: tuple[tuple[Callable[[Any], bool], Callable[[Any], list[Row]]], ...] = (
+    (_is_llama_bench, _llama_bench),
+    (_is_vllm, _vllm),
+    (_is_guidellm, _guidellm),
+    (_is_aiperf, _aiperf),
+)
+
+
+# ------------------------------------------------------------------ pieces
+def _finish(
+    row: Row,
+    path: Path,
+    index: int,
+    chip: str | None,
+    chips: int | None,
+    model: str | None,
+    weights: str | None,
+) -> Row:
+    """The row with every column, known names instead of file names, and what the caller adds."""
+    from ..measured import COLUMNS
+
+    value = _number(row.get("value"))
+    if not math.isfinite(value) or value <= 0:
+        raise SpecError(
+            f"{path}: measurement {index + 1} has no positive value; the run it comes from failed"
+        )
+    if not chip:
+        raise UsageError(f"{path} does not say on which chip it ran; add --chip NAME")
+    name = _known(model or str(row.get("model") or ""), "models")
+    if not name:
+        raise UsageError(f"{path} does not name its model; add --model NAME")
+    full: Row = {column: row.get(column) if row.get(column) is not None else "" for column in COLUMNS}
+    full |= {
+        "chip": _known(chip, "chips"),
+        "model": name,
+        "chips": chips or 1,
+        "weights": _format(weights or str(full["weights"])),
+        "value": value,
+        "source": path.name,
+        "isl": _whole(full["isl"]),
+        "osl": _whole(full["osl"]),
+    }
+    for degree in ("tp", "pp", "dp"):
+        full[degree] = 1 if full["chips"] == 1 else full[degree]
+    full["id"] = f"{path.stem}/{index + 1}-{full['metric']}"
+    full["group"] = f"{path.stem}/{name}/{full['chip']}/{full['weights']}"
+    return full
+
+
+def _known(name: str, kind: str) -> str:
+    """The catalogue's id of a name, of its last part (meta-llama/Llama-3.1-8B), or of that without endings;
+    else itself.
+    """
+    from ..catalog import find_id
+
+    short = re.sub(r"\.gguf$", "", name.replace("\\", "/").split("/")[-1], flags=re.I)
+    bare = re.sub(r"[-_.](q\d\w*|f16|f32|bf16|fp8|fp16|awq|gptq|int4|int8)$", "", short, flags=re.I)
+    plain = re.sub(r"[-_](instruct|chat|it)([-_].*)?$", "", bare, flags=re.I)
+    for candidate in dict.fromkeys((name, short, bare, plain)):
+        try:
+            if candidate:
+                return str(find_id(kind, candidate))
+        except TokcalcError:
+            continue
+    return short.lower()
+
+
+def _model_from_file(filename: str) -> str:
+    return filename.replace("\\", "/").split("/")[-1]
+
+
+def _weights_from(model_type: str) -> str:
+    """ "llama 7B Q4_K - Medium" -> q4_k_m."""
+    found = re.search(r"\b(MXFP4|I?Q\d\w*|F16|F32|BF16)\b(?: - (Small|Medium|Large))?", model_type)
+    if not found:
+        return ""
+    return found[1].lower() + (f"_{found[2][0].lower()}" if found[2] else "")
+
+
+def _format(name: str) -> str:
+    from ..formats import find_format
+
+    try:
+        return find_format(name).name if name else ""
+    except TokcalcError:
+        return name.lower()
+
+
+def _find(tree: Any, key: str, depth: int = 0) -> Any:
+    """The first non-empty value of a key anywhere in nested tables and lists; None if there is none."""
+    if depth > 12:
+        return None
+    if isinstance(tree, dict):
+        if tree.get(key) not in (None, "", [], {}):
+            return tree[key]
+        children: Sequence[Any] = list(tree.values())
+    else:
+        children = tree if isinstance(tree, list) else ()
+    for child in children:
+        found = _find(child, key, depth + 1)
+        if found is not None:
+            return found
+    return None
+
+
+def _first_name(value: Any) -> str:
+    if isinstance(value, dict):
+        return _first_name(value.get("items") or value.get("name") or "")
+    if isinstance(value, list):
+        return _first_name(value[0]) if value else ""
+    return str(value)
+
+
+def _stat(metrics: Mapping[str, Any], key: str) -> float | None:
+    entry = metrics.get(key)
+    return _number(entry["avg"]) if isinstance(entry, dict) and entry.get("avg") is not None else None
+
+
+def _successful(metrics: Mapping[str, Any], key: str, what: str) -> float | None:
+    entry = metrics.get(key)
+    good = entry.get("successful") if isinstance(entry, dict) else None
+    return _number(good[what]) if isinstance(good, dict) and good.get(what) is not None else None
+
+
+def _to_ms(unit: str) -> float:
+    return {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3, "sec": 1e3}.get(unit, 1.0)
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _whole(value: Any) -> Any:
+    return round(value) if isinstance(value, int | float) else value
+
+
+def _date(stamp: str) -> str:
+    """20260131-101500 -> 2026-01-31."""
+    return f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}" if re.match(r"\d{8}", stamp) else stamp[:10]
+
+
+def _day(seconds: Any) -> str:
+    from datetime import UTC, datetime
+
+    stamp = _number(seconds)
+    return datetime.fromtimestamp(stamp, UTC).date().isoformat() if 0 < stamp < 1e11 else ""
