@@ -1,4 +1,4 @@
-"""The parts of an answer: speed, money, energy, memory, what binds, assumptions; each a plain dictionary.
+"""The parts of an answer: speed, memory, what binds, assumptions; each a dictionary (money: answer_money).
 
 Two bodies (served by HBM-like memory, or piped through SRAM) fill the same fields. Used by `estimate` alone.
 """
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import sram
+from .answer_money import energy, money
 from .bands import GRADE_MEANING, band
-from .errors import DoesNotFit, NoAnswer, UsageError
+from .errors import DoesNotFit, UsageError
 from .operators import component_formats
 from .serving import Load, accepted_tokens, serve
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .constants import Constants
     from .deployment import Deployment
     from .engine import Engine
+    from .hourly import Terms
     from .model import Model
 
 
@@ -41,7 +43,16 @@ class Question:
     price: str | None
     utilisation: float
     software_date: str | None
+    fx: str | None = None
+    grid: str | None = None
+    own: Mapping[str, float] | None = None
     notes: tuple[str, ...] = ()
+
+    def money_terms(self) -> Terms:
+        """How money is asked for, as the hour's price wants it."""
+        from .hourly import Terms
+
+        return Terms(self.rent, self.own, self.price, self.on, self.currency, self.fx)
 
     def with_note(self, note: str) -> Question:
         """The same question with one more note."""
@@ -268,81 +279,10 @@ def _placement(model: Model, chips: int) -> tuple[Mapping[str, Any], ...]:
     )
 
 
-def money(chip: Chip, body: Body, ask: Question) -> dict[str, Any]:
-    """Cost per hour and per million tokens at the dated price, or the reason why there is none."""
-    from .cost import blend, input_output
-
-    chips = body.deployment["chips"]
-    used: Mapping[str, Any]
-    if ask.rent is not None:
-        from .money import convert, parse_rent
-
-        given = parse_rent(ask.rent)
-        value = (
-            float(convert(given, ask.currency, ask.on).amount)
-            if given.currency != ask.currency
-            else float(given.amount)
-        )
-        low = high = value
-        used = {"date": ask.on, "terms": "given with --rent", "source": "--rent", "n": 1, "grade": "A"}
-    else:
-        from .prices import price_per_hour
-
-        try:
-            price = price_per_hour(
-                chip.id,
-                ask.on,
-                ask.currency,
-                ask.price,
-                family=chip.family,
-                power_w=chip.power.system_power_per_chip_w or chip.power.tdp_w,
-            )
-        except NoAnswer as error:
-            return {"currency": ask.currency, "reason": str(error)}
-        if price is None:
-            return {
-                "currency": ask.currency,
-                "reason": f'no price of {chip.name} is known; give one with --rent "2.5 USD/h"',
-            }
-        value, low, high = price.value, price.low, price.high
-        used = {
-            "date": price.date.isoformat(), "terms": f"{price.terms}, {price.basis}", "source": "; ".join(price.sources[:2]),
-            "n": price.n_offers, "grade": price.grade, "note": "; ".join((price.note, *price.warnings())).strip("; "),
-        }  # fmt: skip
-    hour = value * chips
-    of_input, of_output = input_output(
-        hour, body.input_tok_s, body.output_tok_s, body.prefill_share, ask.utilisation
-    )
-    ratio = ask.isl / ask.osl
-    return {
-        "currency": ask.currency, "per_hour": hour, "per_hour_low": low * chips, "per_hour_high": high * chips,
-        "per_m_input": float(of_input), "per_m_output": float(of_output),
-        "per_m_blended": float(blend(of_input, of_output, ratio)), "price": used,
-    }  # fmt: skip
-
-
-def energy(chip: Chip, body: Body) -> dict[str, Any]:
-    """Joules per token from power between idle and the design limit, or the reason why there are none."""
-    watts = chip.power.tdp_w
-    if watts is None and chip.power.system_power_per_chip_w is None:
-        return {
-            "reason": f'no power figure of {chip.name} is published; give one with --set power.tdp="500 W"'
-        }
-    loaded = watts or chip.power.system_power_per_chip_w or 0.0
-    idle = 0.15 * loaded
-    mean = (idle + body.busy * (0.85 * loaded - idle)) * body.deployment["chips"]
-    share = body.prefill_share
-    return {
-        "joule_per_output_token": mean * (1 - share) / body.output_tok_s,
-        "joule_per_input_token": mean * share / body.input_tok_s,
-        "power_w": mean,
-        "boundary": "chips alone",
-    }
-
-
 def assemble(chip: Chip, model: Model, body: Body, ask: Question, grade: str, command: str) -> dict[str, Any]:
     """The answer dictionary of the JSON contract."""
     chips = body.deployment["chips"]
+    watts = energy(chip, model, body, ask, grade)
 
     def banded(value: float, quantity: str) -> dict[str, float]:
         low, high = band(value, quantity, grade)
@@ -363,7 +303,7 @@ def assemble(chip: Chip, model: Model, body: Body, ask: Question, grade: str, co
             "input_tok_s": banded(body.input_tok_s, "throughput"),
             "ttft_s": ttft, "tpot_s": banded(body.tpot_s, "tpot"),
         },
-        "cost": money(chip, body, ask), "energy": energy(chip, body), "memory": dict(body.memory),
+        "cost": money(chip, body, ask, watts, grade), "energy": watts, "memory": dict(body.memory),
         "bound_by": body.bound_by, "bound_share": body.bound_share, "grade": grade,
         "band": {"note": f"80 % of measurements fall inside low..high; grade {grade}: {GRADE_MEANING[grade]}"},
         "terms": [dict(t) for t in body.terms],

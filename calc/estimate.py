@@ -19,6 +19,7 @@ from .errors import UsageError
 
 if TYPE_CHECKING:
     from .chip import Chip
+    from .constants import Constants
     from .model import Model
 
 
@@ -73,22 +74,26 @@ def estimate(
     rent: str | None = None, currency: str = "USD", on: str | None = None, price: str | None = None,
     cache_hit: float = 0.0, draft: int | None = None, acceptance: float | None = None,
     software_date: str | None = None, utilisation: float = 1.0,
-    overrides: Mapping[str, str] | None = None, memory: str | None = None,
+    overrides: Mapping[str, str] | None = None, memory: str | None = None, fx: str | None = None,
+    grid: str | None = None, own: Mapping[str, float] | None = None, constants: Constants | None = None,
 ) -> Answer:  # fmt: skip
     """The answer for a chip, a model and a closed loop of `concurrency` requests of isl + osl tokens.
 
     chip, model: names, spec files or loaded objects; concurrency: a number or "max" (what the KV pool holds);
     rent: "2.5 USD/h" per chip; cache_hit: share of input found in a cache; draft, acceptance: speculation.
+    fx: "KRW=1400", rates of your own; grid: a region or kg CO2e per kWh; own: inputs of ownership ({} for the
+    dated ones) instead of a rent; constants: fitted constants other than those shipped.
     Raises UnknownName, SpecError, UsageError (exit 2) and DoesNotFit, NoAnswer (exit 1).
     """
     device = load_chip(chip, overrides, memory) if isinstance(chip, str) else chip
     network = load_model(model) if isinstance(model, str) else model
-    constants = load_constants()
+    constants = constants or load_constants()
     software = find_engine(constants, engine)
     ask = parts.Question(
         isl=_count("isl", isl), osl=_count("osl", osl), concurrency=concurrency, cache_hit=cache_hit,
         draft=draft or 0, acceptance=_acceptance(draft, acceptance), rent=rent, currency=currency, on=on,
         price=price, utilisation=utilisation, software_date=software_date,
+        fx=fx, grid=grid, own=own,
     )  # fmt: skip
     if ask.isl + ask.osl > network.max_context:
         note = f"{ask.isl + ask.osl:,} tokens are beyond the {network.max_context:,} that {network.name} was made for"
@@ -140,7 +145,7 @@ _DEFAULTS: dict[str, Any] = {
 }
 _OPTIONS = (
     "isl", "osl", "concurrency", "weights", "kv", "chips", "tp", "pp", "dp", "ep", "engine", "rent", "currency", "on",
-    "price", "cache_hit", "draft", "acceptance", "software_date", "utilisation", "memory",
+    "price", "cache_hit", "draft", "acceptance", "software_date", "utilisation", "memory", "fx", "grid",
 )  # fmt: skip
 
 
@@ -153,6 +158,8 @@ def _command(given: Mapping[str, Any]) -> str:
         value = given[name]
         if value is not None and value != _DEFAULTS.get(name):
             words += [f"--{name.replace('_', '-')}", str(value)]
+    if given["own"] is not None:
+        words.append("--own")
     for path, value in (given["overrides"] or {}).items():
         words += ["--set", f"{path}={value}"]
     return " ".join(shlex.quote(word) for word in words)

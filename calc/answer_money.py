@@ -1,0 +1,140 @@
+"""The money and the energy of an answer: cost per hour and per million tokens, joules, kilowatt-hours, CO2.
+
+Before: answer_parts.py (what the machine does in a second). After: `estimate`, which puts both into the
+answer. Input and output are charged for the share of time that prefill and decode take, in money and in
+energy alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .bands import band
+from .errors import NoAnswer
+
+if TYPE_CHECKING:
+    from .answer_parts import Body, Question
+    from .chip import Chip
+    from .model import Model
+
+_HOST_TERM = "engine: host work per step"
+
+
+def money(chip: Chip, body: Body, ask: Question, watts: Mapping[str, Any], grade: str) -> dict[str, Any]:
+    """Cost per hour and per million tokens by the way that was asked for, or the reason why there is none.
+
+    watts: the answer's energy, whose all-in power an owner pays for. Bands join the price's range with the
+    throughput's 80 % band.
+    """
+    from .cost import blend, cached_input, input_output
+    from .hourly import chip_hour
+
+    terms = ask.money_terms().checked()
+    chips = body.deployment["chips"]
+    all_in, rated = watts.get("system_power_w"), watts.get("system_rated_w")
+    try:
+        hour = chip_hour(chip, terms, all_in / chips if all_in else None, rated / chips if rated else None)
+    except NoAnswer as error:
+        return {"currency": terms.currency, "reason": str(error)}
+    of_input, of_output = input_output(
+        hour.value * chips, body.input_tok_s, body.output_tok_s, body.prefill_share, ask.utilisation
+    )
+    slow, fast = (side / body.output_tok_s for side in band(body.output_tok_s, "throughput", grade))
+    found: dict[str, Any] = {
+        "currency": terms.currency, "per_hour": hour.value * chips, "per_hour_low": hour.low * chips,
+        "per_hour_high": hour.high * chips, "per_m_input": float(of_input), "per_m_output": float(of_output),
+        "per_m_output_low": float(of_output) * hour.low / hour.value / float(fast) if hour.value else 0.0,
+        "per_m_output_high": float(of_output) * hour.high / hour.value / float(slow) if hour.value else 0.0,
+        "per_m_blended": float(blend(of_input, of_output, ask.isl / ask.osl)),
+    }  # fmt: skip
+    if ask.cache_hit:
+        whole = ask.cache_hit >= 1.0
+        fresh, cached = (0.0, float(of_input)) if whole else cached_input(of_input, ask.cache_hit, 0.0)
+        found |= {"per_m_uncached_input": fresh, "per_m_cached_input": cached}
+    return found | {"way": hour.way, "price": dict(hour.price)}
+
+
+def energy(chip: Chip, model: Model, body: Body, ask: Question, grade: str) -> dict[str, Any]:
+    """Joules per token of the chips and all-in, kWh and CO2 per million, or the reason why there are none.
+
+    The power while awake is shared by time; the power of arithmetic goes to whom the operations belong, the
+    same for every computed token. All-in: with the machine's share, the site's PUE and idle hours.
+    """
+    from .energy import co2_per_million, idle_overhead, kwh_per_million
+    from .power import compute_share, load_shares, power_share, rated_watts, system_ratio
+
+    rated = rated_watts(chip)
+    if rated is None:
+        reason = f'no power figure of {chip.name} is published; give one with --set power.tdp="500 W"'
+        return {"reason": reason}
+    chips = body.deployment["chips"]
+    computed = body.output_tok_s + body.input_tok_s * (1.0 - ask.cache_hit)
+    used = float(compute_share(chip, model, body.deployment["weights"], computed, chips))
+    total = float(power_share(busy_share(body), used))
+    arithmetic = min(total, load_shares().compute * used)
+    watts, awake = rated[0] * chips * total, rated[0] * chips * (total - arithmetic)
+    per_token = rated[0] * chips * arithmetic / computed
+    share = body.prefill_share
+    of_output = awake * (1 - share) / body.output_tok_s + per_token
+    of_input = awake * share / body.input_tok_s + per_token * (1.0 - ask.cache_hit)
+    low, high = band(of_output, "energy", grade)
+    ratio, guessed = system_ratio(chip)
+    overhead, site = site_overhead(ask)
+    idle = float(idle_overhead(load_shares().idle, max(total, load_shares().idle), ask.utilisation))
+    whole = ratio * overhead * idle
+    machine = watts * ratio
+    found = {
+        "joule_per_output_token": of_output, "joule_per_output_token_low": float(low),
+        "joule_per_output_token_high": float(high), "joule_per_input_token": of_input, "power_w": watts,
+        "boundary": "chips alone" if rated[1] == "chip" else "whole system",
+        "system_power_w": machine * (ask.utilisation * idle), "system_rated_w": rated[0] * ratio * chips,
+        "pue": overhead, "all_in_joule_per_output_token": of_output * whole,
+        "all_in_joule_per_input_token": of_input * whole,
+        "kwh_per_m_output": kwh_per_million(of_output * whole),
+        "kwh_per_m_input": kwh_per_million(of_input * whole),
+        "all_in": site + ("; the machine's share is assumed" if guessed else ""),
+    }  # fmt: skip
+    if ask.grid is not None:
+        factor, note = grid_factor(ask.grid, ask.on)
+        found |= {
+            "grid_kg_per_kwh": factor, "grid": note,
+            "co2_kg_per_m_output": co2_per_million(of_output * whole, factor),
+            "co2_kg_per_m_input": co2_per_million(of_input * whole, factor),
+        }  # fmt: skip
+    return found
+
+
+def busy_share(body: Body) -> float:
+    """Share of the time in kernels or messages: all but the host's work; the body's own where it has none."""
+    host = sum(float(term["share"]) for term in body.terms if term["name"] == _HOST_TERM)
+    return 1.0 - host if host else body.busy
+
+
+def site_overhead(ask: Question) -> tuple[float, str]:
+    """(PUE, what it is) on the answer's day: the one given, else the median of operators and industry."""
+    from .checks import at_least_one
+    from .sites import pue
+
+    given = (ask.own or {}).get("pue")
+    if given is not None:
+        return float(at_least_one(given, "PUE")), f"PUE {given:g} as given"
+    try:
+        found = pue(None, ask.on)
+    except NoAnswer:
+        found = pue(None, None)
+    return found.value, f"PUE {found.value:.2f} of {found.date.isoformat()}"
+
+
+def grid_factor(text: str, on: str | None) -> tuple[float, str]:
+    """(kg CO2e per kWh, what it is) from a number ("0.43") or a region ("KR"); UnknownName lists regions."""
+    from .checks import not_negative
+    from .sites import co2
+
+    number = text.lower().replace("kg/kwh", "").strip()
+    try:
+        value = float(number)
+    except ValueError:
+        found = co2(text.strip(), on)
+        return found.value, f"{text.strip().upper()} grid, {found.date.isoformat()}, {found.note}"
+    return float(not_negative(value, "The grid factor")), "as given"

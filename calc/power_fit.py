@@ -1,0 +1,127 @@
+"""Fits the shares of calc/power.py to measured joules per token: `python -m tokcalc.power_fit DATA.csv`.
+
+Power is energy times measured throughput, which the rows print in their notes, so that the fit does not
+lean on the predicted speed. Errors are of groups left out, once with the measured and once with the
+predicted throughput.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = Any
+_WATTS = re.compile(r"mean ([\d.]+) W|= ([\d.]+) W")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One measured row: watts over rated watts, and what the core says of the load at the measured rate."""
+
+    group: str
+    chip: str
+    share: float
+    busy: float
+    compute: float
+    rate_ratio: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Shares (awake, kernels, compute), left-out errors; energy errors use the predicted throughput."""
+
+    shares: tuple[float, float, float]
+    rows: int
+    groups: int
+    chips: tuple[str, ...]
+    median_error: float
+    p90_error: float
+    energy_median_error: float
+    energy_p90_error: float
+
+
+def cases(paths: Sequence[str]) -> list[Case]:
+    """The rows of metric joule_per_output_token that name their power, as cases of the fit."""
+    from .cases import build_blocks
+    from .constants import load_constants
+    from .measured import read_rows
+    from .power import compute_share, rated_watts
+    from .serving import Load, serve
+
+    rows = read_rows(paths)
+    rows = rows[rows["metric"] == "joule_per_output_token"].reset_index(drop=True)
+    constants, found = load_constants(), []
+    for block in build_blocks(rows, constants)[0]:
+        served = serve(
+            block.chip, block.model, block.plan, block.formats, block.engine, constants,
+            Load(block.isl, block.osl, block.batch, block.cached),
+        )  # fmt: skip
+        rated = rated_watts(block.chip)
+        size = len(block.index)
+
+        def each(value: Array, size: int = size) -> Array:
+            return np.broadcast_to(np.asarray(value, dtype=float), (size,))
+
+        chips, rate, running = each(block.plan.chips), each(served.output_tok_s), each(served.running)
+        tpot = each(served.tpot_s)
+        host = block.engine.step_s * each(block.plan.pp) + block.engine.sequence_s * running
+        working = 1.0 - np.minimum(host / tpot, 1.0)
+        for i, row in enumerate(block.index):
+            note = _WATTS.search(str(rows["note"][row]))
+            if note is None or rated is None:
+                continue
+            watts = float(note[1] or note[2])
+            measured = watts / float(rows["value"][row])
+            ratio = float(rate[i] / measured)
+            tokens = measured * (1.0 + float(block.isl[i] / block.osl[i]))
+            used = compute_share(block.chip, block.model, block.weights, tokens, chips[i])
+            found.append(
+                Case(str(rows["group"][row]), block.chip.id, watts / (chips[i] * rated[0]),
+                     float(min(1.0, working[i] / ratio)), float(used), ratio)
+            )  # fmt: skip
+    return found
+
+
+def fit(found: Sequence[Case]) -> Fit:
+    """Least relative squares with shares of at least zero, each group predicted from the others."""
+    share = np.array([c.share for c in found])
+    table = np.array([[1.0, c.busy, c.compute] for c in found])
+    groups = np.array([c.group for c in found])
+    ratio = np.array([c.rate_ratio for c in found])
+    left_out = np.zeros(len(found))
+    for group in sorted(set(groups)):
+        here = groups == group
+        left_out[here] = np.minimum(1.0, table[here] @ _solve(table[~here], share[~here]))
+    power, energy = np.abs(left_out / share - 1), np.abs(left_out / share / ratio - 1)
+    whole = _solve(table, share)
+    return Fit(
+        (float(whole[0]), float(whole[1]), float(whole[2])), len(found), len(set(groups)),
+        tuple(sorted({c.chip for c in found})), float(np.median(power)), float(np.quantile(power, 0.9)),
+        float(np.median(energy)), float(np.quantile(energy, 0.9)),
+    )  # fmt: skip
+
+
+def _solve(table: Array, share: Array) -> Array:
+    from scipy.optimize import nnls
+
+    return nnls(table / share[:, None], np.ones(len(share)))[0]
+
+
+def main(paths: Sequence[str]) -> int:
+    """Prints the fit and its errors; the shares go into specs/engines/power.toml."""
+    done = fit(cases(paths))
+    print(f"awake = {done.shares[0]:.3f}\nkernels = {done.shares[1]:.3f}\ncompute = {done.shares[2]:.3f}")
+    print(f"rows = {done.rows}\ngroups = {done.groups}\nchips = {list(done.chips)}")
+    print(f"median_error = {done.median_error:.3f}\np90_error = {done.p90_error:.3f}")
+    energy = f"median {done.energy_median_error:.3f}, p90 {done.energy_p90_error:.3f}"
+    print(f"# energy with predicted throughput: {energy}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
