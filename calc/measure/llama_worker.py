@@ -15,7 +15,7 @@ from typing import Any
 
 from .load import QUIET_CORES, Watch, settle
 
-FIRST_TOKEN, TOKENS = 259, 200
+FIRST_TOKEN, TOKENS = 10, 200
 
 
 def main() -> int:

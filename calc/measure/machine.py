@@ -209,7 +209,8 @@ def limit_blas(threads: int) -> Callable[[], None]:
     except ImportError:
         return lambda: None
     limits = threadpool_limits(threads, user_api="blas")
-    return lambda: limits.unregister() if hasattr(limits, "unregister") else limits.restore_original_limits()
+    lift: Callable[[], None] = limits.unregister
+    return lift
 
 
 def torch_or_none() -> Any:
