@@ -1,4 +1,4 @@
-"""Statistics, fits, decoders, synthetic files and the local spec: facts that hold on any machine; nothing is timed."""
+"""Statistics, fits, decoders, synthetic files and the local spec: facts of any machine; nothing is timed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tokcalc.errors import NoAnswer, UsageError
 from tokcalc.measure import llamacpp, synthetic
 from tokcalc.measure.bandwidth import Stream, array_bytes_for, best

@@ -7,29 +7,69 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tokcalc.errors import SpecError, UsageError
 from tokcalc.measure.importers import read_results
 from tokcalc.measured import COLUMNS, read_rows
 
 LLAMA_BENCH = {
-    "build_commit": "5143fa8", "build_number": 6500, "cpu_info": "AMD Ryzen 9", "gpu_info": "NVIDIA GeForce RTX 4080",
-    "backends": "CUDA", "model_filename": "models/Qwen2.5-1.5B-Instruct-Q4_K_M.gguf",
-    "model_type": "qwen2 1.5B Q4_K - Medium", "model_size": 1111376896, "model_n_params": 1777088000, "n_batch": 2048,
-    "n_ubatch": 512, "n_threads": 8, "type_k": "f16", "type_v": "f16", "n_gpu_layers": 99, "n_prompt": 512, "n_gen": 0,
-    "n_depth": 0, "test_time": "2025-08-01T18:17:13Z", "avg_ns": 68000000, "stddev_ns": 1200000, "avg_ts": 7528.1,
-    "stddev_ts": 120.1, "samples_ns": [67000000, 69000000], "samples_ts": [7641.8, 7420.3],
-}  # fmt: skip
+    "build_commit": "5143fa8",
+    "build_number": 6500,
+    "cpu_info": "AMD Ryzen 9",
+    "gpu_info": "NVIDIA GeForce RTX 4080",
+    "backends": "CUDA",
+    "model_filename": "models/Qwen2.5-1.5B-Instruct-Q4_K_M.gguf",
+    "model_type": "qwen2 1.5B Q4_K - Medium",
+    "model_size": 1111376896,
+    "model_n_params": 1777088000,
+    "n_batch": 2048,
+    "n_ubatch": 512,
+    "n_threads": 8,
+    "type_k": "f16",
+    "type_v": "f16",
+    "n_gpu_layers": 99,
+    "n_prompt": 512,
+    "n_gen": 0,
+    "n_depth": 0,
+    "test_time": "2025-08-01T18:17:13Z",
+    "avg_ns": 68000000,
+    "stddev_ns": 1200000,
+    "avg_ts": 7528.1,
+    "stddev_ts": 120.1,
+    "samples_ns": [67000000, 69000000],
+    "samples_ts": [7641.8, 7420.3],
+}
 VLLM = {
-    "date": "20250812-101500", "endpoint_type": "openai", "backend": "vllm", "model_id": "meta-llama/Llama-3.1-8B-Instruct",
-    "tokenizer_id": "meta-llama/Llama-3.1-8B-Instruct", "num_prompts": 200, "request_rate": "inf", "burstiness": 1.0,
-    "max_concurrency": 16, "duration": 52.1, "completed": 200, "total_input_tokens": 204800, "total_output_tokens": 25600,
-    "request_throughput": 3.84, "output_throughput": 491.4, "total_token_throughput": 4422.3, "mean_ttft_ms": 190.1,
-    "median_ttft_ms": 172.0, "p99_ttft_ms": 512.9, "mean_tpot_ms": 30.9, "median_tpot_ms": 31.1, "p99_tpot_ms": 35.0,
-    "mean_itl_ms": 30.9, "median_itl_ms": 29.3, "p99_itl_ms": 80.2,
-}  # fmt: skip
+    "date": "20250812-101500",
+    "endpoint_type": "openai",
+    "backend": "vllm",
+    "model_id": "meta-llama/Llama-3.1-8B-Instruct",
+    "tokenizer_id": "meta-llama/Llama-3.1-8B-Instruct",
+    "num_prompts": 200,
+    "request_rate": "inf",
+    "burstiness": 1.0,
+    "max_concurrency": 16,
+    "duration": 52.1,
+    "completed": 200,
+    "total_input_tokens": 204800,
+    "total_output_tokens": 25600,
+    "request_throughput": 3.84,
+    "output_throughput": 491.4,
+    "total_token_throughput": 4422.3,
+    "mean_ttft_ms": 190.1,
+    "median_ttft_ms": 172.0,
+    "p99_ttft_ms": 512.9,
+    "mean_tpot_ms": 30.9,
+    "median_tpot_ms": 31.1,
+    "p99_tpot_ms": 35.0,
+    "mean_itl_ms": 30.9,
+    "median_itl_ms": 29.3,
+    "p99_itl_ms": 80.2,
+}
 AIPERF = {
-    "schema_version": "1.4", "aiperf_version": "0.13.0", "start_time": "2026-02-03T10:00:00", "is_complete": True,
+    "schema_version": "1.4",
+    "aiperf_version": "0.13.0",
+    "start_time": "2026-02-03T10:00:00",
+    "is_complete": True,
     "request_throughput": {"unit": "requests/sec", "avg": 2.0},
     "output_token_throughput": {"unit": "tokens/sec", "avg": 512.0},
     "inter_token_latency": {"unit": "ms", "avg": 15.6, "p50": 15.2},
@@ -40,7 +80,7 @@ AIPERF = {
         "models": {"items": [{"name": "Qwen/Qwen3-8B"}]},
         "phases": [{"name": "profiling", "type": "concurrency", "concurrency": 8, "requests": 100}],
     },
-}  # fmt: skip
+}
 GENAI_PERF = {
     "output_token_throughput": {"unit": "tokens/sec", "avg": 300.0},
     "inter_token_latency": {"unit": "ms", "avg": 12.0, "p50": 11.0},

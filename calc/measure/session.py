@@ -157,8 +157,8 @@ def measure(
     found.notes += notes
     if others is not None and others > 0.5:
         found.notes.append(
-            f"other programs keep {others:.1f} cores busy: the probes use {found.threads} of {machine.cores}, and all "
-            "figures are lower than an idle machine's"
+            f"other programs keep {others:.1f} cores busy: the probes use {found.threads} of {machine.cores}, "
+            "and all figures are lower than an idle machine's"
         )
     plans = [(e, probe_jobs(e, engine_formats(e, options), options.quick)) for e in engines]
     checks = [
