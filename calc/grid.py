@@ -97,7 +97,9 @@ def make_axis(name: str, values: Sequence[str | float]) -> Axis:
     if name not in AXES and "." not in name:
         near = get_close_matches(name, AXES, n=3, cutoff=0.5)
         known = " or ".join(near) if near else ", ".join(AXES)
-        raise UsageError(f"no input {name!r} for a grid; try {known}, or a dotted field such as memory.hbm.pin_rate")
+        raise UsageError(
+            f"no input {name!r} for a grid; try {known}, or a dotted field such as memory.hbm.pin_rate"
+        )
     if not len(values) or any(isinstance(value, str) and not value for value in values):
         raise UsageError(f"--grid {name} has an empty value; {FORMS}")
     if name not in COUNTS and name not in SHARES:
@@ -132,7 +134,9 @@ def _pieces(name: str, value: str | float) -> list[float | Progression]:
         raise UsageError(f"--grid {name}: {value!r} ends before it begins; swap {parts[0]} and {parts[1]}")
     if parts[2][0] == "+":
         if step <= 0:
-            raise UsageError(f"--grid {name}: {value!r} never ends, since it adds {parts[2][1:]}; add more than 0")
+            raise UsageError(
+                f"--grid {name}: {value!r} never ends, since it adds {parts[2][1:]}; add more than 0"
+            )
         return [Progression(first, step, math.floor((last - first) / step * (1 + 1e-12) + 1e-9) + 1)]
     return _multiples(name, value, first, last, step)
 
@@ -159,7 +163,11 @@ def _number(name: str, text: str) -> float:
 
 def _check(name: str, piece: float | Progression) -> None:
     """Counts are whole and at least 1 (draft: 0), shares within 0..1 (utilisation above 0)."""
-    ends = (piece.start, piece.start + piece.step * (piece.count - 1)) if isinstance(piece, Progression) else (piece,)
+    ends = (
+        (piece.start, piece.start + piece.step * (piece.count - 1))
+        if isinstance(piece, Progression)
+        else (piece,)
+    )
     for end in ends:
         if name in SHARES:
             if not 0.0 <= end <= 1.0 or (name == "utilisation" and end == 0):

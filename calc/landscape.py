@@ -138,7 +138,10 @@ def _with_waiting(
 ) -> tuple[Array, _Steady]:  # fmt: skip
     """Cases beyond the pool: the pool's steady state, and the rest of Little's law as waiting."""
     level = np.minimum(asked, pool) if some_max else pool
-    shapes = [np.shape(v) for v in (level, plan.tp, plan.pp, plan.dp, plan.ep, load.isl, load.osl, load.cached_share)]
+    shapes = [
+        np.shape(v)
+        for v in (level, plan.tp, plan.pp, plan.dp, plan.ep, load.isl, load.osl, load.cached_share)
+    ]
     shape = np.broadcast_shapes(np.shape(over), *shapes, np.shape(load.draft), np.shape(load.acceptance))
     over = np.broadcast_to(over, shape)
     if np.prod(np.broadcast_shapes(*shapes), dtype=float) <= over.sum():
@@ -148,9 +151,7 @@ def _with_waiting(
         )
     else:
         at, gathered = _gather(over, plan, load)
-        full = _steady(
-            chip, model, at, fmt, engine, constants, gathered, np.broadcast_to(level, shape)[over]
-        )
+        full = _steady(chip, model, at, fmt, engine, constants, gathered, np.broadcast_to(level, shape)[over])
         columns = []
         for name in _Steady.__dataclass_fields__:
             column = np.array(np.broadcast_to(getattr(free, name), shape), dtype=float)
@@ -175,7 +176,14 @@ def _gather(mask: np.ndarray, plan: Plan, load: Load) -> tuple[Plan, Load]:
 
 
 def _steady(
-    chip: Chip, model: Model, plan: Plan, fmt: Formats, engine: Engine, constants: Constants, load: Load, running: Array
+    chip: Chip,
+    model: Model,
+    plan: Plan,
+    fmt: Formats,
+    engine: Engine,
+    constants: Constants,
+    load: Load,
+    running: Array,
 ) -> _Steady:
     """Steady state of `running` requests, by the compositions of `serving`."""
     verified = np.asarray(load.draft) + 1.0
@@ -201,7 +209,9 @@ def _shared_prompt_s(
 
     def service(at: Plan, new: Array, old: Array, together: Array) -> Array:
         batched = step_time(prompt_operators(model, at, fmt, together * at.dp, new, old), chip, constants)
-        return prompt_service_s(engine, batched.seconds / at.pp, passes_per_prompt(engine, new)) / (together * at.dp)
+        return prompt_service_s(engine, batched.seconds / at.pp, passes_per_prompt(engine, new)) / (
+            together * at.dp
+        )
 
     together = prompts_per_pass(engine, running / np.asarray(plan.dp), fresh)
     if np.size(together) < FEW:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tokcalc.errors import UsageError
 from tokcalc.grid import AXES, parse_axes, parse_axis, size
 

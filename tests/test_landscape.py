@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tokcalc import estimate, load_chip, load_model
 from tokcalc.constants import load_constants
 from tokcalc.engine import find_engine
@@ -53,13 +52,17 @@ def test_a_grid_equals_serving_case_by_case(pair, engine, tp, pp, isl, osl, batc
     load = Load(axis(isl, 2), axis(osl, 3), axis(batch, 4), hit, *draft)
     grid = evaluate(chip, model, plan, fmt, software, constants, load).arrays()
     shape = grid["tpot_s"].shape
-    flat = [np.broadcast_to(v, shape).ravel() for v in (plan.tp, plan.pp, load.isl, load.osl, load.concurrency)]
+    flat = [
+        np.broadcast_to(v, shape).ravel() for v in (plan.tp, plan.pp, load.isl, load.osl, load.concurrency)
+    ]
     listed = serve(
         chip, model, Plan(flat[0], flat[1], 1, 1), fmt, software, constants,
         Load(flat[2], flat[3], flat[4], hit, *draft),
     )  # fmt: skip
     for name in ("tpot_s", "ttft_s", "output_tok_s", "input_tok_s", "running", "prefill_share"):
-        np.testing.assert_allclose(grid[name].ravel(), np.broadcast_to(getattr(listed, name), flat[0].shape), rtol=1e-9)
+        np.testing.assert_allclose(
+            grid[name].ravel(), np.broadcast_to(getattr(listed, name), flat[0].shape), rtol=1e-9
+        )
     unrelated = evaluate(
         chip, model, Plan(flat[0], flat[1], 1, 1), fmt, software, constants,
         Load(flat[2], flat[3], flat[4], hit, *draft),
@@ -76,7 +79,15 @@ def test_one_case_equals_the_answer(pair, concurrency, isl, osl):
     degrees = {} if chip.weights_in_sram else {"tp": 8}
     try:
         answer = estimate(
-            chip, model, isl=isl, osl=osl, concurrency=concurrency, weights=pair[2], kv="bf16", on="2026-07-01", **degrees
+            chip,
+            model,
+            isl=isl,
+            osl=osl,
+            concurrency=concurrency,
+            weights=pair[2],
+            kv="bf16",
+            on="2026-07-01",
+            **degrees,
         ).to_dict()
     except DoesNotFit:
         answer = None
@@ -100,7 +111,13 @@ def test_one_case_equals_the_answer(pair, concurrency, isl, osl):
 def test_more_requests_than_fit_wait():
     chip, model, fmt, engine, constants = setting(PAIRS[0])
     found = evaluate(
-        chip, model, Plan(2, 1, 1, 1), fmt, engine, constants, Load(8000.0, 1000.0, np.array([8.0, 64, 512, 2048]))
+        chip,
+        model,
+        Plan(2, 1, 1, 1),
+        fmt,
+        engine,
+        constants,
+        Load(8000.0, 1000.0, np.array([8.0, 64, 512, 2048])),
     ).arrays()
     assert np.all(found["running"] <= found["concurrency"])
     assert np.all(np.diff(found["ttft_s"]) > 0)

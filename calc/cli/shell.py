@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("tokcalc.cli.models:models", "List the models, with parameters and KV bytes per token."),
     "memory": ("tokcalc.cli.memory:memory", "List the memory generations, with width, rate and bandwidth."),
     "show": ("tokcalc.cli.show:show", "Print one chip, model or memory generation, with its sources."),
+    "sweep": ("tokcalc.cli.sweep:sweep", "Evaluate any grid of questions, streamed to a file."),
+    "cost": ("tokcalc.cli.cost:cost", "Break a million tokens down to purchase, power and rent."),
     "validate": (
         "tokcalc.cli.validate:validate",
         "Judge the model on measured rows: its error by chip and metric.",

@@ -1,0 +1,300 @@
+"""The answers of any stretch of a sweep's rows: rectangle by rectangle through `landscape`, as columns of plain numbers.
+
+Stands after `sweep_cases` (what the rows ask) and `landscape` (the physics), before `sweep` (tables and files).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .bands import answer_grade, band_factor
+from .cost import blend, input_output
+from .cuts import Cuts, asked_cuts, fewest_chips
+from .grid import DEGREES, Axis
+from .landscape import Landscape, evaluate, hourly, power_w
+from .parallel import Plan
+from .serving import Load
+from .sweep_cases import DEFAULTS, LOADS, SPEEDS, Columns, Question, Words, boxes, join
+
+if TYPE_CHECKING:
+    from .chip import Chip
+    from .constants import Constants
+    from .engine import Engine
+    from .model import Model
+    from .operators import Formats
+
+Key = tuple[tuple[str, Any], ...]
+NO_ROOM = "weights and one request do not fit the chips' memory"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one call of the core shares; `hour` is the price of a chip, None where none is known."""
+
+    chip: Chip
+    model: Model
+    weights: str
+    kv: str
+    formats: Formats
+    engine: Engine
+    constants: Constants
+    hour: float | None
+    grade: str
+
+
+def stretch(question: Question, first: int, last: int) -> Columns:
+    """Columns of the rows first..last (last excluded)."""
+    parts = [_box(question, where) for where in boxes(question.shape, first, last)]
+    return {name: join([part[name] for part in parts]) for name in question.columns}
+
+
+def check(question: Question) -> None:
+    """Load every name of the grid once, so that a wrong one is refused before the work. Raises what loading raises."""
+    named = [axis for axis in question.ordered if not axis.numeric]
+    first = {axis.name: axis.texts()[0] for axis in named}
+    setting(_key({**question.fixed, **first}))
+    for axis in named:
+        for word in axis.texts()[1:]:
+            setting(_key({**question.fixed, **first, axis.name: word}))
+
+
+def names_digest(question: Question) -> str:
+    """All chips and models of the grid as text, for telling whether old parts still hold."""
+    named = [axis for axis in question.ordered if not axis.numeric]
+    first = {axis.name: axis.texts()[0] for axis in named}
+    keys = [_key({**question.fixed, **first})]
+    keys += [_key({**question.fixed, **first, axis.name: word}) for axis in named for word in axis.texts()]
+    return "\n".join(f"{setting(key).chip!r} {setting(key).model!r}" for key in keys)
+
+
+def _key(given: Mapping[str, Any]) -> Key:
+    flat = {k: tuple(sorted(v.items())) if isinstance(v, Mapping) else v for k, v in given.items()}
+    return tuple(sorted(flat.items(), key=lambda item: item[0]))
+
+
+@lru_cache(maxsize=512)
+def setting(key: Key) -> Setting:
+    """Chip, model, formats, engine and price of one combination of names."""
+    from .catalog import load_chip, load_model
+    from .constants import load_constants
+    from .deployment import choose_formats
+    from .engine import find_engine
+    from .operators import component_formats
+    from .sram import constants_for
+
+    given = dict(key)
+    constants = load_constants()
+    overrides = {**dict(given.get("overrides") or ()), **{k: str(v) for k, v in given.items() if "." in k}}
+    chip = load_chip(str(given["chip"]), overrides or None, given.get("memory"))
+    model = load_model(str(given["model"]))
+    engine = find_engine(constants, given.get("engine"))
+    weights, kv, _ = choose_formats(chip, model, engine, given.get("weights"), given.get("kv"))
+    if chip.weights_in_sram:
+        scope = constants_for(chip)[1]
+    else:
+        scope = constants.find("gemm", chip, (weights, "any"))[1]
+    return Setting(
+        chip, model, weights, kv, component_formats(model, weights, kv), engine, constants,
+        hourly(chip, given), answer_grade(chip, constants, scope),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=512)
+def _cuts(key: Key, degrees: tuple[tuple[float | None, ...], ...]) -> Cuts:
+    s = setting(key)
+    return asked_cuts(s.chip, s.model, s.engine, s.weights, s.kv, dict(zip(DEGREES, degrees, strict=True)))
+
+
+def _box(question: Question, where: tuple[slice, ...]) -> Columns:
+    """Columns of one rectangle of the grid; one over several names is computed name by name."""
+    axes = question.ordered
+    for k, axis in enumerate(axes):
+        part = where[k]
+        if not axis.numeric and part.stop - part.start > 1:
+            single = (slice(i, i + 1) for i in range(part.start, part.stop))
+            parts = [_box(question, (*where[:k], one, *where[k + 1 :])) for one in single]
+            return {name: join([p[name] for p in parts]) for name in question.columns}
+    names = {a.name: a.texts()[w.start] for a, w in zip(axes, where, strict=True) if not a.numeric}
+    numeric = [(a, w) for a, w in zip(axes, where, strict=True) if a.numeric]
+    return _Rectangle(question, _key({**question.fixed, **names}), numeric).columns()
+
+
+class _Rectangle:
+    """One call of the core: a setting, and a stretch of each numeric axis along a dimension of its own."""
+
+    def __init__(self, question: Question, key: Key, axes: Sequence[tuple[Axis, slice]]) -> None:
+        self.question, self.key, self.axes = question, key, axes
+        self.shape = tuple(w.stop - w.start for _, w in axes)
+        self.setting = setting(key)
+        self.given = dict(key)
+
+    def along(self, name: str) -> Any:
+        """Values of an input, shaped along its dimension; a number where it does not vary."""
+        for k, (axis, where) in enumerate(self.axes):
+            if axis.name == name:
+                shape = [1] * len(self.axes)
+                shape[k] = -1
+                return axis.numbers(where.start, where.stop).reshape(shape)
+        value = self.given.get(name)
+        value = DEFAULTS[name] if value is None else value
+        return math.inf if value == "max" else float(value)
+
+    def cuts(self, context: Any) -> tuple[Plan, Any, Any]:
+        """(plan, chips of a pipe or None, reasons) shaped like the rectangle."""
+        s = self.setting
+        varied = {
+            axis.name: (axis, where, k) for k, (axis, where) in enumerate(self.axes) if axis.name in DEGREES
+        }
+        fixed = {name: self.given.get(name) for name in DEGREES}
+        if not varied and all(value is None for value in fixed.values()):
+            if s.chip.weights_in_sram:
+                return Plan(1, 1, 1, 1), None, ""
+            return fewest_chips(s.chip, s.model, s.formats, s.engine, context), None, ""
+        degrees = tuple(
+            tuple(varied[name][0].numbers().tolist()) if name in varied else (fixed[name],)
+            for name in DEGREES
+        )
+        found = _cuts(self.key, degrees)
+        where = tuple(varied[name][1] if name in varied else slice(0, 1) for name in DEGREES)
+        found = found.at(where)
+        kept = [name for name in DEGREES if name in varied]
+        order = sorted(range(len(kept)), key=lambda i: varied[kept[i]][2])
+        shape = [1] * len(self.axes)
+        for name in kept:
+            shape[varied[name][2]] = varied[name][1].stop - varied[name][1].start
+
+        def fit(array: np.ndarray) -> Any:
+            squeezed = array.reshape(
+                [n for n, name in zip(array.shape, DEGREES, strict=True) if name in varied]
+            )
+            return squeezed.transpose(order).reshape(shape) if kept else squeezed.item()
+
+        p = found.plan
+        wanted = None if np.isnan(found.wanted).any() else fit(found.wanted)
+        return Plan(fit(p.tp), fit(p.pp), fit(p.dp), fit(p.ep)), wanted, fit(found.reason)
+
+    def columns(self) -> Columns:
+        """The columns asked for, flat in row order."""
+        s = self.setting
+        inputs = {name: self.along(name) for name in LOADS}
+        isl, osl = inputs["isl"], inputs["osl"]
+        plan, wanted, reason = self.cuts(isl + osl)
+        load = Load(
+            isl, osl, inputs["concurrency"], inputs["cache_hit"], inputs["draft"], inputs["acceptance"]
+        )
+        found = evaluate(s.chip, s.model, plan, s.formats, s.engine, s.constants, load, wanted)
+        invalid = np.asarray(reason, dtype=object) != ""
+        bad = np.broadcast_to(~np.asarray(found.fits) | invalid, self.shape)
+        cells = _figures(s, plan, found, inputs)
+        cells["reason"] = lambda: _reasons(reason, bad, self.shape)
+        for name in ("chip", "model"):
+            cells[name] = lambda name=name: _word(getattr(s, name).id)
+        out: Columns = {}
+        for name in self.question.columns:
+            value = cells[name]() if name in cells else _word(self._text(name))
+            if isinstance(value, Words):
+                codes = np.broadcast_to(value.codes, self.shape).ravel()
+                out[name] = Words(codes, value.words)
+            elif value is None:
+                out[name] = np.full(bad.size, np.nan)
+            else:
+                column = np.array(np.broadcast_to(value, self.shape), dtype=float).ravel()
+                if not name.startswith(("workload.", "deployment.")):
+                    column[bad.ravel()] = np.nan
+                elif name.startswith("deployment.") and invalid.any():
+                    column[np.broadcast_to(invalid, self.shape).ravel()] = np.nan
+                out[name] = column
+        return out
+
+    def _text(self, name: str) -> str:
+        s = self.setting
+        engine = "" if s.chip.weights_in_sram or s.engine.name == "any" else s.engine.name
+        known = {"weights": s.weights, "kv": s.kv, "engine": engine, "grade": s.grade}
+        last = name.split(".")[-1]
+        return known[last] if last in known and name not in self.given else str(self.given.get(name, ""))
+
+
+def _word(text: str) -> Words:
+    return Words(np.zeros((), dtype=np.int32), (text,))
+
+
+def _reasons(reason: Any, bad: np.ndarray, shape: tuple[int, ...]) -> Words:
+    texts = np.broadcast_to(np.asarray(reason, dtype=object), shape)
+    words = ("", NO_ROOM, *sorted({str(t) for t in np.unique(texts.astype(str)) if t}))
+    codes = bad.astype(np.int32)
+    for place, word in enumerate(words[2:], start=2):
+        codes = np.where(texts == word, np.int32(place), codes)
+    return Words(codes, words)
+
+
+def _figures(
+    s: Setting, plan: Plan, found: Landscape, inputs: Mapping[str, Any]
+) -> dict[str, Callable[[], Any]]:
+    """How each numeric column is computed; only those asked for are."""
+    sram = s.chip.weights_in_sram
+    speeds: dict[str, Callable[[], Any]] = {
+        "output_tok_s_user": lambda: 1.0 / found.tpot_s,
+        "output_tok_s": lambda: found.output_tok_s,
+        "output_tok_s_chip": lambda: found.output_tok_s / found.chips,
+        "input_tok_s": lambda: found.input_tok_s,
+        "ttft_s": lambda: found.ttft_s,
+        "tpot_s": lambda: found.tpot_s,
+    }
+    cells: dict[str, Callable[[], Any]] = {f"speed.{name}.value": how for name, how in speeds.items()}
+    for name, how in speeds.items():
+        factor = band_factor(SPEEDS[name], s.grade)
+        cells[f"speed.{name}.low"] = lambda how=how, factor=factor: how() / factor  # type: ignore[misc]
+        cells[f"speed.{name}.high"] = lambda how=how, factor=factor: how() * factor  # type: ignore[misc]
+    cells |= {
+        "deployment.chips": lambda: found.chips,
+        "deployment.tp": lambda: 1.0 if sram else plan.tp,
+        "deployment.pp": lambda: found.chips if sram else plan.pp,
+        "deployment.dp": lambda: 1.0 if sram else plan.dp,
+        "deployment.ep": lambda: 1.0 if sram else plan.ep,
+        "memory.used_share": lambda: found.used_share,
+        "memory.largest_batch": lambda: found.largest_batch,
+    }
+    cells |= {f"workload.{name}": lambda name=name: inputs[name] for name in LOADS}  # type: ignore[misc]
+    cells["workload.concurrency"] = lambda: found.concurrency
+    return cells | _money(s, found, inputs) | _energy(s, found)
+
+
+def _money(s: Setting, found: Landscape, inputs: Mapping[str, Any]) -> dict[str, Callable[[], Any]]:
+    hour = s.hour
+    if hour is None:
+        return dict.fromkeys(
+            ("cost.per_hour", "cost.per_m_input", "cost.per_m_output", "cost.per_m_blended"), lambda: None
+        )
+    price = hour
+    memo: list[tuple[Any, Any]] = []
+
+    def split() -> tuple[Any, Any]:
+        if not memo:
+            memo.append(
+                input_output(
+                    price * found.chips, found.input_tok_s, found.output_tok_s, found.prefill_share,
+                    inputs["utilisation"],
+                )
+            )  # fmt: skip
+        return memo[0]
+
+    return {
+        "cost.per_hour": lambda: price * found.chips,
+        "cost.per_m_input": lambda: split()[0],
+        "cost.per_m_output": lambda: split()[1],
+        "cost.per_m_blended": lambda: blend(*split(), inputs["isl"] / inputs["osl"]),
+    }
+
+
+def _energy(s: Setting, found: Landscape) -> dict[str, Callable[[], Any]]:
+    def joules() -> Any:
+        watts = power_w(s.chip, found)
+        return None if watts is None else watts * (1.0 - found.prefill_share) / found.output_tok_s
+
+    return {"energy.power_w": lambda: power_w(s.chip, found), "energy.joule_per_output_token": joules}
