@@ -46,13 +46,14 @@ class Question:
     fx: str | None = None
     grid: str | None = None
     own: Mapping[str, float] | None = None
+    region: str = "US"
     notes: tuple[str, ...] = ()
 
     def money_terms(self) -> Terms:
         """How money is asked for, as the hour's price wants it."""
         from .hourly import Terms
 
-        return Terms(self.rent, self.own, self.price, self.on, self.currency, self.fx)
+        return Terms(self.rent, self.own, self.price, self.on, self.currency, self.fx, self.region)
 
     def with_note(self, note: str) -> Question:
         """The same question with one more note."""

@@ -1,4 +1,5 @@
-"""One question, one answer: what a chip gives and costs for running a model, with its band, grade and sources.
+"""One question, one answer: what a chip gives and costs for running a model, with its band, grade and
+sources.
 
 Joins deployment, serving (or SRAM pipelines), money and energy into the `Answer` that every front end shows.
 """
@@ -75,15 +76,15 @@ def estimate(
     cache_hit: float = 0.0, draft: int | None = None, acceptance: float | None = None,
     software_date: str | None = None, utilisation: float = 1.0,
     overrides: Mapping[str, str] | None = None, memory: str | None = None, fx: str | None = None,
-    grid: str | None = None, own: Mapping[str, float] | None = None, constants: Constants | None = None,
+    grid: str | None = None, own: Mapping[str, float] | None = None, region: str = "US", constants: Constants | None = None,
 ) -> Answer:  # fmt: skip
     """The answer for a chip, a model and a closed loop of `concurrency` requests of isl + osl tokens.
 
     chip, model: names, spec files or loaded objects; concurrency: a number or "max" (what the KV pool holds);
     rent: "2.5 USD/h" per chip; cache_hit: share of input found in a cache; draft, acceptance: speculation.
     fx: "KRW=1400", rates of your own; grid: a region or kg CO2e per kWh; own: inputs of ownership ({} for the
-    dated ones) instead of a rent; constants: fitted constants other than those shipped.
-    Raises UnknownName, SpecError, UsageError (exit 2) and DoesNotFit, NoAnswer (exit 1).
+    dated ones) instead of a rent; region: of its electricity; constants: fitted constants other than those
+    shipped. Raises UnknownName, SpecError, UsageError (exit 2) and DoesNotFit, NoAnswer (exit 1).
     """
     device = load_chip(chip, overrides, memory) if isinstance(chip, str) else chip
     network = load_model(model) if isinstance(model, str) else model
@@ -93,7 +94,7 @@ def estimate(
         isl=_count("isl", isl), osl=_count("osl", osl), concurrency=concurrency, cache_hit=cache_hit,
         draft=draft or 0, acceptance=_acceptance(draft, acceptance), rent=rent, currency=currency, on=on,
         price=price, utilisation=utilisation, software_date=software_date,
-        fx=fx, grid=grid, own=own,
+        fx=fx, grid=grid, own=own, region=region,
     )  # fmt: skip
     if ask.isl + ask.osl > network.max_context:
         note = f"{ask.isl + ask.osl:,} tokens are beyond the {network.max_context:,} that {network.name} was made for"

@@ -75,7 +75,7 @@ def chip_hour(chip: Chip, terms: Terms, power_w: float | None, rated_w: float | 
     if terms.rent is not None:
         return _given(terms)
     if terms.own is not None:
-        owned = own_hour(chip, terms, power_w, rated_w)
+        owned = own_hour(chip, terms, power_w, rated_w, borrow=True)
         if owned is None:
             raise NoAnswer(
                 f'No purchase price of {chip.name} is known; give one with --purchase "30000 USD".'
@@ -110,28 +110,30 @@ def _market(chip: Chip, terms: Terms, power_w: float | None, rated_w: float | No
     )
 
 
-def own_hour(chip: Chip, terms: Terms, power_w: float | None, rated_w: float | None) -> Hour | None:
+def own_hour(
+    chip: Chip, terms: Terms, power_w: float | None, rated_w: float | None, borrow: bool = False
+) -> Hour | None:
     """What an hour costs the chip's owner, part by part; None without a purchase price.
+
+    borrow: a chip without a price takes the range of its class, marked so and of grade D.
 
     The band takes the purchase price's own range, and the longest and shortest life that operators book.
     """
     from .ownership import default_ownership, owned_price
 
-    given = dict(terms.own or {})
+    given: dict[str, Any] = dict(terms.own or {})
     watts = given.pop("power_w", power_w)
     if watts is None:
         raise NoAnswer(f"No power figure of {chip.name} is published; give one with --power-w.")
+    if borrow:
+        given["family"] = chip.family
     given.setdefault("rated_w", rated_w if rated_w is not None and rated_w >= watts else watts)
-    found = default_ownership(
-        chip.id, watts, terms.on, terms.currency, terms.region, terms.rates, **given
-    )
+    found = default_ownership(chip.id, watts, terms.on, terms.currency, terms.region, terms.rates, **given)
     if found is None:
         return None
     parts = tuple((name, float(money)) for name, money in found.inputs.parts())
     value = sum(money for _, money in parts)
-    price = owned_price(
-        chip.id, watts, terms.on, terms.currency, terms.region, terms.rates, **given
-    )
+    price = owned_price(chip.id, watts, terms.on, terms.currency, terms.region, terms.rates, **given)
     if price is None:
         record: dict[str, Any] = {
             "date": terms.on, "terms": "ownership, given", "source": "--purchase", "n": 1, "grade": "A",

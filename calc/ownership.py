@@ -142,12 +142,16 @@ def default_ownership(
     """Ownership of a chip by the dated prices of specs/prices, or None when it has no purchase price.
 
     power_w: all-in power of one chip with its share of the host. region: of the electricity. overrides: any
-    field of Ownership that the user gives himself. A chip priced as a bare card gets the host's share on top.
+    field of Ownership that the user gives himself; `family` (Chip.family) allows a price borrowed from the
+    chip's class, marked so, where it has none. A chip priced as a bare card gets the host's share on top.
     """
-    from .purchases import purchase
+    from .purchases import class_purchase, purchase
     from .sites import colo, electricity, finance, pue
 
+    family = overrides.pop("family", None)
     bought = purchase(chip_id, on, currency, rates=rates) if "purchase" not in overrides else None
+    if bought is None and family is not None and "purchase" not in overrides:
+        bought = class_purchase(chip_id, on, currency, family, rates)
     if bought is None and "purchase" not in overrides:
         return None
     prices: dict[str, Price] = {
@@ -171,8 +175,8 @@ def default_ownership(
             values["network_share"] = 0.0
             notes.append("the price of the system includes its network")
     notes.append("staff is not included unless given")
-    inputs = Ownership(power_w=power_w, currency=currency, **values)
-    return OwnershipDefaults(replace(inputs, **overrides), prices, tuple(notes))
+    inputs = Ownership(**{"power_w": power_w, "currency": currency, **values, **overrides})
+    return OwnershipDefaults(inputs, prices, tuple(notes))
 
 
 def flat_network(bought: Price) -> bool:

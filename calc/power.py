@@ -68,7 +68,7 @@ def compute_share(chip: Chip, model: Model, weights: str, tokens_s: Array, chips
 
 
 def rated_watts(chip: Chip) -> tuple[float, str] | None:
-    """(watts of one chip, boundary "chip" or "system") that the shares multiply; None if none is published."""
+    """(watts of one chip, boundary "chip" or "system") that the shares multiply; None if unpublished."""
     if chip.power.tdp_w is not None:
         return chip.power.tdp_w, "chip"
     if chip.power.system_power_per_chip_w is not None:

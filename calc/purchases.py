@@ -21,6 +21,7 @@ from .pricebook import (
     in_region,
     known_on,
     make_price,
+    median,
     offer,
     rows,
     voices,
@@ -72,6 +73,37 @@ def purchase(
         raise NoAnswer(f"No purchase price of {chip_id} is known for {asked}; the first is of {first}.")
     per_chip = [_per_chip(offer(r), code, asked, rates) for r in known]
     return _choose(per_chip, asked)
+
+
+def class_purchase(
+    chip_id: str, on: date | str | None = None, currency: str = "USD", family: str = "",
+    rates: Mapping[str, float] | None = None,
+) -> Price | None:  # fmt: skip
+    """Purchase price borrowed from chips of the same class, for a chip without one; None without a class.
+
+    value is the median of the class's prices, low and high their extremes; `borrowed_from` names the chips,
+    and the grade is D. Bare cards and shares of systems both count; the terms are those of the member in
+    the middle.
+    """
+    name = next((r["class"] for r in rows("groups") if r["chip"] == chip_id), "") or family
+    priced = []
+    for member in [r["chip"] for r in rows("groups") if r["class"] == name and r["chip"] != chip_id]:
+        try:
+            found = purchase(member, on, currency, rates=rates)
+        except NoAnswer:
+            continue
+        if found is not None:
+            priced.append((member, found))
+    if not priced:
+        return None
+    priced.sort(key=lambda pair: pair[1].value)
+    middle = priced[(len(priced) - 1) // 2][1]
+    return replace(
+        middle, value=median([p.value for _, p in priced]), low=priced[0][1].value, high=priced[-1][1].value,
+        n_offers=sum(p.n_offers for _, p in priced), basis="class", grade="D", providers=(),
+        borrowed_from=tuple(member for member, _ in priced),
+        note=f"no purchase price of {chip_id} is known: range of the {name} class",
+    )  # fmt: skip
 
 
 def _per_chip(whole: Offer, currency: str, on: date, rates: Mapping[str, float] | None) -> Offer:
