@@ -90,7 +90,7 @@ def _cut(
         # the weights alone are too much; only the degrees matter here
         from .deployment import _asked_plan, _domain
 
-        plan = _asked_plan(model, *(given[name] for name in DEGREES), _domain(chip))
+        plan = _asked_plan(model, domain=_domain(chip), **given)
         return plan, ""
     except TokcalcError as error:
         return Plan(1, 1, 1, 1), str(error)

@@ -9,7 +9,6 @@ Stands after `serving` and `sram`; sweep, atlas and planner stand on it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -67,13 +66,14 @@ class Landscape:
 
 @dataclass(frozen=True)
 class _Steady:
-    """Seconds of a running batch: decode step, one prompt, their sum per token, first token; requests per second."""
+    """Seconds of a running batch: decode step, one prompt, per token, first token; requests per second; busy share."""
 
     step_s: Array
     prompt_s: Array
     tpot_s: Array
     ttft_s: Array
     rate: Array
+    busy: Array
 
 
 def evaluate(
@@ -115,7 +115,6 @@ def served(
         )
     used = whole.weights_bytes + whole.workspace_bytes
     used = (used + running / plan.dp * whole.kv_bytes_per_sequence) / whole.capacity_bytes
-    host = engine.step_s * np.asarray(plan.pp)
     return Landscape(
         fits=whole.batch >= 1.0,
         chips=plan.chips,
@@ -128,7 +127,7 @@ def served(
         input_tok_s=steady.rate * load.isl,
         prefill_share=np.minimum(steady.rate * steady.prompt_s, 1.0),
         used_share=used,
-        busy=np.minimum(1.0, np.maximum(0.2, 1.0 - host / steady.step_s)),
+        busy=steady.busy,
     )
 
 
@@ -198,7 +197,9 @@ def _steady(
     alone_s = prompt_service_s(engine, alone.seconds, passes)
     tpot = shared_tpot_s(step, prompt, running, load.osl, engine.interference)
     ttft = closed_ttft_s(engine, alone_s, step, prompt, running)
-    return _Steady(step, prompt, tpot, ttft, running / (ttft + (load.osl - 1.0) * tpot))
+    host = engine.step_s * np.asarray(plan.pp) + engine.sequence_s * running
+    busy = 1.0 - host / (tpot + step * (yielded - 1.0))
+    return _Steady(step, prompt, tpot, ttft, running / (ttft + (load.osl - 1.0) * tpot), busy)
 
 
 def _shared_prompt_s(
@@ -261,35 +262,3 @@ def piped(chip: Chip, model: Model, fmt: Formats, load: Load, chips: Array | Non
         used_share=stored / chip.memory_bytes,
         busy=np.minimum(1.0, 0.3 + 0.7 * running / layers),
     )
-
-
-def power_w(chip: Chip, found: Landscape) -> Array | None:
-    """Mean watts of the chips of a replica, between idle (15 %) and 85 % of the design limit; None: unpublished."""
-    loaded = chip.power.tdp_w or chip.power.system_power_per_chip_w
-    if not loaded:
-        return None
-    idle = 0.15 * loaded
-    return (idle + found.busy * (0.85 * loaded - idle)) * found.chips
-
-
-def hourly(chip: Chip, money: Mapping[str, Any]) -> float | None:
-    """Price of one chip for an hour in the currency asked, or None; `money`: rent, price, on, currency.
-
-    rent goes before the dated price lists. Raises UsageError for a malformed rent, UnknownName for a currency.
-    """
-    currency = str(money.get("currency") or "USD")
-    if money.get("rent"):
-        from .money import parse_rent
-
-        return float(parse_rent(str(money["rent"])).to(currency, money.get("on")).amount)
-    from .errors import NoAnswer
-    from .prices import price_per_hour
-
-    try:
-        price = price_per_hour(
-            chip.id, money.get("on"), currency, money.get("price"), family=chip.family,
-            power_w=chip.power.system_power_per_chip_w or chip.power.tdp_w,
-        )  # fmt: skip
-    except NoAnswer:
-        return None
-    return None if price is None else float(price.value)

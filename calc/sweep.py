@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ASK = 1_000_000_000  # cases from which a run must be confirmed
 MEMORY = 20_000_000  # rows that a DataFrame may have before the same
+MONEY = ("rent", "currency", "on", "price", "own", "fx", "region", "overrides")
 TABLE = 100_000  # rows of a file that is not streamed
 SPEED = 1e6  # cases a second, for the size that a question names
 Progress = Callable[[int, int], None]
@@ -97,11 +98,11 @@ def _checked(fixed: dict[str, Any]) -> dict[str, Any]:
     """Fixed options by the rules of the axes, so that a wrong one is refused alike."""
     from .estimate import estimate
 
-    known = set(estimate.__kwdefaults__ or {}) - {"software_date"}
+    known = set(estimate.__kwdefaults__ or {}) - {"software_date", "grid", "constants"}
     for name, value in fixed.items():
         if name not in known:
             raise UsageError(f"no option {name!r} for a sweep; there are {', '.join(sorted(known))}")
-        if name in NAMES or name in ("rent", "currency", "on", "price", "overrides"):
+        if name in NAMES or name in MONEY:
             continue
         axis = make_axis(name, [str(value)])
         if len(axis) != 1:
@@ -110,7 +111,7 @@ def _checked(fixed: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(name: str, value: Any) -> Any:
-    if name in NAMES or name in ("rent", "currency", "on", "price", "overrides"):
+    if name in NAMES or name in MONEY:
         return value
     number = float(make_axis(name, [str(value)]).numbers()[0])
     return "max" if np.isinf(number) else number

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,8 @@ from .bands import answer_grade, band_factor
 from .cost import blend, input_output
 from .cuts import Cuts, asked_cuts, fewest_chips
 from .grid import DEGREES, Axis
-from .landscape import Landscape, evaluate, hourly, power_w
+from .landscape import Landscape, evaluate
+from .landscape_money import Price, Watts, price_line, watts_of
 from .parallel import Plan
 from .serving import Load
 from .sweep_cases import DEFAULTS, LOADS, SPEEDS, Columns, Question, Words, boxes, join
@@ -35,7 +36,7 @@ NO_ROOM = "weights and one request do not fit the chips' memory"
 
 @dataclass(frozen=True)
 class Setting:
-    """What one call of the core shares; `hour` is the price of a chip, None where none is known."""
+    """What one call of the core shares; `price` is None where none is known."""
 
     chip: Chip
     model: Model
@@ -44,7 +45,7 @@ class Setting:
     formats: Formats
     engine: Engine
     constants: Constants
-    hour: float | None
+    price: Price | None
     grade: str
 
 
@@ -101,7 +102,7 @@ def setting(key: Key) -> Setting:
         scope = constants.find("gemm", chip, (weights, "any"))[1]
     return Setting(
         chip, model, weights, kv, component_formats(model, weights, kv), engine, constants,
-        hourly(chip, given), answer_grade(chip, constants, scope),
+        price_line(chip, given), answer_grade(chip, constants, scope),
     )  # fmt: skip
 
 
@@ -262,39 +263,44 @@ def _figures(
     }
     cells |= {f"workload.{name}": lambda name=name: inputs[name] for name in LOADS}  # type: ignore[misc]
     cells["workload.concurrency"] = lambda: found.concurrency
-    return cells | _money(s, found, inputs) | _energy(s, found)
+
+    @cache
+    def watts() -> Watts | None:
+        return watts_of(s.chip, s.model, s.weights, found, inputs)
+
+    return cells | _money(s, found, inputs, watts) | _energy(watts)
 
 
-def _money(s: Setting, found: Landscape, inputs: Mapping[str, Any]) -> dict[str, Callable[[], Any]]:
-    hour = s.hour
-    if hour is None:
+def _money(
+    s: Setting, found: Landscape, inputs: Mapping[str, Any], watts: Callable[[], Watts | None]
+) -> dict[str, Callable[[], Any]]:
+    price = s.price
+    if price is None:
         return dict.fromkeys(
             ("cost.per_hour", "cost.per_m_input", "cost.per_m_output", "cost.per_m_blended"), lambda: None
         )
-    price = hour
-    memo: list[tuple[Any, Any]] = []
 
+    @cache
+    def hour() -> Any:
+        drawn = watts() if price.per_watt else None
+        return price.fixed * found.chips + (price.per_watt * drawn.system_w if drawn else 0.0)
+
+    @cache
     def split() -> tuple[Any, Any]:
-        if not memo:
-            memo.append(
-                input_output(
-                    price * found.chips, found.input_tok_s, found.output_tok_s, found.prefill_share,
-                    inputs["utilisation"],
-                )
-            )  # fmt: skip
-        return memo[0]
+        return input_output(
+            hour(), found.input_tok_s, found.output_tok_s, found.prefill_share, inputs["utilisation"]
+        )
 
     return {
-        "cost.per_hour": lambda: price * found.chips,
+        "cost.per_hour": hour,
         "cost.per_m_input": lambda: split()[0],
         "cost.per_m_output": lambda: split()[1],
         "cost.per_m_blended": lambda: blend(*split(), inputs["isl"] / inputs["osl"]),
     }
 
 
-def _energy(s: Setting, found: Landscape) -> dict[str, Callable[[], Any]]:
-    def joules() -> Any:
-        watts = power_w(s.chip, found)
-        return None if watts is None else watts * (1.0 - found.prefill_share) / found.output_tok_s
+def _energy(watts: Callable[[], Watts | None]) -> dict[str, Callable[[], Any]]:
+    def of(name: str) -> Callable[[], Any]:
+        return lambda: getattr(watts(), name, None)
 
-    return {"energy.power_w": lambda: power_w(s.chip, found), "energy.joule_per_output_token": joules}
+    return {"energy.power_w": of("chips_w"), "energy.joule_per_output_token": of("joule_per_output_token")}

@@ -8,7 +8,8 @@ from tokcalc import estimate, load_chip, load_model
 from tokcalc.constants import load_constants
 from tokcalc.engine import find_engine
 from tokcalc.errors import DoesNotFit
-from tokcalc.landscape import MAX, evaluate, hourly, power_w
+from tokcalc.landscape import MAX, evaluate
+from tokcalc.landscape_money import price_line, watts_of
 from tokcalc.operators import component_formats
 from tokcalc.parallel import Plan
 from tokcalc.serving import Load, serve
@@ -101,11 +102,36 @@ def test_one_case_equals_the_answer(pair, concurrency, isl, osl):
     assert float(found.used_share) == pytest.approx(answer["memory"]["used_share"], rel=1e-9)
     assert float(found.largest_batch) == answer["memory"]["largest_batch"]
     assert float(found.chips) == answer["deployment"]["chips"]
-    if "power_w" in answer["energy"]:
-        assert float(power_w(chip, found)) == pytest.approx(answer["energy"]["power_w"], rel=1e-9)
-    price = hourly(chip, {"on": "2026-07-01"})
-    if price is not None:
-        assert price * float(found.chips) == pytest.approx(answer["cost"]["per_hour"], rel=1e-9)
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize("own", [None, {}, {"pue": 1.5}])
+def test_money_and_energy_are_those_of_the_answer(pair, own):
+    chip, model, fmt, engine, constants = setting(pair)
+    degrees = {} if chip.weights_in_sram else {"tp": 8}
+    answer = estimate(
+        chip, model, isl=2000, osl=500, concurrency=8, weights=pair[2], kv="bf16", on="2026-07-01", own=own,
+        utilisation=0.6, cache_hit=0.3, **degrees,
+    ).to_dict()  # fmt: skip
+    load = {"cache_hit": 0.3, "utilisation": 0.6}
+    found = evaluate(
+        chip, model, Plan(degrees.get("tp", 1), 1, 1, 1), fmt, engine, constants, Load(2000.0, 500.0, 8.0, 0.3)
+    )
+    watts = watts_of(chip, model, pair[2], found, load)
+    price = price_line(chip, {"on": "2026-07-01", "own": own})
+    if watts is None:
+        assert "power_w" not in answer["energy"]
+    else:
+        assert float(watts.chips_w) == pytest.approx(answer["energy"]["power_w"], rel=1e-9)
+        assert float(watts.joule_per_output_token) == pytest.approx(
+            answer["energy"]["joule_per_output_token"], rel=1e-9
+        )
+        assert float(watts.system_w) == pytest.approx(answer["energy"]["system_power_w"], rel=1e-9)
+    if price is None:
+        assert "per_hour" not in answer["cost"]
+    else:
+        hour = price.fixed * float(found.chips) + (price.per_watt * float(watts.system_w) if watts else 0.0)
+        assert hour == pytest.approx(answer["cost"]["per_hour"], rel=1e-9)
 
 
 def test_more_requests_than_fit_wait():
