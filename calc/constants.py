@@ -122,4 +122,6 @@ def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
             out[key] = value
         elif isinstance(value, Mapping) and isinstance(out[key], Mapping):
             out[key] = _merged(out[key], value)
+        elif key == "chips":
+            out[key] = list(dict.fromkeys([*out[key], *value]))
     return out

@@ -1,0 +1,121 @@
+"""Software floors of chips with a stack of their own: time per step, layer and sequence, prompt buckets.
+
+Read from the `[stack.SCOPE]` tables of specs/engines/accelerators.toml and laid over a serving engine, so that
+`serving` takes it as any other. Stands after `constants` and `engine`, before `serving`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .constants import Constants, load_constants, scopes
+from .engine import Engine
+from .roofline import smooth_max
+
+if TYPE_CHECKING:
+    from .chip import Chip
+    from .model import Model
+
+Array = Any
+
+# key in the file -> (field of Engine, factor to SI); layer terms are folded in by `engine_for_chip`
+_FIELDS = {
+    "step_us": ("step_s", 1e-6),
+    "sequence_us": ("sequence_s", 1e-6),
+    "prefill_ms": ("prefill_step_s", 1e-3),
+    "frontend_ms": ("frontend_s", 1e-3),
+    "workspace_gb": ("workspace_bytes", 1e9),
+    "factor": ("factor", 1.0),
+    "interference": ("interference", 1.0),
+    "queue_share": ("queue_share", 1.0),
+    "chunk_tokens": ("chunk_tokens", 1.0),
+    "memory_fraction": ("memory_fraction", 1.0),
+    "max_sequences": ("max_sequences", 1.0),
+}
+_LAYER = {"layer_us": "step_s", "prefill_layer_us": "prefill_step_s"}
+
+
+@dataclass(frozen=True)
+class StackEngine(Engine):
+    """An engine as a chip's software stack runs it.
+
+    buckets: compiled prompt lengths, ascending (empty: any length); whole_context: attention always reads
+    input + output, the compiled length, however many tokens are cached so far; overlap: exponent that joins
+    kernels and host time (1: their sum; large: the longer, where hosts launch ahead); scope: where found.
+    """
+
+    buckets: tuple[float, ...] = ()
+    whole_context: bool = False
+    overlap: float = 1.0
+    scope: str = ""
+
+
+def stack_table(chip: Chip, constants: Constants | None = None) -> tuple[Mapping[str, Any], str]:
+    """(table, scope) of a chip's stack: its file's `[efficiency.stack]`, then id, family, kind; ({}, "") if none."""
+    own = chip.efficiency.get("stack")
+    if isinstance(own, Mapping):
+        return own, chip.id
+    tables = (constants or load_constants()).tables.get("stack", {})
+    for scope in scopes(chip)[:3]:
+        if scope in tables:
+            return tables[scope], scope
+    return {}, ""
+
+
+def engine_for_chip(chip: Chip, engine: Engine, model: Model, constants: Constants | None = None) -> Engine:
+    """The engine with the chip's software floors, step_s = step + layers x layer; itself if the chip has none.
+
+    Layer floors depend on the model's depth, so the result is for this model only.
+    Worked: RNGD, 36 layers, step 3 ms, layer 0.1 ms: step_s 6.6 ms.
+    """
+    table, scope = stack_table(chip, constants)
+    if not table:
+        return engine
+    values = {f.name: getattr(engine, f.name) for f in fields(Engine)}
+    for key, (name, scale) in _FIELDS.items():
+        if key in table:
+            values[name] = table[key] * scale
+    for key, name in _LAYER.items():
+        values[name] += table.get(key, 0.0) * 1e-6 * model.layers
+    return StackEngine(
+        **values,
+        buckets=tuple(float(b) for b in table.get("prefill_buckets", ())),
+        whole_context=bool(table.get("whole_context", False)),
+        overlap=float(table.get("overlap", 1.0)),
+        scope=scope,
+    )
+
+
+def padded_tokens(engine: Engine, tokens: Array) -> Array:
+    """Tokens that a pass of `tokens` prompt tokens costs: the next compiled bucket; beyond, whole largest ones.
+
+    Worked, buckets 128, 256, 1024, 1280, 2048: 257 and 1,024 cost 1,024; 2,049 costs 2,048 + 128.
+    """
+    buckets = getattr(engine, "buckets", ())
+    if not buckets:
+        return tokens
+    edges = np.asarray(buckets, dtype=float)
+    tokens = np.asarray(tokens, dtype=float)
+    whole = np.floor(tokens / edges[-1])
+    rest = tokens - whole * edges[-1]
+    last = np.where(rest > 0, edges[np.minimum(np.searchsorted(edges, rest), len(edges) - 1)], 0.0)
+    return whole * edges[-1] + last
+
+
+def read_context(engine: Engine, isl: Array, osl: Array) -> Array:
+    """Cached tokens that a mean decode step reads: ISL + OSL/2; ISL + OSL where the whole context is read."""
+    return isl + (1.0 if getattr(engine, "whole_context", False) else 0.5) * osl
+
+
+def host_joined(engine: Engine, kernel_s: Array, host_s: Array) -> Array:
+    """Seconds of a step from its kernels and host work: (k^p + h^p)^(1/p), their sum on most stacks (p = 1)."""
+    return smooth_max(engine.factor * kernel_s, host_s, getattr(engine, "overlap", 1.0))
+
+
+def without_floors(engine: Engine) -> Engine:
+    """The same engine with no host time at all: what kernels alone would give."""
+    return replace(engine, step_s=0.0, sequence_s=0.0, prefill_step_s=0.0, frontend_s=0.0)
