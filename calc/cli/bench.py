@@ -81,7 +81,7 @@ def bench(
     check_name(name)
     target_folder()
     options = _options(quick, engine, weights, device, threads, context, prompt, batch, gpu_layers, gguf)
-    shapes = _shapes(model, gguf)
+    shapes = _shapes(model, options)
     from ..measure.session import measure
 
     before = _previous(name)
@@ -158,15 +158,18 @@ def _options(
     )
 
 
-def _shapes(model: str | None, gguf: str | None) -> list[Any]:
+def _shapes(model: str | None, options: Options) -> list[Any]:
+    """Shapes to judge; a user's file brings its own, and its format."""
     from ..catalog import load_model
     from ..measure.llamacpp import check_file
     from ..measure.shapes import shape_of
 
-    if gguf:
-        check_file(Path(gguf))
-        return [shape_of(load_model(gguf))]
-    return [shape_of(load_model(word)) for word in _words(model) or (DEFAULT_MODEL,)]
+    if options.file is None:
+        return [shape_of(load_model(word)) for word in _words(model) or (DEFAULT_MODEL,)]
+    check_file(options.file)
+    own = load_model(str(options.file))
+    options.file_shape, options.file_format = shape_of(own), own.native_format
+    return [options.file_shape]
 
 
 def _previous(name: str) -> dict[str, Any] | None:
@@ -195,7 +198,7 @@ def _row(judged: Any) -> dict[str, Any]:
         "low_tok_s": tokens / s.high,
         "high_tok_s": tokens / s.low,
         "predicted_tok_s": tokens / judged.predicted_s,
-        "error": judged.error,
+        "error": 1.0 / (1.0 + judged.error) - 1.0,
         "measured_s": s.median,
         "predicted_s": judged.predicted_s,
         "disturbed": s.disturbed,
@@ -271,7 +274,7 @@ def _check_table(rows: list[dict[str, Any]], width: int) -> str:
             str(row["batch"]),
             text.number(row["measured_tok_s"]) + ("*" if row["disturbed"] else ""),
             text.number(row["predicted_tok_s"]),
-            f"{1 / (1 + row['error']) - 1:+.0%}",
+            f"{row['error']:+.0%}",
         ]
         for row in rows
     ]

@@ -184,8 +184,11 @@ class LlamaEngine:
     name = "llama.cpp"
     formats: tuple[str, ...] = ("fp16", "q8_0", "q4_0")
 
-    def __init__(self, threads: int, gpu_layers: int = 0, file: Path | None = None) -> None:
-        self.threads, self.gpu_layers, self.file = threads, gpu_layers, file
+    def __init__(
+        self, threads: int, gpu_layers: int = 0, file: Path | None = None, file_shape: Shape | None = None
+    ) -> None:
+        self.threads, self.gpu_layers = threads, gpu_layers
+        self.file, self.file_shape = file, file_shape
         self.device = "gpu" if gpu_layers else "cpu"
         self.description = f"{llamacpp.description()}, {threads} thread{'s' if threads > 1 else ''}"
 
@@ -196,7 +199,7 @@ class LlamaEngine:
         self, shape: Shape, fmt: str, requests: Sequence[Request], on_answer: OnAnswer | None = None
     ) -> list[Summary]:
         # the server splits its context over all slots, so each batch size gets a run of its own
-        if self.file is not None:
+        if self.file is not None and shape == self.file_shape:
             return self._by_batch(self.file, requests, on_answer)
         with tempfile.TemporaryDirectory(prefix="tokcalc-") as folder:
             path = write_synthetic(Path(folder) / f"{shape.name}-{fmt}.gguf", shape, fmt)

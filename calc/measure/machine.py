@@ -203,7 +203,7 @@ def blas_name() -> str:
 
 
 def limit_blas(threads: int) -> Callable[[], None]:
-    """Keep NumPy's BLAS to that many threads, where threadpoolctl is installed; returns what lifts the limit."""
+    """Keep NumPy's BLAS to that many threads (needs threadpoolctl); returns what lifts the limit."""
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:

@@ -61,7 +61,7 @@ def probe_jobs(engine: Engine, formats: Sequence[str], quick: bool) -> list[Job]
     wide = formats[0]
     plan: list[tuple[str, str, tuple[Request, ...]]] = [
         ("tiny", wide, (decode(16, quick=quick), prefill(128, quick=quick))),
-        ("tall", wide, (decode(16, quick=quick), decode(512, quick=quick), prefill(128, quick=quick))),
+        ("tall", wide, (decode(16, quick=quick), prefill(128, quick=quick))),
         ("cache", wide, tuple(
             [*(decode(c, quick=quick) for c in contexts), prefill(512, quick=quick)]
             + ([] if quick else [prefill(512, past=1536), decode(512, batch=4)])

@@ -47,6 +47,8 @@ class Options:
     batches: tuple[int, ...] = (1,)
     gpu_layers: int = 0
     file: Any = None
+    file_shape: Shape | None = None
+    file_format: str = "fp16"
 
     @property
     def passes(self) -> int:
@@ -130,13 +132,17 @@ def choose_engines(options: Options, threads: int) -> tuple[list[Engine], list[s
                     "xllamacpp is not installed; `pip install tokcalc[llamacpp]`, or leave llama.cpp "
                     "out of --engine"
                 )
-            out.append(LlamaEngine(threads, options.gpu_layers, options.file))
+            out.append(LlamaEngine(threads, options.gpu_layers, options.file, options.file_shape))
     return out, notes
 
 
 def engine_formats(engine: Engine, options: Options) -> list[str]:
     """Formats of an engine that were asked for; all of them where none was."""
+    if options.file is not None:  # all formats are probed: the file's own may lie between them
+        return list(engine.formats)
     wanted = [f for f in engine.formats if not options.formats or f in options.formats]
+    if options.file is not None:  # all formats are probed: the file's own may lie between them
+        return list(engine.formats)
     if options.quick and not options.formats:
         return wanted[:1] if engine.name != "llama.cpp" else ["q8_0"]
     return wanted
@@ -157,23 +163,13 @@ def measure(
     found.notes += notes
     if others is not None and others > 0.5:
         found.notes.append(
-            f"other programs keep {others:.1f} cores busy: the probes use {found.threads} of {machine.cores}, "
-            "and all figures are lower than an idle machine's"
+            f"other programs keep {others:.1f} cores busy: the probes use {found.threads} of "
+            f"{machine.cores}, and all figures are lower than an idle machine's"
         )
     plans = [(e, probe_jobs(e, engine_formats(e, options), options.quick)) for e in engines]
+    lengths = options.contexts, options.prompts, options.batches
     checks = [
-        (
-            e,
-            check_jobs(
-                e,
-                _fitting(e, shapes, options),
-                engine_formats(e, options),
-                options.contexts,
-                options.prompts,
-                options.batches,
-                options.quick,
-            ),
-        )
+        (e, check_jobs(e, _fitting(e, shapes, options), _judged_formats(e, options), *lengths, options.quick))
         for e in engines
     ]
     steps = [
@@ -218,6 +214,11 @@ def _fitting(engine: Engine, shapes: Sequence[Shape], options: Options) -> list[
     if options.file is not None and engine.name != "llama.cpp":
         return []
     return [s for s in shapes if not s.experts or engine.name == "llama.cpp"]
+
+
+def _judged_formats(engine: Engine, options: Options) -> list[str]:
+    """Formats of the check: the file's own, or those that were probed."""
+    return [options.file_format] if options.file is not None else engine_formats(engine, options)
 
 
 def _name(engine: Engine, job: Job, visit: int, what: str) -> str:

@@ -138,7 +138,7 @@ def probe_shapes(quick: bool) -> dict[str, Shape]:
         "tiny": Shape("probe-tiny", 2, 128, 2, 1, 64, 256, 512),
         "tall": Shape("probe-tall", 18, 128, 2, 1, 64, 256, 512),
         "deep": Shape("probe-deep", 3 if quick else 4, 1536, 24, 6, 64, 6144, 8192),
-        "cache": Shape("probe-cache", 6, 768, 12, 4, 64, 256, 512),
+        "cache": Shape("probe-cache", 12, 768, 12, 4, 64, 256, 512),
     }
     if not quick:
         found["small"] = Shape("probe-small", 16, 640, 10, 2, 64, 1792, 24576)
