@@ -402,3 +402,45 @@ def test_progress_counts_down_and_is_silent_without_a_terminal(capsys: pytest.Ca
     progress.close()
     assert capsys.readouterr().err == ""
     assert [clock(s) for s in (9.6, 130.0)] == ["10 s", "2 min 10 s"]
+
+
+def test_energy_counter_wraps_and_is_read_without_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tokcalc.measure import energy
+
+    package = tmp_path / "intel-rapl:0"
+    (tmp_path / "intel-rapl:0:0").mkdir()
+    package.mkdir()
+    (package / "name").write_text("package-0\n")
+    (package / "max_energy_range_uj").write_text("1000000000")
+    (package / "energy_uj").write_text("999000000")
+    monkeypatch.setattr(energy, "_POWERCAP", tmp_path)
+    meter = energy.Meter()
+    assert meter.source == "RAPL"
+    meter.start()
+    (package / "energy_uj").write_text("4000000")
+    assert meter.joules() == pytest.approx(5.0)
+    watts = meter.watts()
+    assert watts is not None
+    assert watts > 0
+
+
+def test_without_a_counter_there_is_no_energy_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tokcalc.measure import energy
+
+    monkeypatch.setattr(energy, "_POWERCAP", tmp_path)
+    meter = energy.Meter()
+    meter.start()
+    assert meter.joules() is None
+    assert meter.watts() is None
+
+
+def test_all_reduce_runs_on_processor_cores_too() -> None:
+    pytest.importorskip("torch")
+    from tokcalc.measure.collective import all_reduce_curve
+
+    found = all_reduce_curve(2, backend="gloo", sizes=(1024, 65536, 1 << 20))
+    assert len(found["seconds"]) == 3
+    assert min(found["seconds"]) > 0
+    assert found["fit"]["alpha_s"] > 0

@@ -202,7 +202,7 @@ def _row(judged: Any) -> dict[str, Any]:
         "measured_s": s.median,
         "predicted_s": judged.predicted_s,
         "disturbed": s.disturbed,
-        "joule_per_token": judged.joules,
+        "joule_per_token": judged.joule_per_token,
     }
 
 

@@ -43,6 +43,12 @@ class Meter:
             total += span
         return total if total > 0 else None
 
+    def watts(self) -> float | None:
+        """Mean power since `start()`; None without a counter."""
+        joules = self.joules()
+        wall = time.perf_counter() - self._wall
+        return joules / wall if joules is not None and wall > 0 else None
+
     def _read(self) -> list[float]:
         try:
             if self._rapl:

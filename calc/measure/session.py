@@ -64,12 +64,19 @@ class Judged:
     engine: str
     measured: Summary
     predicted_s: float
-    joules: float | None = None
+    power_w: float | None = None
 
     @property
     def error(self) -> float:
         """predicted / measured - 1."""
         return self.predicted_s / self.measured.median - 1.0
+
+    @property
+    def joule_per_token(self) -> float | None:
+        """Mean power of the job times the time of a token; None where no counter is readable."""
+        r = self.run.request
+        tokens = r.tokens if r.kind == "prefill" else r.batch
+        return self.power_w * self.measured.median / tokens if self.power_w else None
 
 
 @dataclass
@@ -294,16 +301,16 @@ def _run(
                         raise
                     found.notes.append(str(error))
                     continue
-                joules = meter.joules()
+                power = meter.watts()
                 for request, summary in zip(job.requests, taken, strict=True):
                     key = (engine.name, job.shape, job.weights, request)
                     if key not in kept or summary.median < kept[key][0].median:
-                        kept[key] = (summary, joules if len(job.requests) == 1 else None)
+                        kept[key] = (summary, power)
     names = {e.name: e for e, _ in plans}
-    for (name, shape, weights, request), (summary, joules) in kept.items():
+    for (name, shape, weights, request), (summary, power) in kept.items():
         run = Run(shape, weights, names[name].kv(weights), request, summary.median)
         if what == "probe":
             found.probes.append((name, run, summary))
         else:
             predicted = seconds(run, found.roofs, found.engines[name])
-            found.judged.append(Judged(run, name, summary, predicted, joules))
+            found.judged.append(Judged(run, name, summary, predicted, power))
