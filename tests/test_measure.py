@@ -22,7 +22,7 @@ from tokcalc.measure.machine import Cache, Machine
 from tokcalc.measure.predict import EngineConstants, Roofs, Run, breakdown, fit_engine, seconds
 from tokcalc.measure.probes import check_jobs, probe_jobs
 from tokcalc.measure.progress import Progress, clock
-from tokcalc.measure.session import Found, Judged, Options
+from tokcalc.measure.results import Found, Judged, Options
 from tokcalc.measure.shapes import Shape, probe_shapes, shape_of
 from tokcalc.measure.statistics import collect, median_interval, outlier_mask, remarks, summarise
 from tokcalc.roofline import collective_time, kernel_time

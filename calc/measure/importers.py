@@ -10,12 +10,26 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import SpecError, TokcalcError, UsageError
+from ..errors import SpecError, UsageError
+from .import_values import (
+    as_number,
+    as_whole,
+    average,
+    epoch_date,
+    find_key,
+    first_name,
+    format_id,
+    known_id,
+    model_from_file,
+    stamp_date,
+    successful,
+    to_ms,
+    weights_from,
+)
 
 MAX_BYTES = 500_000_000
 Row = dict[str, Any]
@@ -85,9 +99,9 @@ def _llama_bench(data: Any) -> list[Row]:
         prompt, new, depth = int(d["n_prompt"]), int(d["n_gen"]), int(d.get("n_depth", 0))
         kind = str(d.get("model_type", ""))
         row: Row = {
-            "model": _model_from_file(str(d.get("model_filename", ""))),
-            "weights": _weights_from(kind),
-            "kv": _format(str(d.get("type_k", ""))),
+            "model": model_from_file(str(d.get("model_filename", ""))),
+            "weights": weights_from(kind),
+            "kv": format_id(str(d.get("type_k", ""))),
             "engine": "llama.cpp",
             "version": str(d.get("build_commit", "")),
             "concurrency": 1,
@@ -95,7 +109,7 @@ def _llama_bench(data: Any) -> list[Row]:
             "spec_decode": 0,
             "note": f"{d.get('gpu_info') or d.get('cpu_info') or ''}; {kind}; {d.get('n_threads')} threads; "
             f"{len(d.get('samples_ts', []))} samples, deviation "
-            f"{_number(d.get('stddev_ts', 0)):.3g} tok/s",
+            f"{as_number(d.get('stddev_ts', 0)):.3g} tok/s",
         }
         if new == 0:
             row |= {"isl": prompt, "osl": 1, "regime": "prefill-b1", "metric": "input_tok_s"}
@@ -115,22 +129,22 @@ def _vllm(data: Any) -> list[Row]:
     """max_concurrency with an infinite rate: closed loop; a finite rate: open loop; neither: all queued at
     once.
     """
-    done = max(1.0, _number(data["completed"]))
+    done = max(1.0, as_number(data["completed"]))
     rate = str(data.get("request_rate", "inf"))
     limit = data.get("max_concurrency")
     regime = "open-loop" if rate != "inf" else "serving" if limit else "max-load"
-    tpot = _number(data.get("mean_tpot_ms") or data.get("median_tpot_ms"))
+    tpot = as_number(data.get("mean_tpot_ms") or data.get("median_tpot_ms"))
     load = limit if regime == "serving" else "max" if regime == "max-load" else None
     if regime == "open-loop" and tpot > 0:
-        load = round(_number(data["output_throughput"]) * tpot / 1000, 2)
+        load = round(as_number(data["output_throughput"]) * tpot / 1000, 2)
     row: Row = {
         "model": data.get("model_id", ""),
         "engine": str(data.get("backend") or data.get("endpoint_type") or "vllm"),
-        "isl": round(_number(data["total_input_tokens"]) / done),
-        "osl": round(_number(data.get("total_output_tokens")) / done),
+        "isl": round(as_number(data["total_input_tokens"]) / done),
+        "osl": round(as_number(data.get("total_output_tokens")) / done),
         "concurrency": load,
         "regime": regime,
-        "date": _date(str(data.get("date", ""))),
+        "date": stamp_date(str(data.get("date", ""))),
         "note": f"vllm bench serve, rate {rate}, {done:.0f} requests",
     }
     row["engine"] = "vllm" if row["engine"].startswith(("openai", "vllm")) else row["engine"]
@@ -141,7 +155,7 @@ def _vllm(data: Any) -> list[Row]:
         ("ttft_ms", "median_ttft_ms"),
     )
     return [
-        {**row, "metric": metric, "value": data[key]} for metric, key in keys if _number(data.get(key)) > 0
+        {**row, "metric": metric, "value": data[key]} for metric, key in keys if as_number(data.get(key)) > 0
     ]
 
 
@@ -162,14 +176,14 @@ def _aiperf(data: Any) -> list[Row]:
     metrics, config = _aiperf_metrics(data), data.get("input_config") or {}
     if data.get("is_complete") is False:
         raise SpecError(f"the aiperf run did not finish ({data.get('incomplete_reason')}); measure again")
-    rate, limit = _find(config, "request_rate"), _find(config, "concurrency")
-    name = _find(config, "model_names") or _find(config, "models") or _find(config, "model") or ""
+    rate, limit = find_key(config, "request_rate"), find_key(config, "concurrency")
+    name = find_key(config, "model_names") or find_key(config, "models") or find_key(config, "model") or ""
     tool = f"aiperf {data['aiperf_version']}" if data.get("aiperf_version") else "genai-perf or aiperf"
     row: Row = {
-        "model": _first_name(name),
+        "model": first_name(name),
         "engine": "",
-        "isl": _stat(metrics, "input_sequence_length"),
-        "osl": _stat(metrics, "output_sequence_length"),
+        "isl": average(metrics, "input_sequence_length"),
+        "osl": average(metrics, "output_sequence_length"),
         "concurrency": limit if isinstance(limit, int | float) else None,
         "date": str(data.get("start_time") or "")[:10],
         "regime": "serving" if limit else "open-loop",
@@ -184,9 +198,9 @@ def _aiperf(data: Any) -> list[Row]:
     for metric, key, scale in keys:
         entry = metrics.get(key)
         if isinstance(entry, dict) and entry.get("avg") is not None:
-            value = _number(entry["avg"] if scale else entry.get("p50") or entry["avg"])
+            value = as_number(entry["avg"] if scale else entry.get("p50") or entry["avg"])
             rows.append(
-                {**row, "metric": metric, "value": value * (scale or _to_ms(str(entry.get("unit", "ms"))))}
+                {**row, "metric": metric, "value": value * (scale or to_ms(str(entry.get("unit", "ms"))))}
             )
     return rows
 
@@ -199,7 +213,7 @@ def _is_guidellm(data: Any) -> bool:
 def _guidellm(data: Any) -> list[Row]:
     """One benchmark per strategy: synchronous, concurrent (streams), throughput (all at once), or a rate."""
     rows: list[Row] = []
-    shared = _find(data.get("config") or data.get("args") or {}, "model")
+    shared = find_key(data.get("config") or data.get("args") or {}, "model")
     for run in data["benchmarks"]:
         metrics, config = run["metrics"], run.get("config") or run.get("args") or {}
         strategy = config.get("strategy") or {}
@@ -209,16 +223,16 @@ def _guidellm(data: Any) -> list[Row]:
         )
         load: Any = {"synchronous": 1, "throughput": "max"}.get(kind, strategy.get("streams"))
         if load is None:
-            load = _successful(metrics, "request_concurrency", "mean")
+            load = successful(metrics, "request_concurrency", "mean")
         began = run.get("start_time")
         row: Row = {
-            "model": _first_name(shared or _find(config, "model") or ""),
+            "model": first_name(shared or find_key(config, "model") or ""),
             "engine": "",
             "regime": regime,
-            "isl": _successful(metrics, "prompt_token_count", "mean"),
-            "osl": _successful(metrics, "output_token_count", "mean"),
+            "isl": successful(metrics, "prompt_token_count", "mean"),
+            "osl": successful(metrics, "output_token_count", "mean"),
             "concurrency": load,
-            "date": _day(began),
+            "date": epoch_date(began),
             "note": f"guidellm, strategy {kind}",
         }
         keys = (
@@ -228,7 +242,7 @@ def _guidellm(data: Any) -> list[Row]:
             ("ttft_ms", "time_to_first_token_ms", "median"),
         )
         for metric, key, what in keys:
-            value = _successful(metrics, key, what)
+            value = successful(metrics, key, what)
             if value is not None and value > 0:
                 rows.append({**row, "metric": metric, "value": value})
     return rows
@@ -255,131 +269,29 @@ def _finish(
     """The row with every column, known names instead of file names, and what the caller adds."""
     from ..measured import COLUMNS
 
-    value = _number(row.get("value"))
+    value = as_number(row.get("value"))
     if not math.isfinite(value) or value <= 0:
         raise SpecError(
             f"{path}: measurement {index + 1} has no positive value; the run it comes from failed"
         )
     if not chip:
         raise UsageError(f"{path} does not say on which chip it ran; add --chip NAME")
-    name = _known(model or str(row.get("model") or ""), "models")
+    name = known_id(model or str(row.get("model") or ""), "models")
     if not name:
         raise UsageError(f"{path} does not name its model; add --model NAME")
     full: Row = {column: row.get(column) if row.get(column) is not None else "" for column in COLUMNS}
     full |= {
-        "chip": _known(chip, "chips"),
+        "chip": known_id(chip, "chips"),
         "model": name,
         "chips": chips or 1,
-        "weights": _format(weights or str(full["weights"])),
+        "weights": format_id(weights or str(full["weights"])),
         "value": value,
         "source": path.name,
-        "isl": _whole(full["isl"]),
-        "osl": _whole(full["osl"]),
+        "isl": as_whole(full["isl"]),
+        "osl": as_whole(full["osl"]),
     }
     for degree in ("tp", "pp", "dp"):
         full[degree] = 1 if full["chips"] == 1 else full[degree]
     full["id"] = f"{path.stem}/{index + 1}-{full['metric']}"
     full["group"] = f"{path.stem}/{name}/{full['chip']}/{full['weights']}"
     return full
-
-
-def _known(name: str, kind: str) -> str:
-    """The catalogue's id of a name, of its last part (meta-llama/Llama-3.1-8B), or of that without endings;
-    else itself.
-    """
-    from ..catalog import find_id
-
-    short = re.sub(r"\.gguf$", "", name.replace("\\", "/").split("/")[-1], flags=re.I)
-    bare = re.sub(r"[-_.](q\d\w*|f16|f32|bf16|fp8|fp16|awq|gptq|int4|int8)$", "", short, flags=re.I)
-    plain = re.sub(r"[-_](instruct|chat|it)([-_].*)?$", "", bare, flags=re.I)
-    for candidate in dict.fromkeys((name, short, bare, plain)):
-        try:
-            if candidate:
-                return str(find_id(kind, candidate))
-        except TokcalcError:
-            continue
-    return short.lower()
-
-
-def _model_from_file(filename: str) -> str:
-    return filename.replace("\\", "/").split("/")[-1]
-
-
-def _weights_from(model_type: str) -> str:
-    """ "llama 7B Q4_K - Medium" -> q4_k_m."""
-    found = re.search(r"\b(MXFP4|I?Q\d\w*|F16|F32|BF16)\b(?: - (Small|Medium|Large))?", model_type)
-    if not found:
-        return ""
-    return found[1].lower() + (f"_{found[2][0].lower()}" if found[2] else "")
-
-
-def _format(name: str) -> str:
-    from ..formats import find_format
-
-    try:
-        return find_format(name).name if name else ""
-    except TokcalcError:
-        return name.lower()
-
-
-def _find(tree: Any, key: str, depth: int = 0) -> Any:
-    """The first non-empty value of a key anywhere in nested tables and lists; None if there is none."""
-    if depth > 12:
-        return None
-    if isinstance(tree, dict):
-        if tree.get(key) not in (None, "", [], {}):
-            return tree[key]
-        children: Sequence[Any] = list(tree.values())
-    else:
-        children = tree if isinstance(tree, list) else ()
-    for child in children:
-        found = _find(child, key, depth + 1)
-        if found is not None:
-            return found
-    return None
-
-
-def _first_name(value: Any) -> str:
-    if isinstance(value, dict):
-        return _first_name(value.get("items") or value.get("name") or "")
-    if isinstance(value, list):
-        return _first_name(value[0]) if value else ""
-    return str(value)
-
-
-def _stat(metrics: Mapping[str, Any], key: str) -> float | None:
-    entry = metrics.get(key)
-    return _number(entry["avg"]) if isinstance(entry, dict) and entry.get("avg") is not None else None
-
-
-def _successful(metrics: Mapping[str, Any], key: str, what: str) -> float | None:
-    entry = metrics.get(key)
-    good = entry.get("successful") if isinstance(entry, dict) else None
-    return _number(good[what]) if isinstance(good, dict) and good.get(what) is not None else None
-
-
-def _to_ms(unit: str) -> float:
-    return {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3, "sec": 1e3}.get(unit, 1.0)
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return 0.0
-
-
-def _whole(value: Any) -> Any:
-    return round(value) if isinstance(value, int | float) else value
-
-
-def _date(stamp: str) -> str:
-    """20260131-101500 -> 2026-01-31."""
-    return f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}" if re.match(r"\d{8}", stamp) else stamp[:10]
-
-
-def _day(seconds: Any) -> str:
-    from datetime import UTC, datetime
-
-    stamp = _number(seconds)
-    return datetime.fromtimestamp(stamp, UTC).date().isoformat() if 0 < stamp < 1e11 else ""

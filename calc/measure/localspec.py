@@ -18,7 +18,7 @@ from typing import Any
 from ..errors import UsageError
 from .bandwidth import best
 from .machine import Accelerator
-from .session import Found
+from .results import Found
 
 ENGINE_ORDER = ("llama.cpp", "torch", "numpy")
 """Whose constants the file's main table takes: the engine that people decode with comes first."""

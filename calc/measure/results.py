@@ -1,0 +1,96 @@
+"""What a session is asked for and what it finds: records between `session`, `localspec` and the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .bandwidth import Stream, best
+from .fit import KernelFit
+from .machine import Machine
+from .matmul import Product
+from .predict import EngineConstants, Roofs, Run
+from .shapes import Shape
+from .statistics import Summary
+
+
+@dataclass
+class Options:
+    """What to measure; empty engines and formats mean all that are installed."""
+
+    quick: bool = False
+    engines: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
+    device: str = "cpu"
+    threads: int | None = None
+    contexts: tuple[int, ...] = (16, 512)
+    prompts: tuple[int, ...] = (128,)
+    batches: tuple[int, ...] = (1,)
+    gpu_layers: int = 0
+    file: Any = None
+    file_shape: Shape | None = None
+    file_format: str = "fp16"
+
+    @property
+    def passes(self) -> int:
+        """Visits of every run."""
+        return 1 if self.quick else 2
+
+
+@dataclass
+class Judged:
+    """One run of the check: predicted and measured seconds (of a prompt, or of one decode step)."""
+
+    run: Run
+    engine: str
+    measured: Summary
+    predicted_s: float
+    power_w: float | None = None
+
+    @property
+    def error(self) -> float:
+        """predicted / measured - 1."""
+        return self.predicted_s / self.measured.median - 1.0
+
+    @property
+    def joule_per_token(self) -> float | None:
+        """Mean power of the job times the time of a token; None where no counter is readable."""
+        r = self.run.request
+        tokens = r.tokens if r.kind == "prefill" else r.batch
+        return self.power_w * self.measured.median / tokens if self.power_w else None
+
+
+@dataclass
+class Found:
+    """All results of a session."""
+
+    machine: Machine
+    options: Options
+    others: float | None = None
+    threads: int = 1
+    streams: list[Stream] = field(default_factory=list)
+    caches: list[Stream] = field(default_factory=list)
+    sweep: list[Stream] = field(default_factory=list)
+    products: list[Product] = field(default_factory=list)
+    peaks: dict[str, float] = field(default_factory=dict)
+    peak_library: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    kernels: dict[str, KernelFit] = field(default_factory=dict)
+    floors: dict[str, float] = field(default_factory=dict)
+    all_reduce: dict[str, Any] = field(default_factory=dict)
+    engines: dict[str, EngineConstants] = field(default_factory=dict)
+    engine_names: dict[str, str] = field(default_factory=dict)
+    probes: list[tuple[str, Run, Summary]] = field(default_factory=list)
+    judged: list[Judged] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    took_s: float = 0.0
+
+    @property
+    def roofs(self) -> Roofs:
+        """Read bandwidth and best product rates: what the constants are relative to."""
+        return Roofs(best(self.streams, "read").best_bytes_s, dict(self.peaks))
+
+    def summaries(self) -> list[Summary]:
+        """Every measurement."""
+        kernel = [s.seconds for s in self.streams] + [p.seconds for p in self.products]
+        return kernel + [s for _, _, s in self.probes] + [j.measured for j in self.judged]
