@@ -23,8 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("tokcalc.cli.models:models", "List the models, with parameters and KV bytes per token."),
     "memory": ("tokcalc.cli.memory:memory", "List the memory generations, with width, rate and bandwidth."),
     "show": ("tokcalc.cli.show:show", "Print one chip, model or memory generation, with its sources."),
+    "plan": ("tokcalc.cli.plan:plan", "Find the best deployment of a model under limits."),
     "sweep": ("tokcalc.cli.sweep:sweep", "Evaluate any grid of questions, streamed to a file."),
     "cost": ("tokcalc.cli.cost:cost", "Break a million tokens down to purchase, power and rent."),
+    "fleet": ("tokcalc.cli.fleet:fleet", "Size machines for users, a budget or a power limit."),
     "validate": (
         "tokcalc.cli.validate:validate",
         "Judge the model on measured rows: its error by chip and metric.",
