@@ -11,18 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import sram
 from .answer_money import energy, money
 from .bands import GRADE_MEANING, band
-from .errors import DoesNotFit, UsageError
-from .operators import component_formats
-from .serving import Load, accepted_tokens, serve
+from .serving import Load, serve
 
 if TYPE_CHECKING:
     from .chip import Chip
     from .constants import Constants
     from .deployment import Deployment
-    from .engine import Engine
     from .hourly import Terms
     from .model import Model
 
@@ -195,88 +191,6 @@ def _busy(d: Deployment, s: Any) -> float:
 def _loop(ask: Question) -> tuple[str, ...]:
     return (
         f"closed loop: {ask.concurrency} request{'s' if ask.concurrency != 1 else ''} in flight, {ask.isl} tokens in and {ask.osl} out",
-    )
-
-
-def sram_answer(
-    chip: Chip, model: Model, engine: Engine, ask: Question, weights: str | None, kv: str | None,
-    chips: int | None, tp: int | None, pp: int | None, dp: int | None, ep: int | None,
-) -> Body:  # fmt: skip
-    """A model piped through SRAM chips: latency per layer, hops, and how many sequences fill the pipeline."""
-    from .deployment import choose_formats
-
-    for name, value in (("tp", tp), ("dp", dp), ("ep", ep)):
-        if value not in (None, 1):
-            raise UsageError(
-                f"--{name} does not apply to {chip.name}, whose layers are piped over chips; give --chips"
-            )
-    weights, kv, assumed = choose_formats(chip, model, engine, weights, kv)
-    fmt = component_formats(model, weights, kv)
-    context = ask.isl + ask.osl
-    one = sram.place(chip, model, fmt, 1.0, context)
-    wanted = chips or pp
-    if wanted is not None and wanted < int(one.chips):
-        raise DoesNotFit(
-            f"{model.name} in {weights} needs {int(one.chips):,} x {chip.name} to hold weights and one request; {wanted:,} are too few"
-        )
-    asked = 1.0 if ask.concurrency == "max" else float(ask.concurrency)
-    pipe = sram.place(chip, model, fmt, asked, context, float(wanted) if wanted else None)
-    limit = max(1.0, float(pipe.batch_limit))
-    batch = min(limit, float(model.layers)) if ask.concurrency == "max" else asked
-    running = min(batch, limit)
-    yielded = float(accepted_tokens(ask.acceptance, ask.draft))
-    token = float(pipe.token_s) * (1.0 if not ask.draft else 1.05) / yielded
-    full = float(model.layers)
-    tpot = token * max(1.0, running / full)
-    alone = float(sram.prompt_s(chip, model, fmt, pipe, ask.isl * (1.0 - ask.cache_hit)))
-    ttft = sram.frontend_s(chip) + alone
-    rate = running / (ttft + (ask.osl - 1.0) * tpot)
-    layers_s = float(pipe.layer_s) * model.layers
-    rows = [
-        ("latency of the layers", layers_s, "latency"),
-        ("hops between chips", float(pipe.hop_s), "hop"),
-        ("weights from SRAM", float(pipe.matrix_s), "matrix"),
-    ]
-    total = sum(r[1] for r in rows)
-    terms = tuple(
-        {"name": n, "seconds": t, "share": t / total, "formula": _FORMULA[k], "inputs": {}}
-        for n, t, k in rows
-    )
-    bound = {"latency": "latency per layer", "hop": "hops between chips", "matrix": "weights from SRAM"}
-    name, seconds, kind = max(rows, key=lambda r: r[1])
-    count = int(pipe.chips)
-    per_chip = float(pipe.weights_bytes) / count
-    notes = [
-        f"{count:,} chips hold {model.layers} layers in sequence; up to {model.layers} requests in flight fill the pipeline"
-    ]
-    return Body(
-        deployment={"chips": count, "tp": 1, "pp": count, "dp": 1, "ep": 1, "weights": weights, "kv": kv, "engine": None},
-        batch=batch, tpot_s=tpot, ttft_s=ttft, output_tok_s=rate * ask.osl, input_tok_s=rate * ask.isl,
-        prefill_share=min(0.95, rate * alone / full),
-        memory={
-            "weights_bytes_per_chip": per_chip, "kv_bytes_per_chip": running * float(pipe.kv_bytes_per_sequence) / count,
-            "workspace_bytes_per_chip": 0.0, "capacity_bytes": chip.memory_bytes,
-            "used_share": (per_chip + running * float(pipe.kv_bytes_per_sequence) / count) / chip.memory_bytes, "largest_batch": limit,
-        },
-        terms=terms, bound_by=bound[kind], bound_share=seconds / total, busy=min(1.0, 0.3 + 0.7 * running / full), scope=pipe.scope,
-        assumptions=(*assumed, *notes, *_loop(ask), *ask.notes), placement=_placement(model, count),
-    )  # fmt: skip
-
-
-def _placement(model: Model, chips: int) -> tuple[Mapping[str, Any], ...]:
-    """Which layers stand on which chips, in at most a handful of lines."""
-    if chips > 16:
-        return (
-            {
-                "chips": f"1-{chips}",
-                "layers": f"0-{model.layers - 1}",
-                "chips_per_layer": round(chips / model.layers, 1),
-            },
-        )
-    edges = [round(i * model.layers / chips) for i in range(chips + 1)]
-    return tuple(
-        {"chip": i + 1, "layers": f"{a}-{b - 1}" if b > a else "-"}
-        for i, (a, b) in enumerate(zip(edges, edges[1:], strict=False))
     )
 
 

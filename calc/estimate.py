@@ -100,7 +100,9 @@ def estimate(
         note = f"{ask.isl + ask.osl:,} tokens are beyond the {network.max_context:,} that {network.name} was made for"
         ask = ask.with_note(note)
     if device.weights_in_sram:
-        body = parts.sram_answer(device, network, software, ask, weights, kv, chips, tp, pp, dp, ep)
+        from .sram_answer import sram_answer
+
+        body = sram_answer(device, network, software, ask, weights, kv, chips, tp, pp, dp, ep)
         scope = body.scope
     else:
         wanted = 1.0 if isinstance(concurrency, str) else float(concurrency)

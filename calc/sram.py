@@ -1,11 +1,12 @@
 """Wafers and LPUs: weights stay in SRAM, layers are placed over chips in sequence, a token passes through them.
 
 Capacity sets the number of chips; the latency per layer sets the speed of one user; sequences in flight fill the
-pipeline. Stands beside `step` and `memory`, before `serving` and `estimate`.
+pipeline. Stands beside `step` and `memory`, before `serving` and `sram_answer`.
 """
 
 from __future__ import annotations
 
+import datetime
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     from .chip import Chip
     from .model import Model
     from .operators import Formats
+    from .serving import Load
 
 Array = Any
+DRAFT_COST = 0.05  # of a token's time, per drafted token that travels with it: rows of a product already paid for
 
 
 @lru_cache(maxsize=1)
@@ -40,16 +43,23 @@ class Pipeline:
     kv_bytes_per_sequence: Array
     capacity_bytes: Array
     batch_limit: Array
-    layer_s: float
+    layer_s: Array  # latency of one layer apart from reading its weights
     hop_s: Array
     matrix_s: Array
     token_s: Array
     stages: Array
+    chips_per_layer: Array
     scope: str
+    generation: str
 
 
-def constants_for(chip: Chip) -> tuple[Mapping[str, Any], str]:
-    """(constants, scope) of the chip's own, its family's or the general table, own `[efficiency.sram]` first."""
+def generations(chip: Chip) -> tuple[Mapping[str, Any], ...]:
+    """Releases of the vendor's software, oldest first; empty for machines without dated ones."""
+    table, _ = _base(chip)
+    return tuple(sorted(table.get("generation", ()), key=lambda g: g["date"]))
+
+
+def _base(chip: Chip) -> tuple[Mapping[str, Any], str]:
     own = chip.efficiency.get("sram")
     if isinstance(own, Mapping):
         return {**_tables()["any"], **own}, chip.id
@@ -59,72 +69,177 @@ def constants_for(chip: Chip) -> tuple[Mapping[str, Any], str]:
     return _tables()["any"], "any"
 
 
+def constants_for(chip: Chip, date: str | None = None) -> tuple[Mapping[str, Any], str]:
+    """(constants, scope): the chip's own `[efficiency.sram]`, its family's or the general table.
+
+    date: "2024-10-24" takes the release of that day, the first one before it; None the one marked default.
+    """
+    table, scope = _base(chip)
+    known = generations(chip)
+    if not known:
+        return table, scope
+    if date is None:
+        chosen = next((g for g in known if g.get("default")), known[-1])
+    else:
+        day = datetime.date.fromisoformat(str(date)[:10])
+        chosen = next((g for g in reversed(known) if g["date"] <= day), known[0])
+    return {**table, **chosen}, scope
+
+
 def stored_bytes(model: Model, fmt: Formats) -> float:
     """Weights of the whole model in its formats, embedding and output head included."""
     total = (model.embedding_params + model.head_params) * fmt.head.bytes
     for group in model.groups:
-        ffn = group.ffn
-        layer = group.attention.params * fmt.attention.bytes + ffn.dense_params * fmt.ffn.bytes
-        layer += (
-            group.norm_params + ffn.router_params
-        ) * 2.0 + ffn.experts * ffn.expert_params * fmt.experts.bytes
-        total += group.count * layer
+        total += group.count * _layer_bytes(group, fmt, group.ffn.experts)
     return float(total)
 
 
+def _layer_bytes(group: Any, fmt: Formats, experts: float) -> float:
+    ffn = group.ffn
+    layer = group.attention.params * fmt.attention.bytes + ffn.dense_params * fmt.ffn.bytes
+    layer += (group.norm_params + ffn.router_params) * 2.0
+    return float(layer + experts * ffn.expert_params * fmt.experts.bytes)
+
+
+def _spread(span_s: float, read_s: float, least: Array, most: Array) -> Array:
+    """Chips r for one layer where span sqrt(r) + read / r is least, between what it needs and what it can have."""
+    best = (2.0 * read_s / span_s) ** (2.0 / 3.0) if span_s > 0 else np.inf
+    return np.clip(best, least, np.maximum(most, least))
+
+
 def place(
-    chip: Chip, model: Model, fmt: Formats, batch: Array, context: Array, chips: Array | None = None
-) -> Pipeline:
+    chip: Chip, model: Model, fmt: Formats, batch: Array, context: Array, chips: Array | None = None,
+    date: str | None = None,
+) -> Pipeline:  # fmt: skip
     """Layers over chips by capacity, and the seconds that one token needs to pass.
 
     chips = ceil((weights + batch x cache) / (SRAM x usable share)) when not given;
-    token_s = sum over layers (latency + active bytes / (bandwidth of the chips that hold the layer)) + hops.
-    Worked: Llama-3.3-70B, 16 bit, WSE-3: 141 GB / (44 GB x .9) = 4 wafers; 80 x 27.8 us + 3 x 6 us = 2.24 ms.
+    token_s = sum over layers (latency + span sqrt(r) + active bytes / (share of SRAM bandwidth of r chips)) + hops.
+    Worked: Llama-3.1-70B, 16 bit, WSE-3: 141 GB / (44 GB x .9) = 4 wafers, r = 1.7 GB / 39.6 GB = .043 of a wafer:
+    97 us sqrt(.043) + 7.6 us = 27.8 us a layer; 80 of them and 3 hops of 6 us: 2.24 ms, 446 tokens/s.
     """
-    table, scope = constants_for(chip)
+    table, scope = constants_for(chip, date)
     weights = stored_bytes(model, fmt)
     per_sequence = model.kv_bytes(context, fmt.kv.bytes)
     room = chip.memory_bytes * table["usable_share"]
-    needed = np.maximum(1.0, np.ceil((weights + np.asarray(batch) * per_sequence) / room))
     if chips is None:
-        chips = needed
+        chips = np.maximum(1.0, np.ceil((weights + np.asarray(batch) * per_sequence) / room))
     chips = np.asarray(chips, dtype=float)
-    layer_s = table["layer_us"] * 1e-6 + table["layer_ns_per_hidden"] * 1e-9 * model.hidden
-    active = model.params_active_no_embed * fmt.attention.bytes
     layers = float(model.layers)
-    stages = np.minimum(layers, np.maximum(1.0, chips / table["chips_per_stage"]))
-    bandwidth = (chip.bandwidth_bytes_s or 1.0) * chips / np.maximum(stages, 1.0)
-    # bytes of one layer over the chips of its stage; layers of one chip share its SRAM in turn
-    matrix = active / bandwidth / np.maximum(1.0, 1.0)
-    hop = table["hop_us"] * 1e-6 * np.maximum(stages - 1.0, 0.0)
-    free = chips * room - weights
-    limit = np.floor(np.maximum(free, 0.0) / np.maximum(per_sequence, 1.0))
-    token = layers * layer_s + hop + matrix
+    bandwidth = (chip.bandwidth_bytes_s or np.inf) * table["matrix_share"]
+    span = table["span_us"] * 1e-6
+    latency, matrix = np.zeros_like(chips), np.zeros_like(chips)
+    for group in model.groups:
+        stored = _layer_bytes(group, fmt, group.ffn.experts)
+        # cache of one sequence is read with the weights of its layer
+        active = _layer_bytes(group, fmt, min(group.ffn.top_k, group.ffn.experts)) + per_sequence / layers
+        r = _spread(span, np.max(active) / bandwidth, stored / room, chips / layers)
+        routed = table["moe_us"] if group.ffn.experts else 0.0
+        latency = latency + group.count * ((table["layer_us"] + routed) * 1e-6 + span * np.sqrt(r))
+        matrix = matrix + group.count * active / bandwidth / r
+    stages = np.minimum(chips, layers)
+    hop = table["hop_us"] * 1e-6 * (stages - 1.0)
+    speedup = table["speedup"]
+    latency, matrix, hop = latency / speedup, matrix / speedup, hop / speedup
+    limit = np.floor(np.maximum(chips * room - weights, 0.0) / np.maximum(per_sequence, 1.0))
     return Pipeline(
-        chips,
-        weights,
-        per_sequence,
-        chips * chip.memory_bytes,
-        limit,
-        layer_s,
-        hop,
-        matrix,
-        token,
-        stages,
-        scope,
+        chips=chips,
+        weights_bytes=weights,
+        kv_bytes_per_sequence=per_sequence,
+        capacity_bytes=chips * chip.memory_bytes,
+        batch_limit=limit,
+        layer_s=latency / layers,
+        hop_s=hop,
+        matrix_s=matrix,
+        token_s=latency + hop + matrix,
+        stages=stages,
+        chips_per_layer=chips / layers,
+        scope=scope,
+        generation=str(table.get("name", "")),
     )
 
 
-def prompt_s(chip: Chip, model: Model, fmt: Formats, pipe: Pipeline, isl: Array) -> Array:
-    """Seconds until a prompt has passed: first token through the pipeline plus ISL tokens at the compute rate.
-
-    Rate: share x dense peak of all chips over 2 active parameters per token.
-    """
+def prompt_rate_s(chip: Chip, model: Model, fmt: Formats, pipe: Pipeline) -> Array:
+    """Seconds of pipeline that one prompt token takes: 2 active parameters over a share of all chips' dense peak."""
     table, _ = constants_for(chip)
     peak = roof(find_format(fmt.attention.name), chip.peak_ops_s)[1] * pipe.chips * table["prompt_peak_share"]
-    return pipe.token_s + isl * 2.0 * model.params_active_no_embed / peak
+    return 2.0 * model.params_active_no_embed / peak
+
+
+def prompt_s(chip: Chip, model: Model, fmt: Formats, pipe: Pipeline, isl: Array) -> Array:
+    """Seconds until a prompt has passed: one token's way through the pipeline, the others behind it at its rate."""
+    return pipe.token_s + isl * prompt_rate_s(chip, model, fmt, pipe)
 
 
 def frontend_s(chip: Chip) -> float:
     """Host and network before the first token of a hosted service."""
     return float(constants_for(chip)[0]["frontend_ms"]) * 1e-3
+
+
+def streamed_step_s(chip: Chip, model: Model, fmt: Formats, chips: Array) -> Array | None:
+    """Seconds in which weights stream once through `chips` from memory beside the wafer; None without such a link.
+
+    Worked: Llama-3.1-70B, 16 bit, one WSE-3: 141 GB / 150 GB/s = 0.94 s for one token of every sequence at once.
+    """
+    host = chip.host_memory
+    if host is None or not host.bandwidth_bytes_s:
+        return None
+    return stored_bytes(model, fmt) / (host.bandwidth_bytes_s * chips)
+
+
+@dataclass(frozen=True)
+class Steady:
+    """A pipeline under load; arrays of cases. `full`: requests in flight that keep every stage busy."""
+
+    pipe: Pipeline
+    largest_batch: Array
+    concurrency: Array
+    running: Array
+    tpot_s: Array
+    alone_s: Array
+    ttft_s: Array
+    output_tok_s: Array
+    input_tok_s: Array
+    prefill_share: Array
+    full: float
+
+
+def steady(
+    chip: Chip, model: Model, fmt: Formats, load: Load, chips: Array | None = None, date: str | None = None
+) -> Steady:
+    """Closed loop on a pipeline: each layer works on another sequence, so `layers` of them fill it.
+
+    tpot = token x max(1, running / layers) / accepted + prompts of the others: (running - 1)/OSL x prompt time.
+    concurrency inf: what fills the pipeline and fits the cache that is left.
+    """
+    from .serving import accepted_tokens
+
+    asked = np.asarray(load.concurrency, dtype=float)
+    unlimited = np.isinf(asked)
+    pipe = place(chip, model, fmt, np.where(unlimited, 1.0, asked), load.isl + load.osl, chips, date)
+    full = float(model.layers)
+    largest = np.maximum(1.0, pipe.batch_limit)
+    batch = np.where(unlimited, np.minimum(largest, full), asked)
+    running = np.minimum(batch, largest)
+    verified = 1.0 + DRAFT_COST * np.asarray(load.draft)
+    token = pipe.token_s * verified / accepted_tokens(load.acceptance, load.draft)
+    fresh = load.isl * (1.0 - np.asarray(load.cached_share))
+    work = fresh * prompt_rate_s(chip, model, fmt, pipe)
+    tpot = token * np.maximum(1.0, running / full) + (running - 1.0) / load.osl * work
+    alone = pipe.token_s + work
+    waiting = np.maximum(batch - running, 0.0)
+    ttft = frontend_s(chip) + alone
+    rate = running / (ttft + (load.osl - 1.0) * tpot)
+    return Steady(
+        pipe=pipe,
+        largest_batch=largest,
+        concurrency=batch,
+        running=running,
+        tpot_s=tpot,
+        alone_s=alone,
+        ttft_s=ttft + waiting / rate,
+        output_tok_s=rate * load.osl,
+        input_tok_s=rate * load.isl,
+        prefill_share=np.minimum(rate * work, 0.95),
+        full=full,
+    )

@@ -1,0 +1,255 @@
+"""The answer of machines whose weights stay in SRAM: speed, terms, what fills them, and which layers stand where.
+
+The pipelined twin of `answer_parts.served_answer`; stands after `sram`, before `estimate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from . import sram
+from .answer_parts import Body, Question
+from .errors import DoesNotFit, UsageError
+from .operators import component_formats
+from .serving import Load
+
+if TYPE_CHECKING:
+    from .chip import Chip
+    from .engine import Engine
+    from .model import Model
+    from .operators import Formats
+
+_TERMS = {
+    "latency": ("latency of the layers", "latency per layer", "layers x (latency + span sqrt(r))"),
+    "hop": ("hops between chips", "hops between chips", "(stages - 1) x hop latency"),
+    "matrix": ("weights from SRAM", "weights from SRAM", "active bytes / (share of SRAM bandwidth of r chips)"),
+    "queue": ("turns of a full pipeline", "turns of a full pipeline", "token x (running / layers - 1)"),
+    "draft": ("drafted tokens", "drafted tokens", "token x 5 % per drafted token"),
+    "prefill": ("prompts of other requests", "prompts of other requests", "(b - 1)/OSL x prompt"),
+}
+_DRAWN = 16  # chips that get a line of their own
+
+
+def sram_answer(
+    chip: Chip, model: Model, engine: Engine, ask: Question, weights: str | None, kv: str | None,
+    chips: int | None, tp: int | None, pp: int | None, dp: int | None, ep: int | None, stream: bool = False,
+) -> Body:  # fmt: skip
+    """A model piped through SRAM chips: latency per layer, hops, and how many sequences fill the pipeline.
+
+    stream: let weights come from memory beside the wafer when `chips` cannot hold them.
+    Raises UsageError for degrees that a pipeline has not, DoesNotFit for too few chips, with the number that would do.
+    """
+    from .deployment import choose_formats
+
+    for name, value in (("tp", tp), ("dp", dp), ("ep", ep)):
+        if value not in (None, 1):
+            raise UsageError(
+                f"--{name} does not apply to {chip.name}, whose layers are piped over chips; give --chips"
+            )
+    table, _ = sram.constants_for(chip, ask.software_date)
+    stored = None if weights else table.get("weights")
+    if stored is not None and model.native_format in ("bf16", "fp16", "fp32"):
+        weights, kv, assumed = choose_formats(chip, model, engine, str(stored), kv)
+        assumed.insert(0, f"weights in {weights}, as {chip.vendor} stores them")
+    else:
+        weights, kv, assumed = choose_formats(chip, model, engine, weights, kv)
+    fmt = component_formats(model, weights, kv)
+    wanted = chips or pp
+    least = int(sram.place(chip, model, fmt, 1.0, ask.isl + ask.osl, None, ask.software_date).chips)
+    if wanted is not None and wanted < least and not stream:
+        raise DoesNotFit(_too_few(chip, model, fmt, weights, wanted, least))
+    load = Load(
+        float(ask.isl), float(ask.osl), float("inf") if ask.concurrency == "max" else float(ask.concurrency),
+        ask.cache_hit, float(ask.draft), ask.acceptance,
+    )  # fmt: skip
+    if wanted is not None and wanted < least:
+        return _streamed(chip, model, fmt, ask, load, weights, kv, wanted, assumed)
+    s = sram.steady(chip, model, fmt, load, float(wanted) if wanted else None, ask.software_date)
+    pipe, running = s.pipe, float(s.running)
+    terms = _terms(s, load)
+    top = max(terms, key=lambda term: term["seconds"])
+    count = int(pipe.chips)
+    per_chip = pipe.weights_bytes / count
+    cache = running * float(pipe.kv_bytes_per_sequence) / count
+    return Body(
+        deployment={
+            "chips": count, "tp": 1, "pp": count, "dp": 1, "ep": 1, "weights": weights, "kv": kv, "engine": None,
+        },
+        batch=float(s.concurrency), tpot_s=float(s.tpot_s), ttft_s=float(s.ttft_s),
+        output_tok_s=float(s.output_tok_s), input_tok_s=float(s.input_tok_s), prefill_share=float(s.prefill_share),
+        memory={
+            "weights_bytes_per_chip": per_chip, "kv_bytes_per_chip": cache, "workspace_bytes_per_chip": 0.0,
+            "capacity_bytes": chip.memory_bytes, "used_share": (per_chip + cache) / chip.memory_bytes,
+            "largest_batch": float(s.largest_batch), "full_pipeline": s.full,
+        },
+        terms=tuple({k: v for k, v in term.items() if k != "bound"} for term in terms),
+        bound_by=str(top["bound"]), bound_share=float(top["share"]),
+        busy=min(1.0, 0.3 + 0.7 * running / s.full), scope=pipe.scope,
+        assumptions=(*assumed, *_filling(s, model), *_release(chip, ask), *_loop(ask), *ask.notes),
+        placement=placement(chip, model, fmt, count, running * float(pipe.kv_bytes_per_sequence)),
+    )  # fmt: skip
+
+
+def _terms(s: sram.Steady, load: Load) -> list[dict[str, Any]]:
+    """Seconds per output token by cause, longest first; they sum to the TPOT."""
+    from .serving import accepted_tokens
+
+    pipe = s.pipe
+    yielded = float(accepted_tokens(load.acceptance, load.draft))
+    token = float(pipe.token_s)
+    verified = token * sram.DRAFT_COST * float(load.draft)
+    turns = max(0.0, float(s.running) / s.full - 1.0) * (token + verified)
+    seconds = {
+        "latency": (token - float(pipe.hop_s) - float(pipe.matrix_s)) / yielded,
+        "hop": float(pipe.hop_s) / yielded,
+        "matrix": float(pipe.matrix_s) / yielded,
+        "draft": verified / yielded,
+        "queue": turns / yielded,
+    }
+    seconds["prefill"] = max(0.0, float(s.tpot_s) - sum(seconds.values()))
+    total = sum(seconds.values())
+    rows = [
+        {
+            "name": _TERMS[k][0], "bound": _TERMS[k][1], "seconds": t, "share": t / total,
+            "formula": _TERMS[k][2], "inputs": {},
+        }
+        for k, t in seconds.items() if t > 1e-12
+    ]  # fmt: skip
+    return sorted(rows, key=lambda row: -float(row["seconds"]))
+
+
+def _too_few(chip: Chip, model: Model, fmt: Formats, weights: str, wanted: int, least: int) -> str:
+    fewer = "" if weights in ("int8", "fp8") or find_bits(weights) <= 8 else f", {_at_eight(chip, model, fmt)}"
+    return (
+        f"{model.name} in {weights} needs {least:,} x {chip.name} to hold weights and one request, {wanted:,} "
+        f"{'is' if wanted == 1 else 'are'} too few; give --chips {least}{fewer} or a smaller model"
+    )
+
+
+def find_bits(weights: str) -> float:
+    """Bits per weight of a format's name."""
+    from .formats import find_format
+
+    return find_format(weights).bits
+
+
+def _at_eight(chip: Chip, model: Model, fmt: Formats) -> str:
+    small = component_formats(model, "int8", fmt.kv.name)
+    chips = int(sram.place(chip, model, small, 1.0, 2048.0).chips)
+    return f"--weights int8 (then {chips:,} would do)"
+
+
+def _streamed(
+    chip: Chip, model: Model, fmt: Formats, ask: Question, load: Load, weights: str, kv: str, wanted: int,
+    assumed: list[str],
+) -> Body:  # fmt: skip
+    """Too few chips for the weights: all of them stream past once per step, one token for each sequence in flight."""
+    step = sram.streamed_step_s(chip, model, fmt, float(wanted))
+    if step is None:
+        raise DoesNotFit(
+            f"{chip.name} has no memory beside its SRAM to stream the weights of {model.name} from; "
+            f"give --chips {int(sram.place(chip, model, fmt, 1.0, ask.isl + ask.osl).chips)}"
+        )
+    step = float(step)
+    per_sequence = float(model.kv_bytes(ask.isl + ask.osl, fmt.kv.bytes))
+    room = wanted * chip.memory_bytes * sram.constants_for(chip)[0]["usable_share"]
+    limit = max(1.0, room // max(per_sequence, 1.0))
+    batch = min(limit, 64.0) if ask.concurrency == "max" else float(ask.concurrency)
+    running = min(batch, limit)
+    rate = running / (step * ask.osl + step)
+    term = {
+        "name": "weights streamed from beside the chips", "seconds": step, "share": 1.0,
+        "formula": "weights / (link x chips)", "inputs": {"link GB/s": chip.host_memory.bandwidth_bytes_s / 1e9},
+    } if chip.host_memory and chip.host_memory.bandwidth_bytes_s else {}  # fmt: skip
+    return Body(
+        deployment={
+            "chips": wanted, "tp": 1, "pp": wanted, "dp": 1, "ep": 1, "weights": weights, "kv": kv, "engine": None,
+        },
+        batch=batch, tpot_s=step, ttft_s=sram.frontend_s(chip) + step, output_tok_s=rate * ask.osl,
+        input_tok_s=rate * ask.isl, prefill_share=1.0 / (ask.osl + 1.0),
+        memory={
+            "weights_bytes_per_chip": 0.0, "kv_bytes_per_chip": running * per_sequence / wanted,
+            "workspace_bytes_per_chip": 0.0, "capacity_bytes": chip.memory_bytes,
+            "used_share": running * per_sequence / wanted / chip.memory_bytes, "largest_batch": limit,
+        },
+        terms=(term,), bound_by="weights streamed over the link", bound_share=1.0, busy=0.3, scope="any",
+        assumptions=(*assumed, f"{wanted} chips hold no weights: all of them stream past for every token",
+                     *_loop(ask), *ask.notes),
+    )  # fmt: skip
+
+
+def _filling(s: sram.Steady, model: Model) -> tuple[str, ...]:
+    """What fills the pipeline, and whether the cache leaves room for it."""
+    layers, chips, fits = model.layers, int(s.pipe.chips), int(s.largest_batch)
+    text = f"{chips:,} chip{'s hold' if chips > 1 else ' holds'} {layers} layers in sequence; {layers} requests fill the pipeline"
+    if fits < layers:
+        text += f", of which the SRAM that is left holds {fits:,}: more chips would raise the throughput"
+    elif s.running > layers:
+        text += f"; {int(s.running):,} in flight take turns"
+    return (text,)
+
+
+def _release(chip: Chip, ask: Question) -> tuple[str, ...]:
+    """Which release of the vendor's software answers, and what its published speeds may contain."""
+    known = sram.generations(chip)
+    if not known:
+        return ()
+    table, _ = sram.constants_for(chip, ask.software_date)
+    text = f"software: {table['name']} ({table['date']})"
+    if table["drafted"] == "unknown":
+        return (f"{text}; whether its published speeds contain drafting is not known, so --draft may count it twice",)
+    later = [g for g in known if g["date"] > table["date"]]
+    if later:
+        text += (
+            f"; {later[-1]['name']} are about {later[-1].get('speedup', 1.0) / table['speedup']:.1f} times as fast, "
+            f"perhaps with drafting: --software-date {later[-1]['date']}"
+        )
+    return (text,)
+
+
+def _loop(ask: Question) -> tuple[str, ...]:
+    plural = "s" if ask.concurrency != 1 else ""
+    return (
+        f"closed loop: {ask.concurrency} request{plural} in flight, {ask.isl} tokens in and {ask.osl} out",
+    )
+
+
+def placement(
+    chip: Chip, model: Model, fmt: Formats, chips: int, cache_bytes: float
+) -> tuple[Mapping[str, Any], ...]:
+    """Which layers stand on which chips and how full each is, as lines to draw; many chips in one line a stretch.
+
+    The embedding stands before the first layer, the output head after the last, the cache beside its layers.
+    """
+    total = sram.stored_bytes(model, fmt)
+    first, last = model.embedding_params * fmt.head.bytes, model.head_params * fmt.head.bytes
+    a_layer = (total - first - last + cache_bytes) / model.layers
+    if chips > _DRAWN:
+        share = (total + cache_bytes) / chips / chip.memory_bytes
+        each = chips / model.layers
+        third = max(1, model.layers // 3)
+        cuts = [(a, min(a + third, model.layers)) for a in range(0, model.layers, third)]
+        if len(cuts) > 3:
+            cuts = [*cuts[:2], (cuts[2][0], model.layers)]
+        return tuple(
+            {
+                "chips": f"{round(a * each) + 1}-{round(b * each)}", "layers": f"{a}-{b - 1}",
+                "chips_per_layer": round(each, 1), "full": _bar(share),
+            }
+            for a, b in cuts
+        )  # fmt: skip
+    edges = [round(i * model.layers / chips) for i in range(chips + 1)]
+    lines = []
+    for i, (a, b) in enumerate(zip(edges, edges[1:], strict=False)):
+        held = (b - a) * a_layer + (first if i == 0 else 0.0) + (last if i == chips - 1 else 0.0)
+        lines.append(
+            {"chip": i + 1, "layers": f"{a}-{b - 1}" if b > a else "-", "full": _bar(held / chip.memory_bytes)}
+        )
+    return tuple(lines)
+
+
+def _bar(share: float) -> str:
+    """A share as a bar of ten and a percentage."""
+    filled = max(0, min(10, round(10 * share)))
+    return f"[{'#' * filled}{'.' * (10 - filled)}] {share:.0%}"
