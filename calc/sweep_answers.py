@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .operators import Formats
 
 Key = tuple[tuple[str, Any], ...]
+MONEY = ("rent", "own", "price", "on", "currency", "fx", "region")
 NO_ROOM = "weights and one request do not fit the chips' memory"
 
 
@@ -59,22 +60,23 @@ def check(question: Question) -> None:
     """Load every name of the grid once, so that a wrong one is refused before the work. Raises what loading raises."""
     named = [axis for axis in question.ordered if not axis.numeric]
     first = {axis.name: axis.texts()[0] for axis in named}
-    setting(_key({**question.fixed, **first}))
+    setting(key_of({**question.fixed, **first}))
     for axis in named:
         for word in axis.texts()[1:]:
-            setting(_key({**question.fixed, **first, axis.name: word}))
+            setting(key_of({**question.fixed, **first, axis.name: word}))
 
 
 def names_digest(question: Question) -> str:
     """All chips and models of the grid as text, for telling whether old parts still hold."""
     named = [axis for axis in question.ordered if not axis.numeric]
     first = {axis.name: axis.texts()[0] for axis in named}
-    keys = [_key({**question.fixed, **first})]
-    keys += [_key({**question.fixed, **first, axis.name: word}) for axis in named for word in axis.texts()]
+    keys = [key_of({**question.fixed, **first})]
+    keys += [key_of({**question.fixed, **first, axis.name: word}) for axis in named for word in axis.texts()]
     return "\n".join(f"{setting(key).chip!r} {setting(key).model!r}" for key in keys)
 
 
-def _key(given: Mapping[str, Any]) -> Key:
+def key_of(given: Mapping[str, Any]) -> Key:
+    """The options as a key of `setting`."""
     flat = {k: tuple(sorted(v.items())) if isinstance(v, Mapping) else v for k, v in given.items()}
     return tuple(sorted(flat.items(), key=lambda item: item[0]))
 
@@ -102,8 +104,14 @@ def setting(key: Key) -> Setting:
         scope = constants.find("gemm", chip, (weights, "any"))[1]
     return Setting(
         chip, model, weights, kv, component_formats(model, weights, kv), engine, constants,
-        price_line(chip, given), answer_grade(chip, constants, scope),
+        _price(chip, tuple((k, given[k]) for k in MONEY if given.get(k) is not None)), answer_grade(chip, constants, scope),
     )  # fmt: skip
+
+
+@lru_cache(maxsize=512)
+def _price(chip: Chip, money: Key) -> Price | None:
+    """The price of a chip, looked up once for all models."""
+    return price_line(chip, dict(money))
 
 
 @lru_cache(maxsize=512)
@@ -123,7 +131,7 @@ def _box(question: Question, where: tuple[slice, ...]) -> Columns:
             return {name: join([p[name] for p in parts]) for name in question.columns}
     names = {a.name: a.texts()[w.start] for a, w in zip(axes, where, strict=True) if not a.numeric}
     numeric = [(a, w) for a, w in zip(axes, where, strict=True) if a.numeric]
-    return _Rectangle(question, _key({**question.fixed, **names}), numeric).columns()
+    return _Rectangle(question, key_of({**question.fixed, **names}), numeric).columns()
 
 
 class _Rectangle:

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sweep": ("tokcalc.cli.sweep:sweep", "Evaluate any grid of questions, streamed to a file."),
     "cost": ("tokcalc.cli.cost:cost", "Break a million tokens down to purchase, power and rent."),
     "fleet": ("tokcalc.cli.fleet:fleet", "Size machines for users, a budget or a power limit."),
+    "margin": ("tokcalc.cli.margin:margin", "Set list prices of tokens beside what they cost here."),
     "validate": (
         "tokcalc.cli.validate:validate",
         "Judge the model on measured rows: its error by chip and metric.",

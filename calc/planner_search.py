@@ -1,0 +1,169 @@
+"""Every deployment worth a look, as arrays: cuts x batches x formats x engines x draft lengths of some chips.
+
+Stands after `landscape` and `cuts`; `planner_choice` picks from its `Candidates`, `atlas` keeps their fronts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .cost import blend, input_output
+from .cuts import search_cuts
+from .landscape import evaluate
+from .landscape_money import watts_of
+from .parallel import Plan
+from .serving import Load
+from .sweep_answers import Setting, key_of, setting
+
+BATCHES = tuple(
+    int(round(step * 2.0**octave)) for octave in range(13) for step in ((1.0, 1.25, 1.5, 1.75) if octave > 1 else (1.0, 1.5))
+    if (step * 2.0**octave).is_integer()
+)  # fmt: skip
+MOST_CHIPS = 64  # of a replica, where nobody says how many there are
+MOST_PIPED = 4096  # the same of SRAM chips, which hold little each
+NUMBERS = (
+    "chips", "tp", "pp", "dp", "ep", "draft", "concurrency", "largest_batch", "tpot_s", "ttft_s", "output_tok_s",
+    "input_tok_s", "output_tok_s_user", "output_tok_s_chip", "per_hour", "per_m_input", "per_m_output",
+    "per_m_blended", "power_w", "tok_per_joule", "used_share",
+)  # fmt: skip
+_ENGINES = {"nvidia": ("vllm", "sglang", "trtllm"), "amd": ("vllm", "sglang")}
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Deployments as columns. `where[i]` is the place of case i in `settings`; fits: in memory with its batch."""
+
+    settings: tuple[Setting, ...]
+    where: np.ndarray
+    fits: np.ndarray
+    holds: np.ndarray
+    columns: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.where)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.columns[name]
+
+    def take(self, places: np.ndarray) -> Candidates:
+        """Some of the cases, in the order of `places`."""
+        columns = {name: column[places] for name, column in self.columns.items()}
+        return Candidates(self.settings, self.where[places], self.fits[places], self.holds[places], columns)
+
+
+def join(parts: Sequence[Candidates]) -> Candidates:
+    """Candidates of several searches, the settings of each kept apart."""
+    settings: list[Setting] = []
+    where = []
+    for part in parts:
+        where.append(part.where + len(settings))
+        settings += part.settings
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0].columns}
+    return Candidates(
+        tuple(settings), np.concatenate(where), np.concatenate([p.fits for p in parts]),
+        np.concatenate([p.holds for p in parts]), columns,
+    )  # fmt: skip
+
+
+def engines_of(vendor: str) -> tuple[str | None, ...]:
+    """Serving software that runs on a vendor's chips and has constants; else the general constants."""
+    return next((names for start, names in _ENGINES.items() if vendor.lower().startswith(start)), (None,))
+
+
+def formats_of(
+    chip: str, model: str, options: Mapping[str, Any], wanted: Sequence[str] | None
+) -> list[str | None]:
+    """Weight formats to try: those asked for ("any": every one that the chip multiplies in), else the released
+    one and 8 bit where the chip has it and it is narrower.
+    """
+    from .formats import find_format
+
+    native = setting(key_of({**options, "chip": chip, "model": model}))
+    peaks = native.chip.peak_ops_s
+    if wanted and [word.lower() for word in wanted] != ["any"]:
+        return list(wanted)
+    ways = [native.weights]
+    eight = next((name for name in ("fp8", "int8") if name in peaks), None)
+    if eight and find_format(native.weights).bits > 8:
+        ways.append(eight)
+    if wanted and "fp4" in peaks:
+        ways += ["nvfp4", "mxfp4"]
+    if wanted:
+        ways.append("int4")
+    return list(dict.fromkeys(ways))
+
+
+def settings_for(
+    chips: Iterable[str], model: str, options: Mapping[str, Any], weights: Sequence[str] | None,
+    engines: Sequence[str] | None,
+) -> list[Setting]:  # fmt: skip
+    """One setting per chip, weight format and engine; `options`: fixed names and money of a question."""
+    found = []
+    for chip in chips:
+        for fmt in formats_of(chip, model, options, weights):
+            first = setting(key_of({**options, "chip": chip, "model": model, "weights": fmt}))
+            ways: Sequence[str | None] = engines or engines_of(first.chip.vendor)
+            for engine in ways if not first.chip.weights_in_sram else (None,):
+                found.append(
+                    setting(
+                        key_of({**options, "chip": chip, "model": model, "weights": fmt, "engine": engine})
+                    )
+                )
+    unique = {(s.chip.id, s.chip.overridden, s.weights, s.kv, s.engine.name): s for s in found}
+    return list(unique.values())
+
+
+def search(
+    s: Setting, *, isl: float, osl: float, batches: Sequence[float] = BATCHES, cuts: Sequence[Plan] | None = None,
+    most_chips: int = MOST_CHIPS, cached: float = 0.0, drafts: Sequence[float] = (0.0,), acceptance: float = 0.0,
+    utilisation: float = 1.0,
+) -> Candidates:  # fmt: skip
+    """All cuts and batches of one setting at one pair of lengths."""
+    if s.chip.weights_in_sram:
+        plans = [Plan(1, 1, 1, 1)]
+    else:
+        plans = list(cuts) if cuts is not None else search_cuts(s.chip, s.model, most_chips)
+
+    def degree(name: str) -> np.ndarray:
+        return np.array([float(getattr(plan, name)) for plan in plans]).reshape(-1, 1, 1)
+
+    plan = Plan(degree("tp"), degree("pp"), degree("dp"), degree("ep"))
+    draft = np.array(list(drafts), dtype=float).reshape(1, -1, 1)
+    batch = np.array(list(batches), dtype=float).reshape(1, 1, -1)
+    load = Load(isl, osl, batch, cached, draft, np.where(draft > 0, acceptance, 0.0))
+    found = evaluate(s.chip, s.model, plan, s.formats, s.engine, s.constants, load)
+    inputs = {"cache_hit": cached, "utilisation": utilisation}
+    watts = watts_of(s.chip, s.model, s.weights, found, inputs)
+    shape = np.broadcast_shapes(np.shape(found.tpot_s), plan.tp.shape, draft.shape, batch.shape)
+    nothing = np.full(shape, np.nan)
+    figures: dict[str, Any] = {
+        "chips": found.chips, "tp": plan.tp, "pp": plan.pp, "dp": plan.dp, "ep": plan.ep, "draft": draft,
+        "concurrency": found.concurrency, "largest_batch": found.largest_batch, "tpot_s": found.tpot_s,
+        "ttft_s": found.ttft_s, "output_tok_s": found.output_tok_s, "input_tok_s": found.input_tok_s,
+        "output_tok_s_user": 1.0 / found.tpot_s, "output_tok_s_chip": found.output_tok_s / found.chips,
+        "power_w": nothing if watts is None else watts.chips_w, "used_share": found.used_share,
+        "tok_per_joule": nothing if watts is None else found.output_tok_s / watts.chips_w,
+        "per_hour": nothing, "per_m_input": nothing, "per_m_output": nothing, "per_m_blended": nothing,
+    }  # fmt: skip
+    if s.chip.weights_in_sram:
+        figures["pp"] = found.chips
+    if s.price is not None:
+        hour = s.price.fixed * found.chips + (s.price.per_watt * watts.system_w if watts is not None else 0.0)
+        of_input, of_output = input_output(
+            hour, found.input_tok_s, found.output_tok_s, found.prefill_share, utilisation
+        )
+        figures |= {
+            "per_hour": hour, "per_m_input": of_input, "per_m_output": of_output,
+            "per_m_blended": blend(of_input, of_output, isl / osl),
+        }  # fmt: skip
+    columns = {name: np.broadcast_to(figures[name], shape).reshape(-1).astype(float) for name in NUMBERS}
+    holds = np.broadcast_to(found.fits, shape).reshape(-1)
+    waits = np.broadcast_to(found.running < found.concurrency, shape).reshape(-1)
+    too_many = columns["chips"] > most_chips
+    return Candidates(
+        (s,), np.zeros(holds.size, dtype=int), holds & ~waits & ~too_many, holds & ~too_many, columns
+    )
