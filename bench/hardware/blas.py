@@ -74,12 +74,12 @@ def compare(rounds: int = 4) -> dict[str, float]:
     for _ in range(rounds):
         for side in SIDES:
             a, b, c = (np.ones((side, side), dtype=np.float32) for _ in range(3))
-            settle(5.0)
+            settle(30.0)
             for _ in range(6):
                 start = time.perf_counter()
                 sgemm(a, b, c)
                 theirs = max(theirs, 2.0 * side**3 / (time.perf_counter() - start))
-        settle(5.0)
+        settle(30.0)
         ours = max(ours, peak(NumpyBackend(), "fp32", quick=False).best_ops_s)
     return {"blas": theirs, "probe": ours, "ratio": ours / theirs}
 

@@ -34,14 +34,14 @@ def compare(rounds: int = 5) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         binary = compile_stream(Path(folder))
         for _ in range(rounds):
-            settle(5.0)
+            settle(30.0)
             out = subprocess.run(
                 [binary, str(int(size // 8)), "20"], capture_output=True, text=True, check=True
             )
             rates = [float(x) for x in out.stdout.split()]
             theirs = {"copy": max(theirs["copy"], rates[0]), "triad": max(theirs["triad"], rates[3])}
             for backend in backends:
-                settle(5.0)
+                settle(30.0)
                 found = streams(backend, size, 0.5)
                 for kind in ours:
                     ours[kind] = max(ours[kind], best(found, kind).best_bytes_s)

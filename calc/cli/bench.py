@@ -53,6 +53,9 @@ def bench(
         str | None, typer.Option(metavar="NUMBERS", help="Sequences decoded together, as 1,4.")
     ] = None,
     gpu_layers: Annotated[int, typer.Option(metavar="N", help="Layers that llama.cpp puts on a GPU.")] = 0,
+    wait: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Wait so long for a quiet machine, each time.")
+    ] = 0.0,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     export: Annotated[
         list[str] | None, typer.Option(metavar="FILE", help="Also write the check as a table.")
@@ -78,8 +81,11 @@ def bench(
     for path in export or []:
         check(path)
     check_name(name)
+    if not 0 <= wait <= 3600:
+        raise UsageError(f"--wait {wait:g} is out of range; give 0 to 3,600 seconds")
     target_folder()
     options = _options(quick, engine, weights, device, threads, context, prompt, batch, gpu_layers, gguf)
+    options.wait_s = wait
     shapes = _shapes(model, options)
     from ..measure.session import measure
 

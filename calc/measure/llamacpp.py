@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from .load import QUIET_CORES
+from .load import QUIET_CORES, wait_s
 from .statistics import Summary, summarise
 
 MAGIC = b"GGUF"
@@ -97,7 +97,7 @@ def measure_file(
         "gpu_layers": gpu_layers,
         "context": -(-(longest + 64) // 256) * 256,
         "slots": max(r.batch for r in requests),
-        "requests": [r.plain() for r in requests],
+        "requests": [{**r.plain(), "patience_s": max(r.patience_s, wait_s())} for r in requests],
     }
     command = [sys.executable, "-m", f"{__package__}.llama_worker"]
     worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

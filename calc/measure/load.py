@@ -15,6 +15,20 @@ QUIET_CORES = 0.2
 """Cores in use by others up to which a sample counts as undisturbed."""
 
 
+_wait_s = 0.0
+
+
+def set_wait(seconds: float) -> None:
+    """Let every measurement wait that long for the machine to become quiet; 0: a moment only."""
+    global _wait_s
+    _wait_s = seconds
+
+
+def wait_s() -> float:
+    """Longest wait for quiet before a measurement, as `set_wait` said."""
+    return _wait_s
+
+
 def psutil_or_none() -> Any:
     """The psutil module, or None where it is not installed."""
     try:

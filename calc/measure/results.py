@@ -1,4 +1,4 @@
-"""What a session is asked for and what it finds: records between `session`, `localspec` and the command line."""
+"""What a session is asked for and what it finds: records for `localspec` and the command line."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class Options:
     prompts: tuple[int, ...] = (128,)
     batches: tuple[int, ...] = (1,)
     gpu_layers: int = 0
+    wait_s: float = 0.0
     file: Any = None
     file_shape: Shape | None = None
     file_format: str = "fp16"

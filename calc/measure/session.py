@@ -19,7 +19,7 @@ from .energy import Meter
 from .engines import Engine, LlamaEngine, NumpyEngine, TorchEngine
 from .fit import fit_kernel
 from .llamacpp import Request
-from .load import idle_cores
+from .load import idle_cores, set_wait
 from .machine import free_memory_bytes, identify, limit_blas, torch_or_none
 from .matmul import call_floor, ladder, peak, usable_dtypes
 from .predict import Run, fit_engine, seconds
@@ -80,6 +80,7 @@ def measure(
     Raises UsageError or NoAnswer, one sentence, where a library, memory or disk space is missing.
     """
     begun = time.monotonic()
+    set_wait(options.wait_s)
     machine = identify()
     cores, others = idle_cores()
     found = Found(machine, options, others, options.threads or cores)

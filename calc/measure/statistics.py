@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .load import QUIET_CORES, Watch, settle
+from .load import QUIET_CORES, Watch, settle, wait_s
 
 OUTLIER_Z = 14.8
 _ROUND_S = 0.06  # the kernel counts busy time in steps of 10 ms: judge rounds of several steps
@@ -151,8 +151,10 @@ def collect(
         sample()
     rounds: list[tuple[float, list[float]]] = []
     known = False
-    patience = budget_s  # waiting for quiet may double the time, not more
+    patience = max(budget_s, wait_s())
     end = time.perf_counter() + budget_s
+    if wait_s():
+        settle(wait_s())
     while True:
         if rounds and rounds[-1][0] > QUIET_CORES and patience > 0:
             waited = settle(patience)
