@@ -55,7 +55,8 @@ def api_name(model: str) -> str:
     import difflib
 
     near = begins or difflib.get_close_matches(name, known, 4, 0.5)
-    ways = f"nearest are {', '.join(near)}" if near else "give one with --input-price and --output-price"
+    given = "give one with --input-price and --output-price"
+    ways = f"nearest are {', '.join(near)}, or {given}" if near else given
     raise UnknownName(f'No list price of "{model}" is known; {ways}.')
 
 

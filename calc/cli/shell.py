@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cost": ("tokcalc.cli.cost:cost", "Break a million tokens down to purchase, power and rent."),
     "fleet": ("tokcalc.cli.fleet:fleet", "Size machines for users, a budget or a power limit."),
     "margin": ("tokcalc.cli.margin:margin", "Set list prices of tokens beside what they cost here."),
+    "sensitivity": ("tokcalc.cli.sensitivity:sensitivity", "Rank the inputs that matter most for cost or speed."),
     "validate": (
         "tokcalc.cli.validate:validate",
         "Judge the model on measured rows: its error by chip and metric.",
