@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 RUNNERS = 5
 REFINED = 8  # deployments whose batch is searched number by number
-_WHOLE = ("chips", "tp", "pp", "dp", "ep", "draft", "concurrency", "largest_batch")
+_WHOLE = ("isl", "osl", "chips", "tp", "pp", "dp", "ep", "draft", "concurrency", "largest_batch")
 _LAST_STEP = 512  # batches tried between two of the grid
 
 
@@ -105,7 +105,7 @@ def plan(
 
     def look(s: Any, at: Sequence[float], which: Sequence[Plan] | None) -> Candidates:
         return search(
-            s, isl=float(isl), osl=float(osl), batches=at, cuts=which, most_chips=_most(s, chips), cached=cache_hit,
+            s, lengths=[(float(isl), float(osl))], batches=at, cuts=which, most_chips=_most(s, chips), cached=cache_hit,
             drafts=drafts, acceptance=acceptance, utilisation=utilisation,
         )  # fmt: skip
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from .cost import blend, input_output
 from .cuts import search_cuts
-from .landscape import evaluate
+from .landscape import Landscape, evaluate
 from .landscape_money import watts_of
 from .parallel import Plan
 from .serving import Load
@@ -26,7 +26,7 @@ BATCHES = tuple(
 MOST_CHIPS = 64  # of a replica, where nobody says how many there are
 MOST_PIPED = 4096  # the same of SRAM chips, which hold little each
 NUMBERS = (
-    "chips", "tp", "pp", "dp", "ep", "draft", "concurrency", "largest_batch", "tpot_s", "ttft_s", "output_tok_s",
+    "isl", "osl", "chips", "tp", "pp", "dp", "ep", "draft", "concurrency", "largest_batch", "tpot_s", "ttft_s", "output_tok_s",
     "input_tok_s", "output_tok_s_user", "output_tok_s_chip", "per_hour", "per_m_input", "per_m_output",
     "per_m_blended", "power_w", "tok_per_joule", "used_share",
 )  # fmt: skip
@@ -118,52 +118,65 @@ def settings_for(
 
 
 def search(
-    s: Setting, *, isl: float, osl: float, batches: Sequence[float] = BATCHES, cuts: Sequence[Plan] | None = None,
-    most_chips: int = MOST_CHIPS, cached: float = 0.0, drafts: Sequence[float] = (0.0,), acceptance: float = 0.0,
+    s: Setting,
+    *,
+    lengths: Sequence[tuple[float, float]],
+    batches: Sequence[float] = BATCHES,
+    cuts: Sequence[Plan] | None = None,
+    most_chips: int = MOST_CHIPS,
+    cached: float = 0.0,
+    drafts: Sequence[float] = (0.0,),
+    acceptance: float = 0.0,
     utilisation: float = 1.0,
-) -> Candidates:  # fmt: skip
-    """All cuts and batches of one setting at one pair of lengths."""
+) -> Candidates:
+    """All cuts, draft lengths and batches of one setting at each (isl, osl) of `lengths`, in this order."""
     if s.chip.weights_in_sram:
         plans = [Plan(1, 1, 1, 1)]
     else:
         plans = list(cuts) if cuts is not None else search_cuts(s.chip, s.model, most_chips)
 
-    def degree(name: str) -> np.ndarray:
-        return np.array([float(getattr(plan, name)) for plan in plans]).reshape(-1, 1, 1)
+    def axis(values: Iterable[float], place: int) -> np.ndarray:
+        return np.array([float(v) for v in values]).reshape([-1 if i == place else 1 for i in range(4)])
 
-    plan = Plan(degree("tp"), degree("pp"), degree("dp"), degree("ep"))
-    draft = np.array(list(drafts), dtype=float).reshape(1, -1, 1)
-    batch = np.array(list(batches), dtype=float).reshape(1, 1, -1)
+    plan = Plan(*(axis((getattr(p, name) for p in plans), 0) for name in ("tp", "pp", "dp", "ep")))
+    isl, osl = axis((pair[0] for pair in lengths), 1), axis((pair[1] for pair in lengths), 1)
+    draft, batch = axis(drafts, 2), axis(batches, 3)
     load = Load(isl, osl, batch, cached, draft, np.where(draft > 0, acceptance, 0.0))
     found = evaluate(s.chip, s.model, plan, s.formats, s.engine, s.constants, load)
-    inputs = {"cache_hit": cached, "utilisation": utilisation}
-    watts = watts_of(s.chip, s.model, s.weights, found, inputs)
-    shape = np.broadcast_shapes(np.shape(found.tpot_s), plan.tp.shape, draft.shape, batch.shape)
-    nothing = np.full(shape, np.nan)
-    figures: dict[str, Any] = {
-        "chips": found.chips, "tp": plan.tp, "pp": plan.pp, "dp": plan.dp, "ep": plan.ep, "draft": draft,
-        "concurrency": found.concurrency, "largest_batch": found.largest_batch, "tpot_s": found.tpot_s,
-        "ttft_s": found.ttft_s, "output_tok_s": found.output_tok_s, "input_tok_s": found.input_tok_s,
-        "output_tok_s_user": 1.0 / found.tpot_s, "output_tok_s_chip": found.output_tok_s / found.chips,
-        "power_w": nothing if watts is None else watts.chips_w, "used_share": found.used_share,
-        "tok_per_joule": nothing if watts is None else found.output_tok_s / watts.chips_w,
-        "per_hour": nothing, "per_m_input": nothing, "per_m_output": nothing, "per_m_blended": nothing,
+    shape = (plan.tp.size, isl.size, draft.size, batch.size)
+    figures = {
+        "isl": isl, "osl": osl, "chips": found.chips, "tp": plan.tp, "pp": plan.pp, "dp": plan.dp, "ep": plan.ep,
+        "draft": draft, "concurrency": found.concurrency, "largest_batch": found.largest_batch,
+        "tpot_s": found.tpot_s, "ttft_s": found.ttft_s, "output_tok_s": found.output_tok_s,
+        "input_tok_s": found.input_tok_s, "output_tok_s_user": 1.0 / found.tpot_s,
+        "output_tok_s_chip": found.output_tok_s / found.chips, "used_share": found.used_share,
+        **_money(s, found, isl / osl, cached, utilisation),
     }  # fmt: skip
     if s.chip.weights_in_sram:
         figures["pp"] = found.chips
+    columns = {name: np.broadcast_to(figures[name], shape).ravel() for name in NUMBERS}
+    small = columns["chips"] <= most_chips
+    holds = np.broadcast_to(found.fits, shape).ravel() & small
+    waits = np.broadcast_to(found.running < found.concurrency, shape).ravel()
+    return Candidates((s,), np.zeros(holds.size, dtype=np.intp), holds & ~waits, holds, columns)
+
+
+def _money(s: Setting, found: Landscape, ratio: Any, cached: float, utilisation: float) -> dict[str, Any]:
+    """Power, energy and money columns; NaN where a chip publishes no power or has no price. ratio: isl / osl."""
+    watts = watts_of(s.chip, s.model, s.weights, found, {"cache_hit": cached, "utilisation": utilisation})
+    figures: dict[str, Any] = dict.fromkeys(
+        ("power_w", "tok_per_joule", "per_hour", "per_m_input", "per_m_output", "per_m_blended"), np.nan
+    )
+    if watts is not None:
+        figures |= {"power_w": watts.chips_w, "tok_per_joule": found.output_tok_s / watts.chips_w}
     if s.price is not None:
-        hour = s.price.fixed * found.chips + (s.price.per_watt * watts.system_w if watts is not None else 0.0)
+        extra = s.price.per_watt * watts.system_w if watts is not None and s.price.per_watt else 0.0
+        hour = s.price.fixed * found.chips + extra
         of_input, of_output = input_output(
             hour, found.input_tok_s, found.output_tok_s, found.prefill_share, utilisation
         )
+        blended = blend(of_input, of_output, ratio)
         figures |= {
-            "per_hour": hour, "per_m_input": of_input, "per_m_output": of_output,
-            "per_m_blended": blend(of_input, of_output, isl / osl),
+            "per_hour": hour, "per_m_input": of_input, "per_m_output": of_output, "per_m_blended": blended
         }  # fmt: skip
-    columns = {name: np.broadcast_to(figures[name], shape).reshape(-1).astype(float) for name in NUMBERS}
-    holds = np.broadcast_to(found.fits, shape).reshape(-1)
-    waits = np.broadcast_to(found.running < found.concurrency, shape).reshape(-1)
-    too_many = columns["chips"] > most_chips
-    return Candidates(
-        (s,), np.zeros(holds.size, dtype=int), holds & ~waits & ~too_many, holds & ~too_many, columns
-    )
+    return figures

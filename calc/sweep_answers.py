@@ -84,7 +84,6 @@ def key_of(given: Mapping[str, Any]) -> Key:
 @lru_cache(maxsize=512)
 def setting(key: Key) -> Setting:
     """Chip, model, formats, engine and price of one combination of names."""
-    from .catalog import load_chip, load_model
     from .constants import load_constants
     from .deployment import choose_formats
     from .engine import find_engine
@@ -94,8 +93,8 @@ def setting(key: Key) -> Setting:
     given = dict(key)
     constants = load_constants()
     overrides = {**dict(given.get("overrides") or ()), **{k: str(v) for k, v in given.items() if "." in k}}
-    chip = load_chip(str(given["chip"]), overrides or None, given.get("memory"))
-    model = load_model(str(given["model"]))
+    chip = _chip(str(given["chip"]), tuple(sorted(overrides.items())), given.get("memory"))
+    model = _model(str(given["model"]))
     engine = find_engine(constants, given.get("engine"))
     weights, kv, _ = choose_formats(chip, model, engine, given.get("weights"), given.get("kv"))
     if chip.weights_in_sram:
@@ -106,6 +105,20 @@ def setting(key: Key) -> Setting:
         chip, model, weights, kv, component_formats(model, weights, kv), engine, constants,
         _price(chip, tuple((k, given[k]) for k in MONEY if given.get(k) is not None)), answer_grade(chip, constants, scope),
     )  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _chip(name: str, overrides: tuple[tuple[str, str], ...], memory: str | None) -> Chip:
+    from .catalog import load_chip
+
+    return load_chip(name, dict(overrides) or None, memory)
+
+
+@lru_cache(maxsize=1024)
+def _model(name: str) -> Model:
+    from .catalog import load_model
+
+    return load_model(name)
 
 
 @lru_cache(maxsize=512)

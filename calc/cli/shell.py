@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("tokcalc.cli.show:show", "Print one chip, model or memory generation, with its sources."),
     "plan": ("tokcalc.cli.plan:plan", "Find the best deployment of a model under limits."),
     "sweep": ("tokcalc.cli.sweep:sweep", "Evaluate any grid of questions, streamed to a file."),
+    "atlas": ("tokcalc.cli.atlas:atlas", "Draw the fronts of every chip with every model."),
     "cost": ("tokcalc.cli.cost:cost", "Break a million tokens down to purchase, power and rent."),
     "fleet": ("tokcalc.cli.fleet:fleet", "Size machines for users, a budget or a power limit."),
     "margin": ("tokcalc.cli.margin:margin", "Set list prices of tokens beside what they cost here."),
