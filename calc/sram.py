@@ -1,7 +1,8 @@
-"""Wafers and LPUs: weights stay in SRAM, layers are placed over chips in sequence, a token passes through them.
+"""Wafers and LPUs: weights stay in SRAM, layers are placed over chips in sequence, a token passes through
+them.
 
-Capacity sets the number of chips; the latency per layer sets the speed of one user; sequences in flight fill the
-pipeline. Stands beside `step` and `memory`, before `serving` and `sram_answer`.
+Capacity sets the number of chips; the latency per layer sets the speed of one user; sequences in flight
+fill the pipeline. Stands beside `step` and `memory`, before `serving` and `sram_answer`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from .serving import Load
 
 Array = Any
-DRAFT_COST = 0.05  # of a token's time, per drafted token that travels with it: rows of a product already paid for
+DRAFT_COST = (
+    0.05  # of a token's time, per drafted token that travels with it: rows of a product already paid for
+)
 
 
 @lru_cache(maxsize=1)
@@ -102,7 +105,9 @@ def _layer_bytes(group: Any, fmt: Formats, experts: float) -> float:
 
 
 def _spread(span_s: float, read_s: float, least: Array, most: Array) -> Array:
-    """Chips r for one layer where span sqrt(r) + read / r is least, between what it needs and what it can have."""
+    """Chips r for one layer where span sqrt(r) + read / r is least, between what it needs and what it can
+    have.
+    """
     best = (2.0 * read_s / span_s) ** (2.0 / 3.0) if span_s > 0 else np.inf
     return np.clip(best, least, np.maximum(most, least))
 
@@ -114,9 +119,10 @@ def place(
     """Layers over chips by capacity, and the seconds that one token needs to pass.
 
     chips = ceil((weights + batch x cache) / (SRAM x usable share)) when not given;
-    token_s = sum over layers (latency + span sqrt(r) + active bytes / (share of SRAM bandwidth of r chips)) + hops.
-    Worked: Llama-3.1-70B, 16 bit, WSE-3: 141 GB / (44 GB x .9) = 4 wafers, r = 1.7 GB / 39.6 GB = .043 of a wafer:
-    97 us sqrt(.043) + 7.6 us = 27.8 us a layer; 80 of them and 3 hops of 6 us: 2.24 ms, 446 tokens/s.
+    token_s = sum over layers (latency + span sqrt(r) + active bytes / (share of SRAM bandwidth of r chips))
+    + hops.
+    Worked: Llama-3.1-70B, 16 bit, WSE-3: 141 GB / (44 GB x .9) = 4 wafers, r = 1.7 GB / 39.6 GB = .043 of a
+    wafer: 97 us sqrt(.043) + 7.6 us = 27.8 us a layer; 80 of them and 3 hops of 6 us: 2.24 ms, 446 tokens/s.
     """
     table, scope = constants_for(chip, date)
     weights = stored_bytes(model, fmt)
@@ -160,14 +166,18 @@ def place(
 
 
 def prompt_rate_s(chip: Chip, model: Model, fmt: Formats, pipe: Pipeline) -> Array:
-    """Seconds of pipeline that one prompt token takes: 2 active parameters over a share of all chips' dense peak."""
+    """Seconds of pipeline that one prompt token takes: 2 active parameters over a share of all chips' dense
+    peak.
+    """
     table, _ = constants_for(chip)
     peak = roof(find_format(fmt.attention.name), chip.peak_ops_s)[1] * pipe.chips * table["prompt_peak_share"]
     return 2.0 * model.params_active_no_embed / peak
 
 
 def prompt_s(chip: Chip, model: Model, fmt: Formats, pipe: Pipeline, isl: Array) -> Array:
-    """Seconds until a prompt has passed: one token's way through the pipeline, the others behind it at its rate."""
+    """Seconds until a prompt has passed: one token's way through the pipeline, the others behind it at its
+    rate.
+    """
     return pipe.token_s + isl * prompt_rate_s(chip, model, fmt, pipe)
 
 
@@ -177,9 +187,11 @@ def frontend_s(chip: Chip) -> float:
 
 
 def streamed_step_s(chip: Chip, model: Model, fmt: Formats, chips: Array) -> Array | None:
-    """Seconds in which weights stream once through `chips` from memory beside the wafer; None without such a link.
+    """Seconds in which weights stream once through `chips` from memory beside the wafer; None without such
+    a link.
 
-    Worked: Llama-3.1-70B, 16 bit, one WSE-3: 141 GB / 150 GB/s = 0.94 s for one token of every sequence at once.
+    Worked: Llama-3.1-70B, 16 bit, one WSE-3: 141 GB / 150 GB/s = 0.94 s for one token of every sequence at
+    once.
     """
     host = chip.host_memory
     if host is None or not host.bandwidth_bytes_s:
@@ -209,15 +221,16 @@ def steady(
 ) -> Steady:
     """Closed loop on a pipeline: each layer works on another sequence, so `layers` of them fill it.
 
-    tpot = token x max(1, running / layers) / accepted + prompts of the others: (running - 1)/OSL x prompt time.
-    concurrency inf: what fills the pipeline and fits the cache that is left.
+    tpot = token x max(1, running / layers) / accepted + prompts of the others: (running - 1)/OSL x prompt
+    time. concurrency inf: what fills the pipeline, on chips enough for its cache unless `chips` says how
+    many.
     """
     from .serving import accepted_tokens
 
     asked = np.asarray(load.concurrency, dtype=float)
     unlimited = np.isinf(asked)
-    pipe = place(chip, model, fmt, np.where(unlimited, 1.0, asked), load.isl + load.osl, chips, date)
     full = float(model.layers)
+    pipe = place(chip, model, fmt, np.where(unlimited, full, asked), load.isl + load.osl, chips, date)
     largest = np.maximum(1.0, pipe.batch_limit)
     batch = np.where(unlimited, np.minimum(largest, full), asked)
     running = np.minimum(batch, largest)

@@ -1,4 +1,5 @@
-"""The answer of machines whose weights stay in SRAM: speed, terms, what fills them, and which layers stand where.
+"""The answer of machines whose weights stay in SRAM: speed, terms, what fills them, and which layers stand
+where.
 
 The pipelined twin of `answer_parts.served_answer`; stands after `sram`, before `estimate`.
 """
@@ -6,6 +7,7 @@ The pipelined twin of `answer_parts.served_answer`; stands after `sram`, before 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from . import sram
@@ -23,7 +25,11 @@ if TYPE_CHECKING:
 _TERMS = {
     "latency": ("latency of the layers", "latency per layer", "layers x (latency + span sqrt(r))"),
     "hop": ("hops between chips", "hops between chips", "(stages - 1) x hop latency"),
-    "matrix": ("weights from SRAM", "weights from SRAM", "active bytes / (share of SRAM bandwidth of r chips)"),
+    "matrix": (
+        "weights from SRAM",
+        "weights from SRAM",
+        "active bytes / (share of SRAM bandwidth of r chips)",
+    ),
     "queue": ("turns of a full pipeline", "turns of a full pipeline", "token x (running / layers - 1)"),
     "draft": ("drafted tokens", "drafted tokens", "token x 5 % per drafted token"),
     "prefill": ("prompts of other requests", "prompts of other requests", "(b - 1)/OSL x prompt"),
@@ -38,7 +44,8 @@ def sram_answer(
     """A model piped through SRAM chips: latency per layer, hops, and how many sequences fill the pipeline.
 
     stream: let weights come from memory beside the wafer when `chips` cannot hold them.
-    Raises UsageError for degrees that a pipeline has not, DoesNotFit for too few chips, with the number that would do.
+    Raises UsageError for degrees that a pipeline has not, DoesNotFit for too few chips, with the number
+    that would do.
     """
     from .deployment import choose_formats
 
@@ -74,10 +81,12 @@ def sram_answer(
     cache = running * float(pipe.kv_bytes_per_sequence) / count
     return Body(
         deployment={
-            "chips": count, "tp": 1, "pp": count, "dp": 1, "ep": 1, "weights": weights, "kv": kv, "engine": None,
+            "chips": count, "tp": 1, "pp": count, "dp": 1, "ep": 1, "weights": weights, "kv": kv,
+            "engine": None,
         },
         batch=float(s.concurrency), tpot_s=float(s.tpot_s), ttft_s=float(s.ttft_s),
-        output_tok_s=float(s.output_tok_s), input_tok_s=float(s.input_tok_s), prefill_share=float(s.prefill_share),
+        output_tok_s=float(s.output_tok_s), input_tok_s=float(s.input_tok_s),
+        prefill_share=float(s.prefill_share),
         memory={
             "weights_bytes_per_chip": per_chip, "kv_bytes_per_chip": cache, "workspace_bytes_per_chip": 0.0,
             "capacity_bytes": chip.memory_bytes, "used_share": (per_chip + cache) / chip.memory_bytes,
@@ -120,10 +129,12 @@ def _terms(s: sram.Steady, load: Load) -> list[dict[str, Any]]:
 
 
 def _too_few(chip: Chip, model: Model, fmt: Formats, weights: str, wanted: int, least: int) -> str:
-    fewer = "" if weights in ("int8", "fp8") or find_bits(weights) <= 8 else f", {_at_eight(chip, model, fmt)}"
+    fewer = (
+        "" if weights in ("int8", "fp8") or find_bits(weights) <= 8 else f", {_at_eight(chip, model, fmt)}"
+    )
     return (
-        f"{model.name} in {weights} needs {least:,} x {chip.name} to hold weights and one request, {wanted:,} "
-        f"{'is' if wanted == 1 else 'are'} too few; give --chips {least}{fewer} or a smaller model"
+        f"{model.name} in {weights} needs {least:,} x {chip.name} to hold weights and one request, "
+        f"{wanted:,} {'is' if wanted == 1 else 'are'} too few; give --chips {least}{fewer} or a smaller model"
     )
 
 
@@ -144,7 +155,9 @@ def _streamed(
     chip: Chip, model: Model, fmt: Formats, ask: Question, load: Load, weights: str, kv: str, wanted: int,
     assumed: list[str],
 ) -> Body:  # fmt: skip
-    """Too few chips for the weights: all of them stream past once per step, one token for each sequence in flight."""
+    """Too few chips for the weights: all of them stream past once per step, one token for each sequence in
+    flight.
+    """
     step = sram.streamed_step_s(chip, model, fmt, float(wanted))
     if step is None:
         raise DoesNotFit(
@@ -160,11 +173,13 @@ def _streamed(
     rate = running / (step * ask.osl + step)
     term = {
         "name": "weights streamed from beside the chips", "seconds": step, "share": 1.0,
-        "formula": "weights / (link x chips)", "inputs": {"link GB/s": chip.host_memory.bandwidth_bytes_s / 1e9},
+        "formula": "weights / (link x chips)",
+        "inputs": {"link GB/s": chip.host_memory.bandwidth_bytes_s / 1e9},
     } if chip.host_memory and chip.host_memory.bandwidth_bytes_s else {}  # fmt: skip
     return Body(
         deployment={
-            "chips": wanted, "tp": 1, "pp": wanted, "dp": 1, "ep": 1, "weights": weights, "kv": kv, "engine": None,
+            "chips": wanted, "tp": 1, "pp": wanted, "dp": 1, "ep": 1, "weights": weights, "kv": kv,
+            "engine": None,
         },
         batch=batch, tpot_s=step, ttft_s=sram.frontend_s(chip) + step, output_tok_s=rate * ask.osl,
         input_tok_s=rate * ask.isl, prefill_share=1.0 / (ask.osl + 1.0),
@@ -182,7 +197,8 @@ def _streamed(
 def _filling(s: sram.Steady, model: Model) -> tuple[str, ...]:
     """What fills the pipeline, and whether the cache leaves room for it."""
     layers, chips, fits = model.layers, int(s.pipe.chips), int(s.largest_batch)
-    text = f"{chips:,} chip{'s hold' if chips > 1 else ' holds'} {layers} layers in sequence; {layers} requests fill the pipeline"
+    hold = "chips hold" if chips > 1 else "chip holds"
+    text = f"{chips:,} {hold} {layers} layers in sequence; {layers} requests fill the pipeline"
     if fits < layers:
         text += f", of which the SRAM that is left holds {fits:,}: more chips would raise the throughput"
     elif s.running > layers:
@@ -198,12 +214,15 @@ def _release(chip: Chip, ask: Question) -> tuple[str, ...]:
     table, _ = sram.constants_for(chip, ask.software_date)
     text = f"software: {table['name']} ({table['date']})"
     if table["drafted"] == "unknown":
-        return (f"{text}; whether its published speeds contain drafting is not known, so --draft may count it twice",)
+        return (
+            f"{text}; whether its published speeds contain drafting is not known, so "
+            "--draft may count it twice",
+        )
     later = [g for g in known if g["date"] > table["date"]]
     if later:
         text += (
-            f"; {later[-1]['name']} are about {later[-1].get('speedup', 1.0) / table['speedup']:.1f} times as fast, "
-            f"perhaps with drafting: --software-date {later[-1]['date']}"
+            f"; {later[-1]['name']} are about {later[-1].get('speedup', 1.0) / table['speedup']:.1f} "
+            f"times as fast, perhaps with drafting: --software-date {later[-1]['date']}"
         )
     return (text,)
 
@@ -218,7 +237,8 @@ def _loop(ask: Question) -> tuple[str, ...]:
 def placement(
     chip: Chip, model: Model, fmt: Formats, chips: int, cache_bytes: float
 ) -> tuple[Mapping[str, Any], ...]:
-    """Which layers stand on which chips and how full each is, as lines to draw; many chips in one line a stretch.
+    """Which layers stand on which chips and how full each is, as lines to draw; many chips in one line a
+    stretch.
 
     The embedding stands before the first layer, the output head after the last, the cache beside its layers.
     """
@@ -241,10 +261,14 @@ def placement(
         )  # fmt: skip
     edges = [round(i * model.layers / chips) for i in range(chips + 1)]
     lines = []
-    for i, (a, b) in enumerate(zip(edges, edges[1:], strict=False)):
+    for i, (a, b) in enumerate(pairwise(edges)):
         held = (b - a) * a_layer + (first if i == 0 else 0.0) + (last if i == chips - 1 else 0.0)
         lines.append(
-            {"chip": i + 1, "layers": f"{a}-{b - 1}" if b > a else "-", "full": _bar(held / chip.memory_bytes)}
+            {
+                "chip": i + 1,
+                "layers": f"{a}-{b - 1}" if b > a else "-",
+                "full": _bar(held / chip.memory_bytes),
+            }
         )
     return tuple(lines)
 

@@ -1,7 +1,7 @@
 """Software floors of chips with a stack of their own: time per step, layer and sequence, prompt buckets.
 
-Read from the `[stack.SCOPE]` tables of specs/engines/accelerators.toml and laid over a serving engine, so that
-`serving` takes it as any other. Stands after `constants` and `engine`, before `serving`.
+Read from the `[stack.SCOPE]` tables of specs/engines/accelerators.toml and laid over a serving engine, so
+that `serving` takes it as any other. Stands after `constants` and `engine`, before `serving`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class StackEngine(Engine):
 
 
 def stack_table(chip: Chip, constants: Constants | None = None) -> tuple[Mapping[str, Any], str]:
-    """(table, scope) of a chip's stack: its file's `[efficiency.stack]`, then id, family, kind; ({}, "") if none."""
+    """(table, scope) of a chip's stack: its file's `[efficiency.stack]`, then id, family, kind; ({}, "") if
+    none.
+    """
     own = chip.efficiency.get("stack")
     if isinstance(own, Mapping):
         return own, chip.id
@@ -67,7 +69,8 @@ def stack_table(chip: Chip, constants: Constants | None = None) -> tuple[Mapping
 
 
 def engine_for_chip(chip: Chip, engine: Engine, model: Model, constants: Constants | None = None) -> Engine:
-    """The engine with the chip's software floors, step_s = step + layers x layer; itself if the chip has none.
+    """The engine with the chip's software floors, step_s = step + layers x layer; itself if the chip has
+    none.
 
     Layer floors depend on the model's depth, so the result is for this model only.
     Worked: RNGD, 36 layers, step 3 ms, layer 0.1 ms: step_s 6.6 ms.
@@ -91,7 +94,8 @@ def engine_for_chip(chip: Chip, engine: Engine, model: Model, constants: Constan
 
 
 def padded_tokens(engine: Engine, tokens: Array) -> Array:
-    """Tokens that a pass of `tokens` prompt tokens costs: the next compiled bucket; beyond, whole largest ones.
+    """Tokens that a pass of `tokens` prompt tokens costs: the next compiled bucket; beyond, whole largest
+    ones.
 
     Worked, buckets 128, 256, 1024, 1280, 2048: 257 and 1,024 cost 1,024; 2,049 costs 2,048 + 128.
     """
@@ -112,7 +116,9 @@ def read_context(engine: Engine, isl: Array, osl: Array) -> Array:
 
 
 def host_joined(engine: Engine, kernel_s: Array, host_s: Array) -> Array:
-    """Seconds of a step from its kernels and host work: (k^p + h^p)^(1/p), their sum on most stacks (p = 1)."""
+    """Seconds of a step from its kernels and host work: (k^p + h^p)^(1/p), their sum on most stacks (p =
+    1).
+    """
     return smooth_max(engine.factor * kernel_s, host_s, getattr(engine, "overlap", 1.0))
 
 

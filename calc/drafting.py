@@ -1,0 +1,165 @@
+"""Speculative decoding: what a draft costs, which draft length is fastest at a load, and where it stops
+paying.
+
+Verified tokens are rows of the same step, so they cost compute, cache reads and experts (`operators`); the
+draft itself is a model, the model's own MTP layers, or a lookup of n-grams. Stands after `serving` and
+`sram`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .bands import constants_grade
+from .errors import UsageError
+from .operators import component_formats
+from .passes import decode_operators
+from .serving import Load, accepted_tokens, decode_step_s
+from .step import StepTime, step_time
+
+if TYPE_CHECKING:
+    from .chip import Chip
+    from .constants import Constants
+    from .deployment import Deployment
+    from .model import Model
+
+Array = Any
+LENGTHS = tuple(range(9))  # drafted tokens per step that are tried: 0 to 8
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """One draft length at one batch: seconds of the step, of the draft in it, per output token, and the
+    gain.
+    """
+
+    batch: float
+    draft: int
+    step_s: float
+    draft_s: float
+    tpot_s: float
+    gain: float
+
+
+def check_draft(chip: Chip, model: Model, constants: Constants, kind: str) -> None:
+    """UsageError, with the way out, for MTP on a model that has none and for chips without any
+    measurement.
+    """
+    if kind == "mtp" and not model.mtp_layers:
+        raise UsageError(
+            f"{model.name} was released without MTP layers; draft with --with ngram or a small model, "
+            "such as --with llama-3.2-1b"
+        )
+    if chip.weights_in_sram:
+        from .sram import constants_for
+
+        scope = constants_for(chip)[1]
+    else:
+        scope = constants.find("gemm", chip, ("bf16", "any"))[1]
+    if constants_grade(chip, constants, scope) == "D":
+        raise UsageError(
+            f"nothing is measured on {chip.name} or its kind, so the cost of verifying a draft on it is "
+            "not known; leave the draft away, or choose a chip of grade A to C"
+        )
+
+
+def draft_token_s(
+    d: Deployment, constants: Constants, batch: Array, context: Array, draft: str | Model
+) -> Array:
+    """Seconds in which one token is drafted for every sequence of a batch.
+
+    "ngram": 0 (found on the host while the step runs); "mtp": the model's own extra layers and its head;
+    a model: one of its decode steps on the same chips, without host work of its own.
+    """
+    if draft == "ngram":
+        return np.zeros_like(np.asarray(batch, dtype=float))
+    if isinstance(draft, str):
+        whole = _kernels(d, constants, batch, context, 0)
+        head = sum(t for n, t in zip(whole.names, whole.terms_s, strict=True) if n == "output head")
+        return head + (whole.seconds - head) * d.model.mtp_layers / d.model.layers
+    fmt = component_formats(
+        draft, "bf16" if draft.native_format in ("fp16", "fp32") else draft.native_format, d.kv
+    )
+    return step_time(decode_operators(draft, d.plan, fmt, batch, context), d.chip, constants).seconds
+
+
+def _kernels(d: Deployment, constants: Constants, batch: Array, context: Array, length: int) -> StepTime:
+    ops = decode_operators(d.model, d.plan, d.formats, batch, context, length + 1.0)
+    return step_time(ops, d.chip, constants)
+
+
+def lengths(
+    d: Deployment, constants: Constants, load: Load, draft: str | Model, tried: Sequence[int] = LENGTHS
+) -> list[Drafted]:
+    """Every draft length at the load's batch: tpot = (verify(g + 1 rows) + g draft) / accepted(g).
+
+    Worked: a = .7 accepts 2.53 tokens of g = 3; a step that verifies four rows in 1.1 times the time of one
+    and drafts at 5 % each gains 2.53 / 1.25 = 2.0.
+    """
+    batch = float(np.asarray(load.concurrency))
+    each = float(np.ravel(draft_token_s(d, constants, batch, load.context, draft))[0])
+    plain, out = None, []
+    for g in tried:
+        kernels = float(np.ravel(_kernels(d, constants, batch, load.context, g).seconds)[0])
+        step = float(np.ravel(decode_step_s(d.engine, kernels, batch / d.plan.dp, d.plan.pp))[0]) + g * each
+        tpot = step / float(accepted_tokens(load.acceptance, g))
+        plain = tpot if plain is None else plain
+        out.append(Drafted(batch, g, step, g * each, tpot, plain / tpot))
+    return out
+
+
+def pipe_lengths(
+    chip: Chip, model: Model, weights: str, load: Load, tried: Sequence[int] = LENGTHS
+) -> list[Drafted]:
+    """The same for SRAM pipelines: drafted tokens travel together, and take turns of a full pipeline."""
+    from dataclasses import replace
+
+    from . import sram
+
+    fmt = component_formats(model, weights, "bf16")
+    plain, out = None, []
+    for g in tried:
+        # every drafted token is another sequence's place in a pipeline that is full
+        crowd = float(np.asarray(load.concurrency)) * (g + 1.0)
+        s = sram.steady(chip, model, fmt, replace(load, draft=float(g)))
+        turns = max(1.0, crowd / s.full) / max(1.0, float(s.running) / s.full)
+        tpot = float(s.tpot_s) * turns
+        plain = tpot if plain is None else plain
+        step = tpot * float(accepted_tokens(load.acceptance, g))
+        share = sram.DRAFT_COST * g / (1.0 + sram.DRAFT_COST * g)
+        out.append(Drafted(float(np.asarray(load.concurrency)), g, step, step * share, tpot, plain / tpot))
+    return out
+
+
+def best(rows: Sequence[Drafted]) -> Drafted:
+    """The length with the shortest time per token; the shorter of equals."""
+    return min(rows, key=lambda row: (round(row.tpot_s, 12), row.draft))
+
+
+def stops_paying(rows_at: Any, batches: Sequence[float], least_gain: float = 1.02) -> float | None:
+    """The first of `batches` at which no draft gains `least_gain`; None if it always pays.
+
+    rows_at: batch -> rows of `lengths`.
+    """
+    return next((b for b in batches if best(rows_at(b)).gain < least_gain), None)
+
+
+def draft_of_note(note: str) -> tuple[int, float] | None:
+    """(draft length, acceptance) that the note of a measured row states; None where it does not.
+
+    Understands "suffix speculation k=3, acceptance 27.0%", "one draft token, 70% acceptance", "7 draft
+    tokens".
+    """
+    found = re.search(r"k=(\d+),? acceptance ([\d.]+) ?%", note)
+    if found:
+        return int(found[1]), float(found[2]) / 100.0
+    found = re.search(r"(one|two|three|\d+) draft tokens?(?:, ([\d.]+) ?% acceptance)?", note)
+    if found:
+        count = {"one": 1, "two": 2, "three": 3}.get(found[1]) or int(found[1])
+        return count, float(found[2]) / 100.0 if found[2] else 0.7
+    return None
