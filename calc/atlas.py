@@ -72,7 +72,9 @@ def atlas(
     if not lengths:
         raise UsageError("an atlas needs a pair of lengths, such as 1k/1k")
     options = {"on": date.today().isoformat(), **{k: v for k, v in options.items() if v is not None}}
-    tasks = [Task(chip, tuple(model_ids), tuple(lengths), tuple(sorted(options.items()))) for chip in chip_ids]
+    tasks = [
+        Task(chip, tuple(model_ids), tuple(lengths), tuple(sorted(options.items()))) for chip in chip_ids
+    ]
     cases, fitting, skipped = 0, 0, 0
     parts: dict[str, dict[str, np.ndarray]] = {}
     for done, (chip, counts, columns) in enumerate(_results(tasks, jobs), start=1):
@@ -97,7 +99,9 @@ def _ids(kind: str, names: Sequence[str] | None, listed: Any, find: Any) -> list
 
 def _results(tasks: Sequence[Task], jobs: int | None) -> Iterator[tuple[str, tuple[int, int, int], Any]]:
     """Results as they come; chips in parallel where there is more than one core and chip."""
-    workers = min(jobs or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else jobs or 1, len(tasks))
+    workers = min(
+        jobs or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else jobs or 1, len(tasks)
+    )
     if workers <= 1:
         yield from map(chart_chip, tasks)
         return

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from ..atlas import Atlas
 
 _Text = str | None
-_question, _money, _output = (partial(typer.Option, rich_help_panel=t) for t in ("Question", "Money", "Output"))
+_question, _money, _output = (
+    partial(typer.Option, rich_help_panel=t) for t in ("Question", "Money", "Output")
+)
 SERIES = 7  # chips with a line of their own in the plot; the others share one
 SHOWN = 15
 
@@ -35,7 +37,9 @@ def atlas(
     on: Annotated[_Text, _money("--on", metavar="DATE", help="Prices as of YYYY-MM-DD.")] = None,
     currency: Annotated[str, _money(metavar="CODE", help="Currency of the costs.")] = "USD",
     jobs: Annotated[int | None, _output(metavar="N", help="Processes; else one a core.")] = None,
-    export: Annotated[list[str] | None, _output(metavar="FILE", help="Write the fronts: .parquet, ...")] = None,
+    export: Annotated[
+        list[str] | None, _output(metavar="FILE", help="Write the fronts: .parquet, ...")
+    ] = None,
     plot: Annotated[_Text, _output(metavar="FILE", help="Fronts of one model: .svg .png .html .pdf.")] = None,
     plot_model: Annotated[str, _output(metavar="NAME", help="Model of the plot.")] = "llama-3.3-70b",
 ) -> None:
@@ -102,12 +106,15 @@ def chart(found: Atlas, model: str, pair: tuple[float, float]) -> Any:
         raise UsageError(f"no chip of this atlas holds {model}; choose another --plot-model")
     points: dict[str, int] = {}
     for row in rows:
-        points[row["chip"]] = points.get(row["chip"], 0) + int(row["front_throughput"]) + int(row["front_cost"])
+        points[row["chip"]] = (
+            points.get(row["chip"], 0) + int(row["front_throughput"]) + int(row["front_cost"])
+        )
     leading = sorted((chip for chip in points if points[chip]), key=lambda chip: -points[chip])[:SERIES]
     others = len(points) - len(leading)
+    grades = {row["chip"]: f"{row['chip']} (grade {row['grade']})" for row in rows}
     shown = [
         {
-            "chip": row["chip"] if row["chip"] in leading else f"best of {others} others",
+            "chip": grades[row["chip"]] if row["chip"] in leading else f"best of {others} others",
             "label": f"{row['chip']}, {row['chips']:.0f} chips" if row["chip"] not in leading else "",
             **{n: row[n] for n in ("output_tok_s_user", "output_tok_s_chip", "per_m_blended")},
         }

@@ -1,0 +1,167 @@
+"""What a user sees of compare and roofline: tables that fit, ratios, filters, files, plots, one-sentence refusals."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from tokcalc import compare, load_chip
+from tokcalc.compare import filtered, ordered, relative
+from tokcalc.errors import UsageError
+
+DAY = "2026-07-01"
+
+
+def run(*arguments: str, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "tokcalc", *arguments], capture_output=True, text=True, timeout=120, **options
+    )
+
+
+def test_compare_takes_lists_of_any_option():
+    table = compare("h100,b200", "llama-8b,llama-70b", isl=[1000, 8000], weights=["bf16", "fp8"], on=DAY)
+    assert len(table) == 2 * 2 * 2 * 2
+    assert list(table["chip"].unique()) == ["h100-sxm", "b200-sxm"]
+    assert (table["workload.isl"].head(2) == [1000, 1000]).all()
+
+
+def test_ratios_of_the_baseline_are_one():
+    rows = [{**row, "asked": 0} for row in compare("h100,b200", "llama-8b", on=DAY).to_dict("records")]
+    for row in rows:
+        row.pop("reason", None)
+    against = relative(rows, "h100-sxm")
+    assert against[0]["relative.user_speed"] == 1.0
+    assert against[0]["relative.cost"] == 1.0
+    speed = "speed.output_tok_s_user.value"
+    assert against[1]["relative.user_speed"] == pytest.approx(rows[1][speed] / rows[0][speed])
+
+
+def test_sorting_and_filtering():
+    rows = [{"chip": "a", "speed.tpot_s.value": 2.0, "grade": "A"}, {"chip": "b", "speed.tpot_s.value": 1.0, "grade": "C"},
+            {"chip": "c", "reason": "no"}]  # fmt: skip
+    assert [row["chip"] for row in ordered(rows, "tpot_s")] == ["b", "a", "c"]
+    assert [row["chip"] for row in ordered(rows, "-tpot_s")] == ["a", "b", "c"]
+    assert [row["chip"] for row in filtered(rows, "tpot_s<=1.5")] == ["b"]
+    assert [row["chip"] for row in filtered(rows, "grade<=B")] == ["a"]
+    assert [row["chip"] for row in filtered(rows, "chip=a,c")] == ["a", "c"]
+    with pytest.raises(UsageError, match="tpot_s"):
+        filtered(rows, "tpots>1")
+    with pytest.raises(UsageError, match="not a number"):
+        filtered(rows, "tpot_s>fast")
+
+
+class TestCompare:
+    def test_a_table_in_80_columns_with_baseline(self):
+        done = run(
+            "compare", "--chip", "b200,wse-3", "--model", "llama-70b", "--isl", "1k,8k", "--baseline", "h100"
+        )
+        assert done.returncode == 0, done.stderr
+        assert all(len(line) <= 80 for line in done.stdout.splitlines())
+        assert "h100-sxm" in done.stdout
+        assert "times" in done.stdout
+        assert "left out to fit 80" in done.stdout
+
+    def test_a_case_without_an_answer_has_its_reason(self):
+        done = run("compare", "--chip", "h100,b200", "--model", "deepseek-v3", "--chips", "1,16")
+        assert done.returncode == 0
+        assert "does not fit" in done.stdout
+        none = run("compare", "--chip", "h100,b200", "--model", "deepseek-v3", "--chips", "1")
+        assert none.returncode == 1
+
+    @pytest.mark.parametrize("ending", ["csv", "json", "md", "tex", "html", "xlsx", "parquet"])
+    def test_every_ending(self, ending, tmp_path):
+        path = tmp_path / f"t.{ending}"
+        done = run(
+            "compare", "--chip", "h100,b200", "--model", "llama-8b", "--export", str(path), "--on", DAY
+        )
+        assert done.returncode == 0, done.stderr
+        readers = {
+            "csv": pd.read_csv,
+            "json": pd.read_json,
+            "xlsx": pd.read_excel,
+            "parquet": pd.read_parquet,
+        }
+        if ending in readers:
+            assert len(readers[ending](path)) == 2
+        else:
+            assert "h100-sxm" in path.read_text()
+
+    @pytest.mark.parametrize(
+        ("kind", "extra"),
+        [("terms", []), ("batch", ["--concurrency", "1,8,64"]), ("context", ["--isl", "1k,8k"]),
+         ("cost", ["--concurrency", "1,8,64"]), ("pareto", ["--concurrency", "1,8,64"])],
+    )  # fmt: skip
+    def test_every_kind_of_plot(self, kind, extra, tmp_path):
+        path = tmp_path / "p.svg"
+        done = run(
+            "compare",
+            "--chip",
+            "h100,b200",
+            "--model",
+            "llama-70b",
+            *extra,
+            "--plot",
+            str(path),
+            "--plot-kind",
+            kind,
+        )
+        assert done.returncode == 0, done.stderr
+        assert path.read_text().startswith("<svg")
+
+    def test_json_of_chosen_columns(self):
+        done = run(
+            "compare", "--chip", "h100,b200", "--model", "llama-8b", "--columns", "chip,tpot_s", "--json"
+        )
+        assert [sorted(row) for row in json.loads(done.stdout)] == [["chip", "speed.tpot_s.value"]] * 2
+
+    @pytest.mark.parametrize(
+        "extra",
+        [["--columns", "foo"], ["--sort", "foo"], ["--filter", "foo"], ["--filter", "foo>1"], ["--plot-kind", "pie"],
+         ["--isl", "1k,,8k"], ["--weights", "fp3"], ["--chips", "0"], ["--baseline", "nochip"], ["--export", "a.foo"],
+         ["--export", "/missing/a.csv"], ["--plot", "a.gif"], ["--chip", "nochip"], ["--concurrency", "0"],
+         ["--plot-kind", "batch", "--plot", "a.svg"]],
+    )  # fmt: skip
+    def test_bad_input_is_one_sentence(self, extra, tmp_path):
+        done = run("compare", "--chip", "h100", "--model", "llama-8b", *extra, cwd=tmp_path)
+        assert done.returncode == 2
+        assert done.stdout == ""
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert os.listdir(tmp_path) == []
+
+
+class TestRoofline:
+    def test_points_stay_under_their_roofs(self):
+        found = json.loads(run("roofline", "--chip", "h100,b200", "--model", "llama-70b", "--json").stdout)
+        peaks = {(roof["chip"], roof["dtype"]): roof for roof in found["roofs"]}
+        assert found["operators"]
+        for point in found["operators"]:
+            roof = peaks[point["chip"], point["dtype"]]
+            assert point["ops_s"] <= roof["peak_ops_s"]
+            assert point["ops_s"] <= point["intensity"] * roof["bandwidth_bytes_s"] * (1 + 1e-9)
+
+    def test_the_ridge_is_peak_over_bandwidth(self):
+        found = json.loads(run("roofline", "--chip", "h100", "--json").stdout)
+        chip = load_chip("h100")
+        bf16 = next(roof for roof in found["roofs"] if roof["dtype"] == "bf16")
+        assert bf16["ridge"] == pytest.approx(chip.peak_ops_s["bf16"] / chip.bandwidth_bytes_s)
+
+    def test_text_fits_and_files_are_written(self, tmp_path):
+        done = run("roofline", "--chip", "h100", "--model", "llama-70b", "--tp", "4", "--plot", "r.svg", "--export", "r.csv",
+                   cwd=tmp_path)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert all(len(line) <= 80 for line in done.stdout.splitlines())
+        assert sorted(os.listdir(tmp_path)) == ["r.csv", "r.svg"]
+
+    @pytest.mark.parametrize(
+        "extra", [["--dtype", "fp3"], ["--batch", "0"], ["--batch", "1,"], ["--plot", "r.gif"], ["--tp", "0"]]
+    )
+    def test_bad_input_is_one_sentence(self, extra, tmp_path):
+        done = run("roofline", "--chip", "h100", "--model", "llama-8b", *extra, cwd=tmp_path)
+        assert done.returncode == 2
+        assert done.stdout == ""
+        assert len(done.stderr.strip().splitlines()) == 1
