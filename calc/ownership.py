@@ -6,7 +6,7 @@ tokens. The arithmetic is pure and takes floats or arrays; money is in one curre
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from .checks import at_least_one, not_negative, positive, share
 from .energy import electricity_per_hour
 from .errors import UsageError
-from .pricebook import Price
+from .pricebook import NotYetKnown, Price
 
 HOURS_PER_YEAR = 8766.0
 HOURS_PER_MONTH = HOURS_PER_YEAR / 12
@@ -154,21 +154,35 @@ def default_ownership(
         bought = class_purchase(chip_id, on, currency, family, rates)
     if bought is None and "purchase" not in overrides:
         return None
-    prices: dict[str, Price] = {
-        "life_years": finance("life_years", on),
-        "cost_of_capital": finance("cost_of_capital", on),
-        "network_share": finance("network_share", on),
-        "pue": pue(None, on),
-        "electricity": electricity(region, on, currency, rates=rates),
-        "colo_kw_month": colo(on, currency, rates),
+    notes: list[str] = []
+    prices: dict[str, Price] = {}
+    rates_beside: dict[str, Callable[[date | str | None], Price]] = {
+        "life_years": lambda day: finance("life_years", day),
+        "cost_of_capital": lambda day: finance("cost_of_capital", day),
+        "network_share": lambda day: finance("network_share", day),
+        "pue": lambda day: pue(None, day),
+        "electricity": lambda day: electricity(region, day, currency, rates=rates),
+        "colo_kw_month": lambda day: colo(day, currency, rates),
     }
-    notes = []
+    for name, ask in rates_beside.items():
+        try:
+            prices[name] = ask(on)
+        except NotYetKnown as early:
+            prices[name] = ask(early.first)
+            if name not in overrides:
+                notes.append(
+                    f"{name.replace('_', ' ')} of {early.first}, the first known, for an earlier day"
+                )
     values: dict[str, Any] = {name: price.value for name, price in prices.items()}
     if bought is not None:
         prices["purchase"] = bought
         values["purchase"] = bought.value
         if bought.terms == "card":
-            host = prices["host_share"] = finance("host_share", on)
+            try:
+                host = finance("host_share", on)
+            except NotYetKnown as early:
+                host = finance("host_share", early.first)
+            prices["host_share"] = host
             values["purchase"] *= 1 + host.value
             notes.append(f"the price is of a bare card; {host.value:.0%} added for its share of the host")
         elif flat_network(bought):

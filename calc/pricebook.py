@@ -39,6 +39,14 @@ _COLUMNS = {
 }  # of each file; the form is described in specs/prices/README.md
 
 
+class NotYetKnown(NoAnswer):
+    """The first price is later than the day asked for; `first` is its date."""
+
+    def __init__(self, message: str, first: str) -> None:
+        super().__init__(message)
+        self.first = first
+
+
 @dataclass(frozen=True)
 class Price:
     """One price with all that a reader needs to doubt it.

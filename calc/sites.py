@@ -12,9 +12,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
-from .errors import NoAnswer, UnknownName
+from .errors import UnknownName
 from .money import convert, currency_code
-from .pricebook import Offer, Price, as_date, flagged, known_on, make_price, offer, rows, voices, within
+from .pricebook import (
+    NotYetKnown,
+    Offer,
+    Price,
+    as_date,
+    flagged,
+    known_on,
+    make_price,
+    offer,
+    rows,
+    voices,
+    within,
+)
 
 _TARIFFS = ("industrial", "business", "commercial", "large", "data-centre")
 _US_TARIFFS = ("commercial", "industrial", "business", "large", "data-centre")
@@ -26,7 +38,7 @@ def _known(kind: str, name: str, found: Sequence[dict[str, str]], asked: date) -
     known = [r for r in found if known_on(r, asked.isoformat())]
     if not known:
         first = min(r["date"] for r in found)
-        raise NoAnswer(f"No {kind} for {name} is known on {asked}; the first is of {first}.")
+        raise NotYetKnown(f"No {kind} for {name} is known on {asked}; the first is of {first}.", first)
     return known
 
 

@@ -118,7 +118,7 @@ def test_dearer_power_never_makes_cheaper_tokens(first: float, more: float) -> N
 
 
 def test_growth_by_hand() -> None:
-    """Demand doubles, machines fall by a quarter: 12, 24, 47 units, the new ones at .75 and .5625 of the price."""
+    """Demand doubles, machines fall by a quarter: 12, 24, 47 units at 1, .75 and .5625 of the price."""
     table = grow(unit(), demand_of(5e9, 512, 512, 2.0), 2026, 3, 2.0, 0.25)
     assert [row.units for row in table] == [12, 24, 47]
     assert [row.bought for row in table] == [12, 12, 23]
@@ -158,8 +158,8 @@ BASE = ("--chip", "b200", "--model", "deepseek-r1", "--on", "2026-10-15")
 
 def test_chips_side_by_side_serve_the_same_users(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = ask(
-        capsys, "--chip", "h200,b200,ascend-910c", "--model", "deepseek-r1", "--users", "10M", "--json",
-        "--on", "2026-10-15",
+        capsys, "--chip", "h200,b200,h20", "--model", "deepseek-r1", "--users", "10M", "--json",
+        "--on", "2026-10-15", "--min-speed", "8",
     )  # fmt: skip
     fleets = json.loads(out)
     assert code == 0
@@ -167,7 +167,7 @@ def test_chips_side_by_side_serve_the_same_users(capsys: pytest.CaptureFixture[s
     for f in fleets:
         assert f["capacity_output_tokens_per_day"] >= f["output_tokens_per_day"]
         assert f["site_mw"] >= f["it_mw"]
-        assert f["output_tok_s_user"] >= 20
+        assert f["output_tok_s_user"] >= 8
 
 
 def test_two_trillion_won(capsys: pytest.CaptureFixture[str]) -> None:
