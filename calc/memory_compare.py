@@ -118,6 +118,6 @@ def check_swappable(chip: Chip) -> None:
     level = chip.main_memory
     if level.stacks is None or level.is_sram:
         raise UsageError(
-            f"{chip.name} keeps weights in {level.type}, which has no stacks to swap; change its "
-            f'size instead with --set memory.{level.name}.capacity="..." or memory.{level.name}.bandwidth="..."'
+            f"{chip.name} keeps weights in {level.type}, which has no stacks to swap; change its size "
+            f'instead with --set memory.{level.name}.capacity="..." or memory.{level.name}.bandwidth="..."'
         )

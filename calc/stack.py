@@ -82,6 +82,8 @@ def engine_for_chip(chip: Chip, engine: Engine, model: Model, constants: Constan
     for key, (name, scale) in _FIELDS.items():
         if key in table:
             values[name] = table[key] * scale
+    for key in values.keys() & table.keys() - _FIELDS.keys():
+        values[key] = table[key]
     for key, name in _LAYER.items():
         values[name] += table.get(key, 0.0) * 1e-6 * model.layers
     return StackEngine(

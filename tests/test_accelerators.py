@@ -1,0 +1,97 @@
+"""Facts about constants and software stacks of NPUs, TPUs, Apple and Arc."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokcalc.catalog import list_ids, load_chip, load_model
+from tokcalc.constants import load_constants
+from tokcalc.engine import find_engine
+from tokcalc.stack import engine_for_chip, host_joined, padded_tokens, read_context, stack_table
+
+CONSTANTS = load_constants()
+PLAIN = find_engine(CONSTANTS, None)
+TABLES = tomllib.loads((files("tokcalc.specs") / "engines" / "accelerators.toml").read_text(encoding="utf-8"))
+
+
+def test_shares_are_shares_and_floors_are_not_negative() -> None:
+    for kind in ("gemm", "moe", "attention_decode", "attention_prefill"):
+        for scope, formats in TABLES[kind].items():
+            for name, k in formats.items():
+                assert 0.0 < k["eta_m"] <= 1.0, (kind, scope, name)
+                assert 0.0 < k["eta_c"] <= 1.0, (kind, scope, name)
+                assert k["t0_us"] >= 0.0
+
+
+def test_every_fitted_stack_says_to_what() -> None:
+    for scope, table in TABLES["stack"].items():
+        assert "rows" in table["fit"], scope
+        assert str(table["fit"]["date"]).startswith("20")
+
+
+def test_scopes_are_chips_families_or_kinds() -> None:
+    chips = [load_chip(name) for name in list_ids("chips")]
+    known = {c.id for c in chips} | {c.family for c in chips} | {c.kind for c in chips}
+    assert set(TABLES["stack"]) <= known
+    assert set(TABLES["fit"]["chips"]) <= {c.id for c in chips}
+
+
+def test_constants_of_gpus_are_not_overridden() -> None:
+    kernels = tomllib.loads((files("tokcalc.specs") / "engines" / "kernels.toml").read_text(encoding="utf-8"))
+    for scope, formats in kernels["gemm"].items():
+        for name, values in formats.items():
+            assert CONSTANTS.tables["gemm"][scope][name] == values
+
+
+def test_prefill_of_rngd_is_a_staircase() -> None:
+    engine = engine_for_chip(load_chip("rngd"), PLAIN, load_model("qwen3-8b"), CONSTANTS)
+    assert padded_tokens(engine, np.array([257.0, 512.0, 1024.0, 1025.0, 1281.0])).tolist() == [
+        1024.0, 1024.0, 1024.0, 1280.0, 2048.0,
+    ]  # fmt: skip
+    assert float(padded_tokens(engine, 2049.0)) == 2048.0 + 64.0
+
+
+@given(st.lists(st.integers(1, 10_000), min_size=2, max_size=20))
+def test_padding_never_shrinks_and_never_turns_round(lengths: list[int]) -> None:
+    engine = engine_for_chip(load_chip("rngd"), PLAIN, load_model("qwen3-8b"), CONSTANTS)
+    ordered = np.sort(np.asarray(lengths, dtype=float))
+    padded = np.asarray(padded_tokens(engine, ordered))
+    assert np.all(padded >= ordered)
+    assert np.all(np.diff(padded) >= 0)
+
+
+def test_layer_floors_grow_with_the_model() -> None:
+    chip = load_chip("rngd")
+    small = engine_for_chip(chip, PLAIN, load_model("llama-3.2-1b"), CONSTANTS)
+    large = engine_for_chip(chip, PLAIN, load_model("llama-3.3-70b"), CONSTANTS)
+    table, scope = stack_table(chip, CONSTANTS)
+    assert scope == "rngd"
+    assert large.step_s - small.step_s == pytest.approx((80 - 16) * table["layer_us"] * 1e-6)
+
+
+def test_gpus_keep_their_engine() -> None:
+    assert engine_for_chip(load_chip("h100-sxm"), PLAIN, load_model("llama-3.3-70b"), CONSTANTS) is PLAIN
+    assert padded_tokens(PLAIN, 300.0) == 300.0
+
+
+def test_neuron_reads_the_whole_compiled_context() -> None:
+    engine = engine_for_chip(load_chip("inferentia2"), PLAIN, load_model("llama-2-7b"), CONSTANTS)
+    assert read_context(engine, 128.0, 3968.0) == 4096.0
+    assert read_context(PLAIN, 128.0, 3968.0) == 128.0 + 1984.0
+
+
+def test_a_host_that_launches_ahead_hides_the_shorter_of_the_two() -> None:
+    ahead = engine_for_chip(load_chip("ascend-910b2"), PLAIN, load_model("qwen3-32b"), CONSTANTS)
+    assert host_joined(PLAIN, 0.02, 0.03) == pytest.approx(0.05)
+    assert 0.03 < float(host_joined(ahead, 0.02, 0.03)) < 0.04
+
+
+def test_npus_without_data_borrow_from_their_class() -> None:
+    assert stack_table(load_chip("rebel-quad"), CONSTANTS)[1] == "npu"
+    assert CONSTANTS.find("gemm", load_chip("rebel-quad"), ("bf16", "any"))[1] == "npu"
+    assert CONSTANTS.find("gemm", load_chip("xeon-8480p"), ("bf16", "any"))[1] == "cpu"

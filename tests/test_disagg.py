@@ -1,0 +1,81 @@
+"""Mixed systems: integers that match, caches that take their time, loads that add up."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokcalc.catalog import load_chip, load_model
+from tokcalc.disagg import DECODE_BUSY, PREFILL_BUSY, link_bytes_s, mixed, rate_match, transfer_s
+from tokcalc.errors import DoesNotFit, NoAnswer, UsageError
+from tokcalc.sharing import parse_owned, share_load
+
+MODEL = load_model("llama-3.1-70b")
+
+
+def test_one_prefill_replica_feeds_three() -> None:
+    assert rate_match(3.0, 1.0, 1.0, 1.0) == (1, 3)
+
+
+@given(
+    st.floats(0.1, 50), st.floats(0.1, 50), st.floats(0.5, 50), st.floats(0.5, 50)
+)  # fmt: skip
+def test_no_other_integers_are_cheaper(rp: float, rd: float, cp: float, cd: float) -> None:
+    def cost(x: int, y: int) -> float:
+        return (x * cp + y * cd) / min(PREFILL_BUSY * x * rp, DECODE_BUSY * y * rd)
+
+    x, y = rate_match(rp, rd, cp, cd, 12)
+    assert cost(x, y) <= min(cost(i, j) for i in range(1, 13) for j in range(1, 13)) * 1.0201
+
+
+def test_the_slower_link_sets_the_transfer() -> None:
+    assert transfer_s(1e9, 100e9, 50e9) == transfer_s(1e9, 50e9, 100e9) == pytest.approx(0.02)
+    assert link_bytes_s(load_chip("h800"), 8) == pytest.approx(
+        8 * load_chip("h800").link("scale_out").bandwidth_bytes_s
+    )
+
+
+def test_longer_prompts_move_more_cache_and_wait_longer() -> None:
+    pair = [
+        mixed(MODEL, load_chip("h800"), load_chip("rngd"), isl=n, osl=512, decode_chips=8)
+        for n in (512, 4096)
+    ]
+    assert pair[1].kv_bytes == pytest.approx(8 * pair[0].kv_bytes)
+    assert pair[1].ttft_s > pair[0].ttft_s
+    assert (
+        pair[1].prefill_replicas / pair[1].decode_replicas
+        >= pair[0].prefill_replicas / pair[0].decode_replicas
+    )
+
+
+def test_decode_alone_is_faster_than_decode_with_prompts() -> None:
+    from tokcalc import estimate
+
+    m = mixed(
+        MODEL, load_chip("h100-sxm"), load_chip("h100-sxm"), isl=4096, osl=512, batch=32, decode_chips=8
+    )
+    both = estimate("h100-sxm", "llama-3.1-70b", isl=4096, osl=512, concurrency=32, chips=8, tp=8)
+    assert m.tpot_s < both.tpot_s
+
+
+def test_the_worse_grade_counts() -> None:
+    assert mixed(MODEL, load_chip("h800"), load_chip("groq-3-lpu"), isl=1024, osl=1024).grade == "D"
+
+
+def test_too_few_chips_are_named_with_enough() -> None:
+    with pytest.raises(DoesNotFit, match="give --decode-chips"):
+        mixed(MODEL, load_chip("h800"), load_chip("groq"), isl=1024, osl=1024, decode_chips=10)
+
+
+def test_shares_sum_to_one_within_the_limit() -> None:
+    parts, left_out = share_load({"h800": 8, "rngd": 8}, "llama-3.1-8b", max_tpot_s=0.05)
+    assert sum(part.share for part in parts) == pytest.approx(1.0)
+    assert all(part.tpot_s <= 0.05 for part in parts)
+    assert not left_out
+
+
+def test_a_limit_that_nobody_keeps_says_so() -> None:
+    with pytest.raises(NoAnswer, match="allow a longer --max-tpot"):
+        share_load({"rngd": 8}, "llama-3.1-8b", max_tpot_s=0.0001)
+    with pytest.raises(UsageError, match="CHIP=NUMBER"):
+        parse_owned(["h800"])

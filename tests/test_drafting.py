@@ -1,0 +1,82 @@
+"""Speculative decoding pays at small batch, costs nothing when it is off, and stops paying when chips are full."""
+
+from __future__ import annotations
+
+import pytest
+from tokcalc.catalog import load_chip, load_model
+from tokcalc.constants import load_constants
+from tokcalc.deployment import Deployment, choose
+from tokcalc.drafting import best, check_draft, draft_of_note, lengths, pipe_lengths, stops_paying
+from tokcalc.engine import find_engine
+from tokcalc.errors import UsageError
+from tokcalc.serving import Load
+
+CONSTANTS = load_constants()
+
+
+def deployed(chip: str, model: str, batch: float = 1.0, chips: int | None = None) -> Deployment:
+    engine = find_engine(CONSTANTS, None)
+    return choose(load_chip(chip), load_model(model), engine, batch=batch, context=2048.0, chips=chips)
+
+
+def rows(batch: float, acceptance: float = 0.7, draft: object = "ngram") -> list:
+    d = deployed("h100-sxm", "llama-3.3-70b", batch, 8)
+    return lengths(d, CONSTANTS, Load(1024.0, 1024.0, batch, 0.0, 0.0, acceptance), draft)  # type: ignore[arg-type]
+
+
+def test_no_draft_is_the_plain_step() -> None:
+    first = rows(1.0)[0]
+    assert (first.draft, first.gain, first.draft_s) == (0, 1.0, 0.0)
+
+
+def test_gain_is_bounded_by_what_is_accepted() -> None:
+    for row in rows(1.0, 0.6):
+        assert row.gain <= (1 - 0.6 ** (row.draft + 1)) / (1 - 0.6) + 1e-9
+
+
+def test_nothing_accepted_never_pays() -> None:
+    assert best(rows(1.0, 0.0)).draft == 0
+
+
+def test_large_batches_want_shorter_drafts() -> None:
+    chosen = [best(rows(batch)).draft for batch in (1.0, 64.0, 1024.0)]
+    assert chosen == sorted(chosen, reverse=True)
+    assert best(rows(1.0)).gain > best(rows(1024.0)).gain
+
+
+def test_a_large_draft_model_costs_more_than_a_small_one() -> None:
+    small = rows(1.0, 0.7, load_model("llama-3.2-1b"))
+    large = rows(1.0, 0.7, load_model("llama-3.1-8b"))
+    assert best(small).gain > best(large).gain
+    assert all(a.tpot_s <= b.tpot_s for a, b in zip(small, large, strict=True))
+
+
+def test_full_pipelines_do_not_pay_for_drafts() -> None:
+    chip, model = load_chip("groq"), load_model("llama-3.1-70b")
+    load = Load(1024.0, 1024.0, 1.0, 0.0, 0.0, 0.8)
+    assert best(pipe_lengths(chip, model, "int8", load)).gain > 2.0
+    full = Load(1024.0, 1024.0, 80.0, 0.0, 0.0, 0.8)
+    assert best(pipe_lengths(chip, model, "int8", full)).draft == 0
+
+
+def test_where_it_stops_is_found() -> None:
+    chip, model = load_chip("groq"), load_model("llama-3.1-70b")
+    stop = stops_paying(
+        lambda b: pipe_lengths(chip, model, "int8", Load(1024.0, 1024.0, b, 0.0, 0.0, 0.7)),
+        [1.0, 8.0, 64.0, 80.0],
+    )
+    assert stop in (64.0, 80.0)
+
+
+def test_bad_drafts_are_sentences() -> None:
+    with pytest.raises(UsageError, match="without MTP layers; draft with"):
+        check_draft(load_chip("h800"), load_model("llama-3.3-70b"), CONSTANTS, "mtp")
+    with pytest.raises(UsageError, match="leave the draft away"):
+        check_draft(load_chip("corsair"), load_model("llama-3.3-70b"), CONSTANTS, "ngram")
+    check_draft(load_chip("ascend-910c"), load_model("deepseek-v3"), CONSTANTS, "mtp")
+
+
+def test_notes_of_measured_rows_name_their_draft() -> None:
+    assert draft_of_note("suffix speculation k=3, acceptance 27.0%; dtype") == (3, 0.27)
+    assert draft_of_note("MTP with one draft token, 70% acceptance (1.7 tokens/step)") == (1, 0.7)
+    assert draft_of_note("no speculation") is None

@@ -1,0 +1,145 @@
+"""Facts about wafers and LPUs: published speeds without drafting, capacity, what fills a pipeline."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokcalc import estimate, sram
+from tokcalc.catalog import load_chip, load_model
+from tokcalc.errors import DoesNotFit, UsageError
+from tokcalc.operators import component_formats
+from tokcalc.serving import Load
+from tokcalc.sram_answer import placement
+
+
+def speed(chip: str, model: str, weights: str, date: str | None = None) -> float:
+    device, network = load_chip(chip), load_model(model)
+    pipe = sram.place(device, network, component_formats(network, weights, "bf16"), 1.0, 1024.0, date=date)
+    return 1.0 / float(pipe.token_s)
+
+
+@pytest.mark.parametrize(
+    ("model", "published", "within"),
+    [("llama-3.1-8b", 1800, 0.05), ("llama-3.1-70b", 450, 0.05)],
+)
+def test_wafer_speeds_before_drafting(model: str, published: float, within: float) -> None:
+    assert speed("wse-3", model, "bf16") == pytest.approx(published, rel=within)
+
+
+def test_one_constant_carries_a_wafer_from_8b_to_70b() -> None:
+    # both published points give the same time to cross a wafer: neither is needed to predict the other
+    device = load_chip("wse-3")
+    spans = []
+    for model, published in (("llama-3.1-8b", 1800.0), ("llama-3.1-70b", 450.0)):
+        network = load_model(model)
+        fmt = component_formats(network, "bf16", "bf16")
+        pipe = sram.place(device, network, fmt, 1.0, 1024.0)
+        left = 1.0 / published - float(pipe.hop_s) - float(pipe.matrix_s)
+        spans.append(left / (network.layers * float(pipe.layer_s)))
+    assert spans[0] == pytest.approx(spans[1], rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("model", "published"),
+    [("llama-2-7b", 750), ("llama-3-8b", 800), ("llama-3.1-8b", 751), ("llama-2-70b", 300)],
+)
+def test_groq_speeds_of_2024(model: str, published: float) -> None:
+    assert speed("groq-lpu-v1", model, "int8") == pytest.approx(published, rel=0.15)
+
+
+def test_weights_decide_the_number_of_chips() -> None:
+    wafer, groq = load_chip("wse-3"), load_chip("groq-lpu-v1")
+    big = load_model("llama-3.1-70b")
+    wide, narrow = component_formats(big, "bf16", "bf16"), component_formats(big, "int8", "bf16")
+    assert int(sram.place(wafer, big, wide, 1.0, 2048.0).chips) == 4
+    assert 610 <= int(sram.place(groq, big, wide, 1.0, 2048.0).chips) <= 690
+    assert 305 <= int(sram.place(groq, big, narrow, 1.0, 2048.0).chips) <= 360
+
+
+def test_a_full_groq_pipeline_takes_the_chips_that_were_deployed() -> None:
+    # eight racks of 72 served Llama-2-70B: weights of 8 bit and the cache of as many requests as layers
+    answer = estimate("groq", "llama-2-70b", concurrency="max").to_dict()
+    assert answer["deployment"]["weights"] == "int8"
+    assert answer["deployment"]["chips"] == pytest.approx(576, rel=0.1)
+    assert answer["workload"]["concurrency"] == 80
+
+
+def test_far_below_the_bandwidth_of_sram() -> None:
+    answer = estimate("wse-3", "llama-3.1-8b").to_dict()
+    share = 16e9 * answer["speed"]["output_tok_s_user"]["value"] / 21e15
+    assert share < 0.002
+    assert answer["bound_by"] == "latency per layer"
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    batch=st.integers(1, 400),
+    model=st.sampled_from(["llama-3.1-8b", "llama-3.1-70b", "gpt-oss-120b"]),
+    chip=st.sampled_from(["wse-3", "wse-2", "groq-lpu-v1"]),
+)
+def test_more_requests_never_slow_the_system_nor_speed_a_user(batch: int, model: str, chip: str) -> None:
+    device, network = load_chip(chip), load_model(model)
+    fmt = component_formats(network, "int8", "bf16")
+    chips = float(sram.place(device, network, fmt, 500.0, 2048.0).chips)
+    load = Load(1024.0, 1024.0, np.array([batch, batch + 1.0]))
+    s = sram.steady(device, network, fmt, load, chips)
+    assert s.output_tok_s[1] >= s.output_tok_s[0] * 0.999
+    assert s.tpot_s[1] >= s.tpot_s[0]
+    assert np.all(s.running <= s.largest_batch)
+
+
+def test_terms_sum_to_the_time_per_token() -> None:
+    for concurrency, draft in ((1, None), (200, None), (8, 3)):
+        answer = estimate(
+            "cerebras",
+            "llama-3.1-8b",
+            concurrency=concurrency,
+            draft=draft,
+            acceptance=0.7 if draft else None,
+        ).to_dict()
+        total = sum(term["seconds"] for term in answer["terms"])
+        assert total == pytest.approx(answer["speed"]["tpot_s"]["value"], rel=1e-6)
+
+
+def test_later_software_is_faster_and_says_that_drafting_is_unknown() -> None:
+    first = estimate("cerebras", "llama-3.1-70b", software_date="2024-09-01")
+    later = estimate("cerebras", "llama-3.1-70b", software_date="2025-06-01")
+    assert later.tpot_s < 0.5 * first.tpot_s
+    assert any("drafting is not known" in text for text in later["assumptions"])
+    assert estimate("cerebras", "llama-3.1-70b").tpot_s == first.tpot_s
+
+
+def test_placement_holds_every_layer_once() -> None:
+    device, network = load_chip("wse-3"), load_model("llama-3.1-70b")
+    lines = placement(device, network, component_formats(network, "bf16", "bf16"), 4, 0.0)
+    assert [line["layers"] for line in lines] == ["0-19", "20-39", "40-59", "60-79"]
+    assert all("%" in line["full"] for line in lines)
+
+
+def test_too_few_wafers_is_a_sentence_with_the_way_out() -> None:
+    with pytest.raises(DoesNotFit, match="give --chips 4"):
+        estimate("cerebras", "llama-3.1-70b", chips=2)
+    with pytest.raises(UsageError, match="give --chips"):
+        estimate("cerebras", "llama-3.1-70b", tp=4)
+
+
+def test_streaming_weights_from_beside_the_wafer_is_slow() -> None:
+    device, network = load_chip("wse-3"), load_model("llama-3.1-70b")
+    fmt = component_formats(network, "bf16", "bf16")
+    step = sram.streamed_step_s(device, network, fmt, 1.0)
+    assert step == pytest.approx(141e9 / 150e9, rel=0.01)
+    assert sram.streamed_step_s(load_chip("groq"), network, fmt, 1.0) is None
+
+
+def test_roadmap_lpu_is_graded_d_on_the_command_line() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "tokcalc", "--chip", "groq-3-lpu", "--model", "llama-70b", "--json"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(run.stdout)["grade"] == "D"
