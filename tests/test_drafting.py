@@ -1,4 +1,4 @@
-"""Speculative decoding pays at small batch, costs nothing when it is off, and stops paying when chips are full."""
+"""Speculative decoding pays at small batch, costs nothing when off, and stops paying when chips are full."""
 
 from __future__ import annotations
 
