@@ -53,6 +53,10 @@ def bench(
         str | None, typer.Option(metavar="NUMBERS", help="Sequences decoded together, as 1,4.")
     ] = None,
     gpu_layers: Annotated[int, typer.Option(metavar="N", help="Layers that llama.cpp puts on a GPU.")] = 0,
+    passes: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Visits of every run, the fastest counts. Default: 2; quick: 1."),
+    ] = None,
     wait: Annotated[
         float, typer.Option(metavar="SECONDS", help="Wait so long for a quiet machine, each time.")
     ] = 0.0,
@@ -81,11 +85,13 @@ def bench(
     for path in export or []:
         check(path)
     check_name(name)
+    if passes is not None and not 1 <= passes <= 100:
+        raise UsageError(f"--passes {passes} is out of range; give 1 to 100")
     if not 0 <= wait <= 3600:
         raise UsageError(f"--wait {wait:g} is out of range; give 0 to 3,600 seconds")
     target_folder()
     options = _options(quick, engine, weights, device, threads, context, prompt, batch, gpu_layers, gguf)
-    options.wait_s = wait
+    options.wait_s, options.visits = wait, passes
     shapes = _shapes(model, options)
     from ..measure.session import measure
 

@@ -129,11 +129,12 @@ def measure_file(
 
 
 def _summary(answer: dict[str, Any], least: int) -> Summary:
-    """The undisturbed samples, or the quietest half where there are too few."""
+    """The undisturbed samples, or the fastest third where there are too few."""
     pairs = sorted(zip(answer["others"], answer["seconds"], strict=True), key=lambda p: p[0] or 0.0)
     known = [o for o, _ in pairs if o is not None]
     mean = sum(known) / len(known) if known else None
     quiet = [s for o, s in pairs if (o or 0.0) <= QUIET_CORES]
     if len(quiet) >= min(least, 2):
         return summarise(quiet, mean)
-    return summarise([s for _, s in pairs[: max(2, len(pairs) // 2)]], mean, disturbed=True)
+    fastest = sorted(s for _, s in pairs)
+    return summarise(fastest[: max(2, len(pairs) // 3)], mean, disturbed=True)

@@ -19,7 +19,7 @@ from .fit import KernelPoint
 from .statistics import Summary, collect, looped
 
 ROWS_FULL = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-ROWS_QUICK = (1, 4, 32, 256)
+ROWS_QUICK = (1, 8, 64, 256)
 SQUARES_FULL = (1024, 2048, 3072)
 SQUARES_QUICK = (1024, 2048)
 GPU_SQUARES = (4096, 8192)
@@ -108,14 +108,14 @@ def ladder(
 ) -> list[Product]:
     """Products over row counts and a few layer shapes, weights from memory."""
     rows = rows or (ROWS_QUICK if quick else ROWS_FULL)
-    sides = GPU_SIDES if backend.device != "cpu" else (1024,) if quick else (576, 1024, 2048)
+    sides = GPU_SIDES if backend.device != "cpu" else (576, 1024) if quick else (576, 1024, 2048)
     least = 17 if dtype == "int8" and backend.device != "cpu" else 1
     out = []
     for side in sides:
         for m in rows:
             if m >= least:
                 ring = TIMES_LLC * llc_bytes
-                out.append(measure_product(backend, dtype, m, side, side, ring, 0.12 if quick else 0.4))
+                out.append(measure_product(backend, dtype, m, side, side, ring, 0.1 if quick else 0.4))
     return out
 
 
