@@ -25,14 +25,18 @@ GRADE_MEANING = {
 
 
 @lru_cache(maxsize=1)
-def _table() -> Mapping[str, Mapping[str, float]]:
+def _table() -> Mapping[str, Any]:
     text = (files("tokcalc.specs") / "engines" / "bands.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
 
-def band_factor(quantity: str, grade: str) -> float:
-    """Factor f of the band value/f .. value x f; quantity: tpot, ttft, throughput or energy; grade A-D."""
-    return float(_table()[quantity][grade])
+def band_factor(quantity: str, grade: str, regime: str = "serving") -> float:
+    """Factor f of the band value/f .. value x f; quantity: tpot, ttft, throughput or energy; grade A-D.
+
+    Regimes whose residuals differ have tables of their own, `[REGIME.quantity]`, before the general one.
+    """
+    own = _table().get(regime, {}).get(quantity, {})
+    return float(own[grade] if grade in own else _table()[quantity][grade])
 
 
 def constants_grade(chip: Chip, constants: Constants, scope: str) -> str:

@@ -1,24 +1,29 @@
 """Measured rows to cases of the core: one block per chip, model, formats and engine, with arrays of the rest.
 
-Fills what a row leaves out by stated rules (`assumed`), and says why a row can't be predicted. Stands after
-`measured`, before `predict` and `calibrate`, which share these blocks.
+`row_inputs` fills what a row leaves out; here rows of a kind are gathered, and their passes and regimes' cases made.
+Stands after `measured` and `row_inputs`, before `predict` and `calibrate`, which share these blocks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import row_inputs
 from .constants import Constants
-from .engine import Engine, find_engine
+from .engine import Engine, engine_for, find_engine, poll_wait_steps
 from .errors import TokcalcError
 from .formats import find_format
-from .memory import footprint
-from .operators import Formats, component_formats
+from .operators import Formats, Operator, component_formats
 from .parallel import Plan
+from .passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
+from .regimes import Case
+from .serving import pool_limit
+from .stack import padded_tokens, read_context
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +32,8 @@ if TYPE_CHECKING:
     from .model import Model
 
 Array = Any
-NOMINAL_LENGTH = 0.9  # mean of a uniform draw between 0.8 and 1.0
+_GENERATION = ("decode-b1", "decode-batch")
+_AS_ASKED = ("decode-b1", "decode-batch", "static-batch", "prefill-b1", "wide-ep")
 
 
 @dataclass(frozen=True)
@@ -49,10 +55,51 @@ class Block:
     isl: np.ndarray
     osl: np.ndarray
     batch: np.ndarray  # requests in flight in the replica
-    limit: np.ndarray  # largest batch that memory holds
+    limit: np.ndarray  # requests that memory and engine let run at once
+    running: np.ndarray  # the smaller of the two
     spec: np.ndarray
     context_known: np.ndarray
     cached: np.ndarray  # share of the prompt found in a cache
+    draft: np.ndarray  # tokens drafted per step
+    accepted: np.ndarray  # tokens that a step yields
+    replicas: np.ndarray
+    poll: np.ndarray  # steps that a benchmarked engine waits before it looks for requests
+
+    @property
+    def context(self) -> Array:
+        """Mean tokens cached by a running request."""
+        return read_context(self.engine, self.isl, self.osl)
+
+    @property
+    def together(self) -> Array:
+        """Prompts that share a pass of the replica."""
+        return prompts_per_pass(self.engine, self.running / self.plan.dp, np.maximum(self.isl, 1.0)) * self.plan.dp
+
+    def passes(self) -> tuple[Sequence[Operator], Sequence[Operator], Sequence[Operator]]:
+        """Operators of a decode step, of one prompt alone, and of a full pass of `together` prompts."""
+        tokens = np.maximum(padded_tokens(self.engine, np.maximum(self.isl, 1.0)), 1.0)
+        model, plan, fmt = self.model, self.plan, self.formats
+        return (
+            decode_operators(model, plan, fmt, self.running, self.context, self.draft + 1.0),
+            prompt_operators(model, plan, fmt, 1.0, tokens),
+            prompt_operators(model, plan, fmt, self.together, tokens),
+        )
+
+    def case(self) -> Case:
+        """The block's rows for `regimes`."""
+        return Case(
+            self.isl, self.osl, self.batch, self.running, self.plan.pp, self.plan.dp, self.together,
+            passes_per_prompt(self.engine, self.isl), self.poll, self.accepted, self.replicas,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """All rows: blocks, reasons of rows that have none by position, and what was assumed for each row."""
+
+    blocks: list[Block]
+    reasons: dict[int, str]
+    assumed: list[str]
 
 
 @lru_cache(maxsize=512)
@@ -69,73 +116,90 @@ def _model(name: str) -> Model:
     return load_model(name)
 
 
-def default_weights(chip: Chip, model: Model) -> str:
-    """Weights when nobody says: the released format where the chip runs it, else 16 bit (8 bit on SRAM-free chips no)."""
-    native = model.native_format
-    wide = "bf16" if "bf16" in chip.peak_ops_s or "fp16" not in chip.peak_ops_s else "fp16"
-    if native in ("bf16", "fp16", "fp32"):
-        return wide
-    return native
-
-
-def _numbers(frame: pd.DataFrame, column: str, default: float) -> np.ndarray:
-    values = frame[column].to_numpy(dtype=float, na_value=np.nan)
-    return np.where(np.isnan(values), default, values)
-
-
 def build_blocks(rows: pd.DataFrame, constants: Constants) -> tuple[list[Block], dict[int, str]]:
-    """(blocks, reasons): every row is in one block, or has a reason by its position.
+    """(blocks, reasons): every row is in one block, or has a reason by its position."""
+    found = gather(rows, constants)
+    return found.blocks, found.reasons
+
+
+def gather(rows: pd.DataFrame, constants: Constants) -> Blocks:
+    """Every row in one block, or with a reason; and what was assumed.
 
     rows: columns of the measured contract as `measured.read_rows` types them, any index.
     """
     rows = rows.reset_index(drop=True)
-    blocks: list[Block] = []
+    assumed: list[list[str]] = [[] for _ in range(len(rows))]
     reasons: dict[int, str] = {}
+    isl, osl = row_inputs.lengths(rows, assumed, reasons)
+    draft, accepted = row_inputs.drafting(rows, assumed, reasons)
     keys = ["chip", "model", "weights", "kv", "engine"]
-    table = rows.assign(**{k: rows[k].fillna("").astype(str) for k in keys})
+    table = rows.assign(
+        **{k: row_inputs.texts(rows, k) for k in keys},
+        isl=isl, osl=osl, draft=draft, accepted=accepted, most=row_inputs.note_max_batch(rows),
+    )  # fmt: skip
+    blocks: list[Block] = []
     for (chip_name, model_name, weights, kv, engine_name), part in table.groupby(keys, sort=True):
-        where = part.index.to_numpy()
-        try:
-            chip, model = _chip(str(chip_name)), _model(str(model_name))
-            try:
-                engine = find_engine(constants, str(engine_name) or None)
-            except TokcalcError:
-                engine = find_engine(constants, None)
-            weights = str(weights) or default_weights(chip, model)
-            find_format(weights)
-            kv = str(kv) or engine.default_kv(weights)
-            formats = component_formats(model, weights, kv)
-        except TokcalcError as error:
-            reasons.update(dict.fromkeys(where.tolist(), str(error)))
+        part = part[[i not in reasons for i in part.index]]
+        if part.empty:
             continue
-        blocks.append(_block(part, where, chip, model, weights, kv, formats, engine))
-    return blocks, reasons
+        try:
+            block = _block(part, str(chip_name), str(model_name), str(weights), str(kv), str(engine_name),
+                           constants, assumed)  # fmt: skip
+        except TokcalcError as error:
+            reasons.update(dict.fromkeys(part.index.tolist(), str(error)))
+            continue
+        blocks.append(block)
+    return Blocks(blocks, reasons, ["; ".join(words) for words in assumed])
 
 
 def _block(
-    part: pd.DataFrame, where: np.ndarray, chip: Chip, model: Model, weights: str, kv: str,
-    formats: Formats, engine: Engine,
+    part: pd.DataFrame, chip_name: str, model_name: str, weights: str, kv: str, engine_name: str,
+    constants: Constants, assumed: list[list[str]],
 ) -> Block:  # fmt: skip
-    chips = _numbers(part, "chips", np.nan)
-    pp, dp, ep = (_numbers(part, c, 1.0) for c in ("pp", "dp", "ep"))
-    tp = _numbers(part, "tp", np.nan)
-    tp = np.where(np.isnan(tp), np.where(np.isnan(chips), 1.0, np.maximum(1.0, chips / (pp * dp))), tp)
-    ep = np.minimum(ep, tp * dp)
-    plan = Plan(tp, pp, dp, ep)
-    isl_known = ~np.isnan(part["isl"].to_numpy(dtype=float, na_value=np.nan))
-    isl = _numbers(part, "isl", 512.0)
-    osl = np.maximum(_numbers(part, "osl", 256.0), 1.0)
-    # the InferenceX client draws lengths between 0.8 and 1.0 of the nominal ones
-    nominal = part["note"].fillna("").astype(str).str.startswith("inferencex").to_numpy()
-    isl, osl = np.where(nominal, NOMINAL_LENGTH * isl, isl), np.where(nominal, NOMINAL_LENGTH * osl, osl)
-    limit = footprint(chip, model, plan, formats, engine, isl + 0.5 * osl).batch
-    limit = np.minimum(limit, engine.max_sequences * dp)
-    asked = _numbers(part, "concurrency", np.nan)
-    maximum = part["max_load"].to_numpy(dtype=bool)
-    batch = np.where(maximum | np.isnan(asked), np.maximum(limit, 1.0), asked)
+    chip, model = _chip(chip_name), _model(model_name)
+    try:
+        engine = find_engine(constants, engine_name or None)
+    except TokcalcError:
+        engine = find_engine(constants, None)
+    where = part.index.to_numpy()
+    mine: list[list[str]] = [assumed[i] for i in where]
+    if not weights:
+        weights = row_inputs.default_weights(chip, model)
+        for words in mine:
+            words.append(f"weights {weights}")
+    weights = find_format(weights).name
+    kv = kv or (engine.default_kv(weights) if "fp8" in chip.peak_ops_s else "bf16")
+    formats = component_formats(model, weights, kv)
+    engine = engine_for(constants, engine, chip, model, weights)
+    isl, osl = part["isl"].to_numpy(float), part["osl"].to_numpy(float)
+    plan, replicas = row_inputs.degrees(part, chip, model, formats, engine, isl + osl, mine)
+    regime = part["regime"].to_numpy(dtype=str)
+    limit = np.minimum(pool_limit(engine, chip, model, plan, formats, isl, osl), part["most"].to_numpy(float))
+    batch = _batch(part, regime, plan, replicas, limit, mine)
+    running = np.where(np.isin(regime, _AS_ASKED), batch, np.minimum(batch, limit))
+    polled = np.array([text.startswith("inferencex") for text in row_inputs.texts(part, "note")])
     return Block(
         chip, model, weights, kv, formats, engine,
-        part["version"].fillna("").astype(str).to_numpy(), part["date"].fillna("").astype(str).to_numpy(),
-        where, part["regime"].to_numpy(dtype=str), part["metric"].to_numpy(dtype=str), plan, isl, osl, batch, limit,
-        _numbers(part, "spec_decode", 0.0), isl_known, np.zeros(len(part)),
+        np.array(row_inputs.texts(part, "version")), np.array(row_inputs.texts(part, "date")),
+        where, regime, part["metric"].to_numpy(dtype=str), plan, isl, osl, batch, limit, running,
+        row_inputs.numbers(part, "spec_decode", 0.0), np.ones(len(part), dtype=bool), np.zeros(len(part)),
+        part["draft"].to_numpy(float), part["accepted"].to_numpy(float), replicas,
+        np.where(polled, poll_wait_steps(engine, batch), 0.0),
     )  # fmt: skip
+
+
+def _batch(
+    part: pd.DataFrame, regime: np.ndarray, plan: Plan, replicas: np.ndarray, limit: np.ndarray,
+    assumed: list[list[str]],
+) -> np.ndarray:  # fmt: skip
+    """Requests in flight of one replica: as printed, the largest that fits, or a stated default."""
+    asked = row_inputs.numbers(part, "concurrency")
+    maximum = part["max_load"].to_numpy(dtype=bool)
+    batch = np.where(maximum | np.isnan(asked), limit, np.maximum(asked / replicas, 1.0))
+    for i in np.flatnonzero(~maximum & np.isnan(asked)):
+        if regime[i] == "wide-ep":
+            batch[i] = row_inputs.ASSUMED_STREAMS * plan.chips[i]
+        if regime[i] in ("prefill-b1", "decode-b1"):
+            batch[i] = 1.0
+        assumed[i].append(f"{batch[i]:.0f} in flight")
+    return np.maximum(batch, 1.0)

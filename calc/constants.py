@@ -105,13 +105,14 @@ class Constants:
 
 @lru_cache(maxsize=1)
 def load_constants() -> Constants:
-    """The shipped constants, read once: kernels.toml, then what accelerators.toml adds to it."""
+    """The shipped constants, read once: kernels.toml, then what families.toml and accelerators.toml add to it."""
     folder = files("tokcalc.specs") / "engines"
 
     def read(name: str) -> dict[str, Any]:
         return tomllib.loads((folder / name).read_text(encoding="utf-8"))
 
-    return Constants(_merged(read("kernels.toml"), read("accelerators.toml")), read("engines.toml"))
+    tables = _merged(_merged(read("kernels.toml"), read("families.toml")), read("accelerators.toml"))
+    return Constants(tables, read("engines.toml"))
 
 
 def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,18 +6,29 @@ Read from specs/engines/engines.toml through `constants`. Stands before `memory`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .constants import Constants
 from .errors import UnknownName
+
+if TYPE_CHECKING:
+    from .chip import Chip
+    from .model import Model
+
+Array = Any
 
 DEFAULT = "any"
 
 
 @dataclass(frozen=True)
 class Engine:
-    """One engine's constants in SI units; meanings in specs/engines/README.md."""
+    """One engine's constants in SI units; meanings in specs/engines/README.md, use in `regimes`.
+
+    prompt_factor: of prompt seconds, resolved for a model, its weights and the chip's family by `engine_for`.
+    """
 
     name: str
     step_s: float
@@ -25,13 +36,22 @@ class Engine:
     prefill_step_s: float
     interference: float
     frontend_s: float
+    ttft_steps: float
+    dp_steps: float
     queue_share: float
+    queue_time: float
     factor: float
+    prompt_moe: float
+    prompt_dense: float
     chunk_tokens: float
     memory_fraction: float
     workspace_bytes: float
     max_sequences: float
+    reserve: float
+    pool: float
+    poll_steps: tuple[float, ...]
     kv_low: tuple[str, ...]
+    prompt_factor: float = 1.0
 
     def default_kv(self, weights: str) -> str:
         """Format of the KV cache when nobody says: 8 bit where the engine's checkpoints bring it, else 16 bit."""
@@ -45,11 +65,12 @@ _SCALE = {
     "frontend_ms": ("frontend_s", 1e-3),
     "workspace_gb": ("workspace_bytes", 1e9),
 }
+_POLL_SMALL = 16  # requests in flight below which an engine looks for new ones more often
 
 
 def engine_names(constants: Constants) -> list[str]:
     """Names of the engines with constants of their own."""
-    return sorted(name for name in constants.engines if name != DEFAULT)
+    return sorted(name for name in constants.engines if name not in (DEFAULT, "prompt"))
 
 
 def find_engine(constants: Constants, name: str | None) -> Engine:
@@ -58,9 +79,38 @@ def find_engine(constants: Constants, name: str | None) -> Engine:
         return _build(DEFAULT, {}, constants)
     key = name.strip().lower()
     for known, table in constants.engines.items():
-        if key == known or key in table.get("aliases", ()):
+        if known != "prompt" and (key == known or key in table.get("aliases", ())):
             return _build(known, table, constants)
     raise UnknownName(f"engine '{name}' is unknown; choose one of {', '.join(engine_names(constants))}")
+
+
+def prompt_factor(constants: Constants, engine: Engine, chip: Chip, model: Model, weights: str) -> float:
+    """How much longer prompts take than their kernels: the engine's share x the chip family's x the weights'."""
+    table = constants.engines.get("prompt", {})
+    kind = "moe" if model.is_moe else "dense"
+    own = engine.prompt_moe if model.is_moe else engine.prompt_dense
+    return float(own * table.get("family", {}).get(chip.family, 1.0) * table.get(kind, {}).get(weights, 1.0))
+
+
+def engine_for(constants: Constants, engine: Engine, chip: Chip, model: Model, weights: str) -> Engine:
+    """The engine as it runs this model on this chip: floors of the chip's own stack, prompt factor.
+
+    A chip whose stack has constants of its own (`stack`) brings them all; else the engine's prompt factor applies.
+    """
+    from .stack import StackEngine, engine_for_chip
+
+    if isinstance(engine, StackEngine) or engine.prompt_factor != 1.0:
+        return engine
+    own = engine_for_chip(chip, engine, model, constants)
+    if own is not engine:
+        return own
+    return replace(engine, prompt_factor=prompt_factor(constants, engine, chip, model, weights))
+
+
+def poll_wait_steps(engine: Engine, batch: Array) -> Array:
+    """Mean steps until a benchmarked engine receives a request: half of every 10 below 16 in flight, of 30 above."""
+    few, many = engine.poll_steps
+    return np.where(np.asarray(batch) < _POLL_SMALL, few, many) / 2.0
 
 
 def _build(name: str, table: Mapping[str, Any], constants: Constants) -> Engine:
@@ -70,5 +120,6 @@ def _build(name: str, table: Mapping[str, Any], constants: Constants) -> Engine:
         target, scale = _SCALE.get(key, (key, None))
         values[target] = value * scale if scale else value
     values["kv_low"] = tuple(values["kv_low"])
+    values["poll_steps"] = tuple(values["poll_steps"])
     known = {f.name for f in fields(Engine)}
     return Engine(**{k: v for k, v in values.items() if k in known})

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import sram
+from .engine import engine_for
 from .memory import footprint
 from .parallel import Plan
 from .passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
@@ -23,9 +24,12 @@ from .serving import (
     accepted_tokens,
     closed_ttft_s,
     decode_step_s,
+    pool_limit,
     prompt_service_s,
     shared_tpot_s,
+    waiting_s,
 )
+from .stack import padded_tokens, read_context
 from .step import step_time
 
 if TYPE_CHECKING:
@@ -93,10 +97,11 @@ def served(
     chip: Chip, model: Model, plan: Plan, fmt: Formats, engine: Engine, constants: Constants, load: Load
 ) -> Landscape:
     """Closed loops on chips whose weights stream from memory, as `serving.serve` composes them."""
+    engine = engine_for(constants, engine, chip, model, fmt.experts.name if model.is_moe else fmt.ffn.name)
     most = engine.max_sequences * np.asarray(plan.dp)
     whole = footprint(chip, model, plan, fmt, engine, load.isl + load.osl)
     largest = np.minimum(whole.batch, most)
-    pool = np.minimum(np.maximum(footprint(chip, model, plan, fmt, engine, load.context).batch, 1.0), most)
+    pool = pool_limit(engine, chip, model, plan, fmt, load.isl, load.osl)
     asked = np.asarray(load.concurrency, dtype=float)
     unlimited = np.isinf(asked)
     some_max = bool(unlimited.any())
@@ -158,7 +163,7 @@ def _with_waiting(
             columns.append(column)
         picked = _Steady(*columns)
     running = np.where(over, level, asked)
-    waiting = np.maximum(asked - running, 0.0) / picked.rate
+    waiting = waiting_s(engine, picked.tpot_s, picked.prompt_s, load.osl, asked, running)
     return running, replace(picked, ttft_s=picked.ttft_s + waiting)
 
 
@@ -189,14 +194,15 @@ def _steady(
     yielded = accepted_tokens(load.acceptance, load.draft)
     fresh = load.isl * (1.0 - np.asarray(load.cached_share))
     cached = load.isl - fresh
-    decode = step_time(decode_operators(model, plan, fmt, running, load.context, verified), chip, constants)
+    context, fresh = read_context(engine, load.isl, load.osl), padded_tokens(engine, fresh)
+    decode = step_time(decode_operators(model, plan, fmt, running, context, verified), chip, constants)
     alone = step_time(prompt_operators(model, plan, fmt, 1.0, fresh, cached), chip, constants)
     passes = passes_per_prompt(engine, fresh)
     step = decode_step_s(engine, decode.seconds, running, plan.pp) / yielded
     prompt = _shared_prompt_s(chip, model, plan, fmt, engine, constants, fresh, cached, running)
     alone_s = prompt_service_s(engine, alone.seconds, passes)
     tpot = shared_tpot_s(step, prompt, running, load.osl, engine.interference)
-    ttft = closed_ttft_s(engine, alone_s, step, prompt, running)
+    ttft = closed_ttft_s(engine, alone_s, step, prompt, running, plan.dp)
     host = engine.step_s * np.asarray(plan.pp) + engine.sequence_s * running
     busy = 1.0 - host / (tpot + step * (yielded - 1.0))
     return _Steady(step, prompt, tpot, ttft, running / (ttft + (load.osl - 1.0) * tpot), busy)
@@ -231,34 +237,22 @@ def _shared_prompt_s(
 
 
 def piped(chip: Chip, model: Model, fmt: Formats, load: Load, chips: Array | None = None) -> Landscape:
-    """Layers piped over SRAM chips, as the answer of one question composes them; chips None: the fewest."""
-    asked = np.asarray(load.concurrency, dtype=float)
-    unlimited = np.isinf(asked)
-    context = load.isl + load.osl
-    least = sram.place(chip, model, fmt, 1.0, context).chips
-    pipe = sram.place(chip, model, fmt, np.where(unlimited, 1.0, asked), context, chips)
-    layers = float(model.layers)
-    largest = np.maximum(1.0, pipe.batch_limit)
-    batch = np.where(unlimited, np.minimum(largest, layers), asked)
-    running = np.minimum(batch, largest)
-    yielded = accepted_tokens(load.acceptance, load.draft)
-    token = pipe.token_s * np.where(np.asarray(load.draft) > 0, 1.05, 1.0) / yielded
-    tpot = token * np.maximum(1.0, running / layers)
-    alone = sram.prompt_s(chip, model, fmt, pipe, load.isl * (1.0 - np.asarray(load.cached_share)))
-    ttft = sram.frontend_s(chip) + alone
-    rate = running / (ttft + (load.osl - 1.0) * tpot)
-    stored = (pipe.weights_bytes + running * pipe.kv_bytes_per_sequence) / pipe.chips
+    """Layers piped over SRAM chips, as `sram.steady` composes them; chips None: the fewest."""
+    least = sram.place(chip, model, fmt, 1.0, load.isl + load.osl).chips
+    s = sram.steady(chip, model, fmt, load, chips)
+    pipe = s.pipe
+    stored = (pipe.weights_bytes + s.running * pipe.kv_bytes_per_sequence) / pipe.chips
     return Landscape(
         fits=pipe.chips >= least,
         chips=pipe.chips,
-        concurrency=batch,
-        running=running,
-        largest_batch=largest,
-        tpot_s=tpot,
-        ttft_s=ttft,
-        output_tok_s=rate * load.osl,
-        input_tok_s=rate * load.isl,
-        prefill_share=np.minimum(0.95, rate * alone / layers),
+        concurrency=s.concurrency,
+        running=s.running,
+        largest_batch=s.largest_batch,
+        tpot_s=s.tpot_s,
+        ttft_s=s.ttft_s,
+        output_tok_s=s.output_tok_s,
+        input_tok_s=s.input_tok_s,
+        prefill_share=s.prefill_share,
         used_share=stored / chip.memory_bytes,
-        busy=np.minimum(1.0, 0.3 + 0.7 * running / layers),
+        busy=np.minimum(1.0, 0.3 + 0.7 * s.running / s.full),
     )

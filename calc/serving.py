@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .engine import engine_for
 from .memory import Footprint, footprint
 from .passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
+from .regimes import Case, Parts, tpot_of, ttft_of
+from .stack import host_joined, padded_tokens, read_context
 from .step import StepTime, step_time
 
 if TYPE_CHECKING:
@@ -76,27 +79,44 @@ def accepted_tokens(acceptance: Array, draft: Array) -> Array:
 
 
 def decode_step_s(engine: Engine, kernel_s: Array, batch: Array, stages: Array) -> Array:
-    """One decode step with its host work: factor x kernels + a constant per stage + a term per sequence."""
-    return engine.factor * kernel_s + engine.step_s * stages + engine.sequence_s * batch
+    """One decode step with its host work: factor x kernels, a constant per stage, a term per sequence."""
+    return host_joined(engine, kernel_s, engine.step_s * stages + engine.sequence_s * batch)
 
 
 def prompt_service_s(engine: Engine, kernel_s: Array, passes: Array) -> Array:
-    """Kernels of a pass of prompts with the host work of its chunks."""
-    return engine.factor * kernel_s + engine.prefill_step_s * passes
+    """Kernels of a pass of prompts with the host work of its chunks, times the engine's prompt factor."""
+    return engine.prompt_factor * host_joined(engine, kernel_s, engine.prefill_step_s * passes)
 
 
 def shared_tpot_s(step_s: Array, prompt_s: Array, batch: Array, osl: Array, interference: Array) -> Array:
-    """TPOT when prompts of other requests share the chip: step + g (b - 1)/OSL x prompt.
+    """TPOT when prompts of other requests share the chip: step + g (b - 1)/OSL x prompt (`regimes.tpot_of`).
 
-    While one request writes OSL tokens, each of the b - 1 others brings one prompt.
     Worked: step 10 ms, prompt 50 ms, b = 33, OSL 800, g = 1.2: 12.4 ms.
     """
-    return step_s + interference * np.maximum(batch - 1.0, 0.0) / osl * prompt_s
+    return tpot_of(Parts(step_s, 0.0, prompt_s), Case(0.0, osl, batch, batch), _Share(interference))
 
 
-def closed_ttft_s(engine: Engine, alone_s: Array, step_s: Array, prompt_s: Array, batch: Array) -> Array:
-    """Mean TTFT in a closed loop: front end + half a running step + own prompt + prompts standing before it."""
-    return engine.frontend_s + 0.5 * step_s + alone_s + engine.queue_share * (batch - 1.0) * prompt_s
+def closed_ttft_s(engine: Engine, alone_s: Array, step_s: Array, prompt_s: Array, batch: Array, dp: Array = 1.0) -> Array:
+    """Mean TTFT in a closed loop whose requests all run (`regimes.ttft_of`)."""
+    case = Case(0.0, 1.0, batch, batch, dp=dp)
+    return ttft_of(Parts(step_s, alone_s, prompt_s), case, engine, 0.0)
+
+
+def waiting_s(engine: Engine, tpot_s: Array, prompt_s: Array, osl: Array, concurrency: Array, running: Array) -> Array:
+    """What requests beyond the running ones add to the TTFT: their prompts and their wait for memory."""
+    more = np.maximum(concurrency - running, 0.0)
+    return more * (engine.queue_share * prompt_s + engine.queue_time * osl * tpot_s / running)
+
+
+def pool_limit(engine: Engine, chip: Chip, model: Model, plan: Plan, fmt: Formats, isl: Array, osl: Array) -> Array:
+    """Requests that run at once: what the cache holds as the engine reserves it, at most its own limit, at least 1."""
+    held = footprint(chip, model, plan, fmt, engine, isl + engine.reserve * osl).batch
+    return np.minimum(np.maximum(np.floor(held * engine.pool), 1.0), engine.max_sequences * np.asarray(plan.dp))
+
+
+@dataclass(frozen=True)
+class _Share:
+    interference: Array
 
 
 def serve(
@@ -107,15 +127,16 @@ def serve(
     More requests than the KV pool holds wait: the running batch is the pool's, the rest of Little's law is queue.
     All arguments of `plan` and `load` may be arrays of cases.
     """
+    engine = engine_for(constants, engine, chip, model, fmt.experts.name if model.is_moe else fmt.ffn.name)
     memory = footprint(chip, model, plan, fmt, engine, load.context)
-    pool = np.minimum(np.maximum(memory.batch, 1.0), engine.max_sequences * plan.dp)
-    running = np.minimum(load.concurrency, pool)
+    running = np.minimum(load.concurrency, pool_limit(engine, chip, model, plan, fmt, load.isl, load.osl))
     verified = np.asarray(load.draft) + 1.0
     yielded = accepted_tokens(load.acceptance, load.draft)
     fresh = load.isl * (1.0 - np.asarray(load.cached_share))
     cached = load.isl - fresh
 
-    decode = step_time(decode_operators(model, plan, fmt, running, load.context, verified), chip, constants)
+    context, fresh = read_context(engine, load.isl, load.osl), padded_tokens(engine, fresh)
+    decode = step_time(decode_operators(model, plan, fmt, running, context, verified), chip, constants)
     alone = step_time(prompt_operators(model, plan, fmt, 1.0, fresh, cached), chip, constants)
     together = prompts_per_pass(engine, running / plan.dp, fresh)
     batched = step_time(
@@ -127,11 +148,9 @@ def serve(
     prompt = prompt_service_s(engine, batched.seconds / plan.pp, passes) / (together * plan.dp)
     alone_s = prompt_service_s(engine, alone.seconds, passes)
     tpot = shared_tpot_s(step, prompt, running, load.osl, engine.interference)
-    ttft = closed_ttft_s(engine, alone_s, step, prompt, running)
-    request_s = ttft + (load.osl - 1.0) * tpot
-    rate = running / request_s
-    waiting = np.maximum(load.concurrency - running, 0.0) / rate
-    ttft = ttft + waiting
+    ttft = closed_ttft_s(engine, alone_s, step, prompt, running, plan.dp)
+    rate = running / (ttft + (load.osl - 1.0) * tpot)
+    ttft = ttft + waiting_s(engine, tpot, prompt, load.osl, load.concurrency, running)
     return Served(
         tpot_s=tpot,
         ttft_s=ttft,

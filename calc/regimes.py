@@ -1,0 +1,214 @@
+"""How measurements are taken, as compositions of seconds: one function per regime, arrays over rows, no physics.
+
+Given the seconds of one decode step and of one prompt, each regime says what a benchmark of its kind prints. The
+answer, `predict` and `calibrate` share these. Stands after `passes` (whose seconds come in), before `serving`.
+
+`soft` is anything with the fields of `engine.Engine`, each a number or an array over rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .roofline import smooth_max
+
+Array = Any
+Metrics = dict[str, Array]
+MS = 1e3
+
+
+@dataclass(frozen=True)
+class Case:
+    """Rows of one regime. isl, osl: tokens; batch: requests in flight; running: those that memory lets run at once.
+
+    pp, dp: degrees; together: prompts that share a pass; passes: chunks of one prompt; poll: steps until a busy
+    engine looks for new requests; accepted: tokens that one step yields (drafting); replicas: alike, side by side.
+    """
+
+    isl: Array
+    osl: Array
+    batch: Array
+    running: Array
+    pp: Array = 1.0
+    dp: Array = 1.0
+    together: Array = 1.0
+    passes: Array = 1.0
+    poll: Array = 0.0
+    accepted: Array = 1.0
+    replicas: Array = 1.0
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Kernel seconds without host work: a decode step of `running`, a prompt alone, a prompt's share of a full pass."""
+
+    decode: Array
+    alone: Array
+    batched: Array
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What every regime is made of, in seconds: step without prompts, prompt alone, prompt among others."""
+
+    step: Array
+    alone: Array
+    prompt: Array
+
+
+def parts(case: Case, seconds: Seconds, soft: Any) -> Parts:
+    """Kernels with their host work: step = f D + stages x c + b s, prompt = m (f P + chunks x h).
+
+    f: engine factor, m: its prompt factor. On stacks whose host runs ahead, kernels and host join as a smooth
+    maximum. Worked: D 8 ms, f 1, c 1 ms, s 10 us, b 32: 9.32 ms.
+    """
+    overlap = getattr(soft, "overlap", 1.0)
+    host = soft.step_s * case.pp + soft.sequence_s * case.running
+    step = smooth_max(soft.factor * seconds.decode, host, overlap) / case.accepted
+    chunks = soft.prefill_step_s * case.passes
+    alone = soft.prompt_factor * smooth_max(soft.factor * seconds.alone, chunks, overlap)
+    prompt = soft.prompt_factor * smooth_max(soft.factor * seconds.batched, chunks / case.together, overlap)
+    return Parts(step, alone, prompt)
+
+
+def tpot_of(p: Parts, case: Case, soft: Any) -> Array:
+    """TPOT among others: step + g (running - 1)/OSL x prompt; each of the others brings one prompt in OSL tokens.
+
+    Worked: step 10 ms, prompt 50 ms, 33 running, OSL 800, g 1.2: 12.4 ms.
+    """
+    return p.step + soft.interference * np.maximum(case.running - 1.0, 0.0) / case.osl * p.prompt
+
+
+def ttft_of(p: Parts, case: Case, soft: Any, tpot: Array) -> Array:
+    """Mean TTFT of a closed loop: front + P1 + (n + poll + n_dp [dp > 1]) step + k b PM + w OSL TPOT (b/running - 1).
+
+    n: steps from arrival to the first answer; k: share of the other prompts standing before one's own; the last
+    term is the wait of requests that memory does not hold, w of a running request's life.
+    Worked: front 10 ms, P1 50 ms, n 2.5, step 10 ms, k .055, b 33, PM 40 ms, all running: 157.6 ms.
+    """
+    steps = soft.ttft_steps + case.poll + soft.dp_steps * (np.asarray(case.dp) > 1)
+    standing = soft.queue_share * np.maximum(case.batch - 1.0, 0.0) * p.prompt
+    waiting = soft.queue_time * case.osl * tpot * np.maximum(case.batch / case.running - 1.0, 0.0)
+    return soft.frontend_s + p.alone + steps * p.step + standing + waiting
+
+
+def _speed(tpot: Array, rate: Array, case: Case, ttft: Array, **more: Array) -> Metrics:
+    """Metrics by their names in measured rows, from TPOT, requests per second of a replica and TTFT."""
+    rate = rate * case.replicas
+    return {
+        "tpot_ms": tpot * MS,
+        "output_tok_s_user": 1.0 / tpot,
+        "output_tok_s": rate * case.osl,
+        "input_tok_s": rate * case.isl,
+        "total_tok_s": rate * (case.isl + case.osl),
+        "ttft_ms": ttft * MS,
+        "e2e_s": ttft + np.maximum(case.osl - 1.0, 0.0) * tpot,
+        **more,
+    }
+
+
+def prefill_alone(case: Case, seconds: Seconds, soft: Any) -> Metrics:
+    """One prompt on an idle machine: TTFT = P1, input rate = ISL/P1. 1,000 tokens in 50 ms: 20,000 tok/s."""
+    p = parts(case, seconds, soft)
+    return _speed(p.step, 1.0 / p.alone, case, p.alone)
+
+
+def decode(case: Case, seconds: Seconds, soft: Any) -> Metrics:
+    """Generation only, b streams in step: TPOT = step, rate = b/step. b 8, step 10 ms: 800 tok/s, 100 each."""
+    p = parts(case, seconds, soft)
+    return _speed(p.step, case.running / (case.osl * p.step), case, p.alone)
+
+
+def static_batch(case: Case, seconds: Seconds, soft: Any) -> Metrics:
+    """A batch from prompt to end: E2E = b PM + OSL step, output rate = b OSL/E2E; beyond memory in turns of `running`.
+
+    Worked: b 8, PM 50 ms, OSL 100, step 10 ms: 1.4 s, 571 output tok/s; input rate of the prompt phase 8 ISL/0.4 s.
+    """
+    p = parts(case, seconds, soft)
+    turns = np.maximum(case.batch / case.running, 1.0)
+    prompts = np.where(case.running > 1, case.running * p.prompt, p.alone)
+    one = prompts + (case.osl - 1.0) * p.step
+    whole = turns * one
+    found = _speed(p.step, case.batch / whole, case, prompts)
+    return found | {"e2e_s": whole, "input_tok_s": case.running * case.isl / prompts * case.replicas}
+
+
+def serving(case: Case, seconds: Seconds, soft: Any) -> Metrics:
+    """Closed loop: rate = running/(TTFT + (OSL - 1) TPOT), what waits for memory is in TTFT and not in the rate.
+
+    Worked: 32 running, TTFT 150 ms, TPOT 12 ms, OSL 800: 3.29 requests/s, 2,629 output tok/s.
+    """
+    p = parts(case, seconds, soft)
+    tpot = tpot_of(p, case, soft)
+    ttft = ttft_of(p, case, soft, tpot)
+    service = ttft_of(p, _unqueued(case), soft, tpot)
+    rate = case.running / (service + (case.osl - 1.0) * tpot)
+    return _speed(tpot, rate, case, ttft, output_tok_s_user=case.osl / (service + (case.osl - 1.0) * tpot))
+
+
+def _unqueued(case: Case) -> Case:
+    from dataclasses import replace
+
+    return replace(case, batch=case.running)
+
+
+def open_loop(case: Case, seconds: Seconds, soft: Any) -> Metrics:
+    """Offered rate: b = rate x TPOT of output tokens are decoding, so output rate = b/TPOT; TTFT as in a closed loop.
+
+    Worked: 20 streams at 25 ms: 800 tok/s. A b above what memory holds is saturated (`saturated`).
+    """
+    p = parts(case, seconds, soft)
+    tpot = tpot_of(p, case, soft)
+    return _speed(tpot, case.running / (case.osl * tpot), case, ttft_of(p, case, soft, tpot))
+
+
+def saturated(case: Case) -> Array:
+    """True where more streams would have to run than memory holds: the offered rate is not sustained."""
+    return np.asarray(case.batch) > np.asarray(case.running)
+
+
+def max_load(case: Case, seconds: Seconds, soft: Any) -> Metrics:
+    """Everything queued at once: running = what memory holds, a slot turns over in PM + OSL TPOT.
+
+    Worked: 256 running, PM 50 ms, OSL 128, step 20 ms, g 1: TPOT 119.6 ms, 15.4 s a slot, 2,133 output tok/s, most
+    of it prompts.
+    """
+    p = parts(case, seconds, soft)
+    tpot = tpot_of(p, case, soft)
+    life = p.prompt + case.osl * tpot
+    return _speed(tpot, case.running / life, case, ttft_of(p, case, soft, tpot))
+
+
+def phase(case: Case, seconds: Seconds, soft: Any) -> Metrics:
+    """One phase of a disaggregated system: decoding b/step, or prompts one after the other ISL/PM per replica.
+
+    Worked: PM 20 ms for 4,000 tokens: 200,000 input tok/s; 2,048 streams at 40 ms: 51,200 output tok/s.
+    """
+    p = parts(case, seconds, soft)
+    found = _speed(p.step, case.running / (case.osl * p.step), case, p.alone)
+    return found | {"input_tok_s": case.isl / p.prompt * case.replicas}
+
+
+REGIMES: dict[str, Callable[[Case, Seconds, Any], Metrics]] = {
+    "prefill-b1": prefill_alone,
+    "decode-b1": decode,
+    "decode-batch": decode,
+    "static-batch": static_batch,
+    "serving": serving,
+    "energy": serving,
+    "price": serving,
+    "open-loop": open_loop,
+    "max-load": max_load,
+    "mlperf-offline": max_load,
+    "mlperf-server": open_loop,
+    "wide-ep": phase,
+}
+
+
+def metrics(regime: str, case: Case, seconds: Seconds, soft: Any) -> Metrics:
+    """Metrics of rows of one regime, keyed as in measured rows (ms, s, tokens per second of all replicas)."""
+    return REGIMES[regime](case, seconds, soft)

@@ -1,0 +1,202 @@
+"""What a measured row leaves out, filled by stated rules: lengths, formats, chips and degrees, drafting.
+
+Each rule says in words what it assumed, or why the row can't be answered. Stands after `measured`, before `cases`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .formats import find_format, is_native
+from .memory import footprint, weight_bytes_per_chip
+from .parallel import Plan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .chip import Chip
+    from .engine import Engine
+    from .model import Model
+    from .operators import Formats
+
+Array = Any
+
+NOMINAL_LENGTH = 0.9  # mean of a uniform draw between 0.8 and 1.0, as the InferenceX client draws lengths
+ASSUMED_ISL = 512.0  # prompts of benchmarks that print no length: llama-bench's, and the order of chat prompts
+ASSUMED_OSL = 256.0  # answers of single-stream tools (MLC, exllamav2) that print no length
+ASSUMED_CONTEXT = 2000.0  # cached tokens of a decode phase that prints none
+ASSUMED_STREAMS = 128.0  # streams per chip of a decode phase that prints none: what wide-EP reports run
+_MAX_BATCH = re.compile(r"max batch (\d+)/replica")
+_DRAFT = re.compile(r"MTP-(\d)|k=(\d)|(\w+) draft token", re.IGNORECASE)
+_YIELD = re.compile(r"acceptance (\d+\.\d+)(?![\d%])|([\d.]+) tokens/step")
+_CHANCE = re.compile(r"acceptance ([\d.]+)%")
+
+
+@lru_cache(maxsize=1)
+def datasets() -> Mapping[str, Mapping[str, Any]]:
+    """Mean lengths of public test sets (specs/engines/datasets.toml), by publisher and set."""
+    text = (files("tokcalc.specs") / "engines" / "datasets.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def numbers(frame: pd.DataFrame, column: str, default: float = np.nan) -> np.ndarray:
+    """A column as floats, `default` where it is empty or missing."""
+    if column not in frame:
+        return np.full(len(frame), default)
+    values = frame[column].to_numpy(dtype=float, na_value=np.nan)
+    return np.where(np.isnan(values), default, values)
+
+
+def texts(frame: pd.DataFrame, column: str) -> list[str]:
+    """A column as strings, "" where it is empty or missing."""
+    if column not in frame:
+        return [""] * len(frame)
+    return [str(text) for text in frame[column].fillna("")]
+
+
+def default_weights(chip: Chip, model: Model) -> str:
+    """Weights when nobody says: as released where the chip multiplies in that format or it is 4 bit, else 16 bit."""
+    native = model.native_format
+    wide = "bf16" if "bf16" in chip.peak_ops_s or "fp16" not in chip.peak_ops_s else "fp16"
+    if native in ("bf16", "fp16", "fp32"):
+        return wide
+    fmt = find_format(native)
+    return native if is_native(fmt, chip.peak_ops_s) or fmt.bits < 8 else wide
+
+
+def lengths(rows: pd.DataFrame, assumed: list[list[str]], reasons: dict[int, str]) -> tuple[np.ndarray, np.ndarray]:
+    """(isl, osl) of every row: its own, its test set's mean, or a stated default; TTFT of an unknown prompt has none."""
+    isl, osl = numbers(rows, "isl"), numbers(rows, "osl")
+    regime, metric, model = texts(rows, "regime"), texts(rows, "metric"), texts(rows, "model")
+    note = texts(rows, "note")
+    for i in np.flatnonzero(np.isnan(isl) | np.isnan(osl)):
+        entry = _dataset(regime[i], model[i], note[i])
+        if np.isnan(isl[i]):
+            isl[i], word = _missing_isl(regime[i], entry)
+            if metric[i] == "ttft_ms" and entry is None:
+                reasons[int(i)] = "TTFT of a prompt whose length is not published"
+            elif word:
+                assumed[i].append(word)
+        if np.isnan(osl[i]):
+            osl[i] = float(entry["osl"]) if entry and "osl" in entry else ASSUMED_OSL
+            if regime[i] not in ("prefill-b1", "wide-ep"):
+                assumed[i].append(f"osl {osl[i]:g}")
+    nominal = np.array([text.startswith("inferencex") for text in note], dtype=bool)
+    scale = np.where(nominal, NOMINAL_LENGTH, 1.0)
+    return isl * scale, np.maximum(osl, 1.0) * scale
+
+
+def _dataset(regime: str, model: str, note: str) -> Mapping[str, Any] | None:
+    known = datasets()
+    if regime.startswith("mlperf"):
+        return known["mlperf"].get(model)
+    if "GPQA" in note:
+        return known["energy"]["gpqa"]
+    if "LM-Arena" in note:
+        return known["energy"]["lm-arena"]
+    return None
+
+
+def _missing_isl(regime: str, entry: Mapping[str, Any] | None) -> tuple[float, str]:
+    if entry is not None:
+        return float(entry["isl"]), f"isl {entry['isl']:g}, mean of {entry['dataset']}"
+    if regime == "decode-b1":
+        return 0.0, "generation from an empty context"
+    value = ASSUMED_CONTEXT if regime == "wide-ep" else ASSUMED_ISL
+    return value, f"isl {value:g}"
+
+
+def drafting(
+    rows: pd.DataFrame, assumed: list[list[str]], reasons: dict[int, str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """(drafted tokens, tokens that a step yields) where drafting is on; prompts do not care; else a reason."""
+    on = numbers(rows, "spec_decode", 0.0) > 0
+    draft, accepted = np.zeros(len(rows)), np.ones(len(rows))
+    note, regime, metric = texts(rows, "note"), texts(rows, "regime"), texts(rows, "metric")
+    for i in np.flatnonzero(on):
+        if regime[i] == "prefill-b1" or metric[i] == "input_tok_s":
+            continue
+        found, chance, mean = _DRAFT.search(note[i]), _CHANCE.search(note[i]), _YIELD.search(note[i])
+        if found is None or (chance is None and mean is None):
+            reasons[int(i)] = "drafting without its acceptance"
+            continue
+        count = next(g for g in found.groups() if g)
+        draft[i] = float(count) if count.isdigit() else {"one": 1.0, "two": 2.0, "three": 3.0}.get(count, 1.0)
+        if mean is not None:
+            accepted[i] = float(mean[1] or mean[2])
+        elif chance is not None:
+            a = float(chance[1]) / 100.0
+            accepted[i] = (1.0 - a ** (draft[i] + 1.0)) / (1.0 - a)
+        assumed[i].append(f"{draft[i]:g} drafted tokens, {accepted[i]:.2f} a step, as noted")
+    return draft, accepted
+
+
+def note_max_batch(rows: pd.DataFrame) -> np.ndarray:
+    """Requests that a replica was configured to run at most, where the row's remarks print it; inf elsewhere."""
+    found = [_MAX_BATCH.search(text) for text in texts(rows, "note")]
+    return np.array([float(m[1]) if m else np.inf for m in found])
+
+
+def degrees(
+    rows: pd.DataFrame, chip: Chip, model: Model, fmt: Formats, engine: Engine, context: np.ndarray,
+    assumed: list[list[str]],
+) -> tuple[Plan, np.ndarray]:  # fmt: skip
+    """(plan of one replica, replicas alike) of each row; what is not printed is filled and said.
+
+    A system without degrees whose regime fills memory is cut into the smallest replicas that hold the model with
+    room to run; a single stream spreads over all of its chips; a number of chips not printed is the least that fits.
+    """
+    chips, tp, pp, dp, ep = (numbers(rows, c) for c in ("chips", "tp", "pp", "dp", "ep"))
+    regime = texts(rows, "regime")
+    size = len(rows)
+    replicas = np.ones(size)
+    least = _least_chips(chip, model, fmt, engine, float(np.max(context)))
+    for i in range(size):
+        known = not np.isnan(tp[i])
+        own_pp = 1.0 if np.isnan(pp[i]) else pp[i]
+        own_dp = np.nan if np.isnan(dp[i]) else dp[i]
+        if np.isnan(chips[i]):
+            chips[i] = (tp[i] * own_pp * (1.0 if np.isnan(own_dp) else own_dp)) if known else least
+            if not known:
+                assumed[i].append(f"{least:g} chips, the fewest that hold the model")
+        if not known:
+            per = chips[i] / own_pp / (1.0 if np.isnan(own_dp) else own_dp)
+            if regime[i].startswith("mlperf") or (regime[i] in ("max-load", "energy", "price") and chips[i] > 8):
+                tp[i] = min(float(least), per)
+                replicas[i] = per / tp[i]
+                if replicas[i] > 1:
+                    assumed[i].append(f"{replicas[i]:g} replicas of {tp[i]:g}")
+            elif regime[i] == "wide-ep" and model.is_moe:
+                tp[i], own_dp = 1.0, chips[i] / own_pp if np.isnan(own_dp) else own_dp
+                ep[i] = chips[i] if np.isnan(ep[i]) else ep[i]
+            else:
+                tp[i] = max(1.0, per)
+        pp[i] = own_pp
+        if np.isnan(own_dp):
+            rest = chips[i] / (tp[i] * own_pp * replicas[i])
+            own_dp = rest if rest >= 2 and model.is_moe else 1.0
+            if rest >= 2 and not model.is_moe and replicas[i] == 1:
+                replicas[i] = rest
+        dp[i] = own_dp
+        ep[i] = 1.0 if np.isnan(ep[i]) else min(ep[i], tp[i] * dp[i])
+    return Plan(tp, pp, dp, ep), replicas
+
+
+def _least_chips(chip: Chip, model: Model, fmt: Formats, engine: Engine, context: float) -> float:
+    """Smallest power of two of chips in tensor parallel whose memory holds the weights and two sequences."""
+    for chips in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512):
+        if float(footprint(chip, model, Plan(chips), fmt, engine, context).batch) >= 2:
+            return float(chips)
+    return 1024.0
+
+
+def fits_physically(chip: Chip, model: Model, plan: Plan, fmt: Formats) -> Array:
+    """True where weights alone are smaller than the memory of the chips."""
+    return weight_bytes_per_chip(model, plan, fmt) < chip.memory_bytes
