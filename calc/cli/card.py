@@ -210,7 +210,13 @@ def _energy(answer: Answer) -> list[Line]:
         if isinstance(energy.get(key), int | float)
     ]
     shown = ", ".join(parts) or str(energy.get("reason") or "")
-    return [("energy", shown, "")] if shown else []
+    rows = [("energy", shown, "")] if shown else []
+    if isinstance(energy.get("kwh_per_m_output"), int | float):
+        co2 = energy.get("co2_kg_per_m_output")
+        gas = f", {_number(co2, answer)} kg CO2 ({energy['grid']})" if isinstance(co2, int | float) else ""
+        whole = f"{_number(energy['kwh_per_m_output'], answer)} kWh a million output tokens{gas}"
+        rows.append(("all-in", f"{whole}, {energy['all_in']}", ""))
+    return rows
 
 
 def _memory(answer: Answer) -> list[Line]:
