@@ -96,10 +96,13 @@ def setting(key: Key) -> Setting:
     chip = _chip(str(given["chip"]), tuple(sorted(overrides.items())), given.get("memory"))
     model = _model(str(given["model"]))
     engine = find_engine(constants, given.get("engine"))
-    weights, kv, _ = choose_formats(chip, model, engine, given.get("weights"), given.get("kv"))
+    asked = given.get("weights")
     if chip.weights_in_sram:
-        scope = constants_for(chip)[1]
-    else:
+        table, scope = constants_for(chip)
+        if asked is None and model.native_format in ("bf16", "fp16", "fp32"):
+            asked = table.get("weights")  # as the vendor stores them
+    weights, kv, _ = choose_formats(chip, model, engine, asked, given.get("kv"))
+    if not chip.weights_in_sram:
         scope = constants.find("gemm", chip, (weights, "any"))[1]
     return Setting(
         chip, model, weights, kv, component_formats(model, weights, kv), engine, constants,
