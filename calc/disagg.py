@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import wide_ep
 from .bands import answer_grade, band
 from .constants import load_constants
 from .deployment import choose, choose_formats
@@ -124,6 +125,15 @@ def prefill_side(
             link_bytes_s(chip, count),
             grade,
         )
+    if chips is not None and wide_ep.is_wide(model, chips):
+        weights, kv, _ = choose_formats(chip, model, engine, weights, None)
+        fmt = component_formats(model, weights, kv)
+        p = wide_ep.prefill(chip, model, fmt, chips=chips, isl=float(isl), cache_hit=cache_hit)
+        rate = p.tok_s_chip * chips / (isl * (1.0 - cache_hit))
+        grade = answer_grade(chip, constants, constants.find("gemm", chip, (weights, "any"))[1])
+        return Side(
+            chip, chips, weights, kv, p.step_s, p.largest_batch, rate, link_bytes_s(chip, chips), grade
+        )
     d = choose(chip, model, engine, batch=1.0, context=float(isl), weights=weights, chips=chips)
     s = serve(chip, model, d.plan, d.formats, engine, constants, Load(float(isl), 1.0, 1.0, cache_hit))
     seconds = float(s.prompt_alone_s)
@@ -135,8 +145,9 @@ def prefill_side(
 
 
 def decode_side(
-    chip: Chip, model: Model, isl: int, osl: int, batch: float | None, chips: int | None, weights: str | None
-) -> Side:
+    chip: Chip, model: Model, isl: int, osl: int, batch: float | None, chips: int | None, weights: str | None,
+    draft: int = 0, acceptance: float = 0.0, max_tpot_s: float | None = None,
+) -> Side:  # fmt: skip
     """A replica that only generates: its largest batch, or the one that is asked for; no prompt disturbs
     it.
     """
@@ -147,7 +158,9 @@ def decode_side(
 
         weights, kv, _ = choose_formats(chip, model, engine, weights, None)
         fmt = component_formats(model, weights, kv)
-        asked = Load(float(isl), float(osl), batch or math.inf, 1.0)  # prompts are elsewhere
+        asked = Load(
+            float(isl), float(osl), batch or math.inf, 1.0, float(draft), acceptance
+        )  # prompts are elsewhere
         pipe = sram.steady(chip, model, fmt, asked, float(chips) if chips else None)
         least = int(sram.place(chip, model, fmt, 1.0, float(isl + osl)).chips)
         if chips is not None and chips < least:
@@ -156,6 +169,20 @@ def decode_side(
             )
         count, tpot, running = int(pipe.pipe.chips), float(pipe.tpot_s), float(pipe.running)
         grade = answer_grade(chip, constants, pipe.pipe.scope)
+    elif chips is not None and wide_ep.is_wide(model, chips):
+        weights, kv, _ = choose_formats(chip, model, engine, weights, None)
+        fmt = component_formats(model, weights, kv)
+        w = wide_ep.decode(
+            chip, model, fmt, chips=chips, batch_per_chip=batch / chips if batch else None,
+            context=isl + 0.5 * osl, draft=draft, acceptance=acceptance, max_tpot_s=max_tpot_s,
+        )  # fmt: skip
+        if batch is not None and batch / chips > w.largest_batch:
+            raise DoesNotFit(
+                f"{batch:.0f} requests do not fit the KV cache of {chips} x {chip.name}, which "
+                f"holds {w.largest_batch * chips:.0f}; give more --decode-chips or a smaller --batch"
+            )
+        tpot, count, running = w.tpot_s, chips, w.tokens_per_chip * chips
+        grade = answer_grade(chip, constants, constants.find("gemm", chip, (weights, "any"))[1])
     else:
         d = choose(
             chip, model, engine, batch=batch or 1.0, context=float(isl + osl), weights=weights, chips=chips
@@ -167,7 +194,15 @@ def decode_side(
                 f"holds {most:.0f}; give more --decode-chips or a smaller --batch"
             )
         running = batch or most
-        s = serve(chip, model, d.plan, d.formats, engine, constants, Load(float(isl), float(osl), running))
+        s = serve(
+            chip,
+            model,
+            d.plan,
+            d.formats,
+            engine,
+            constants,
+            Load(float(isl), float(osl), running, 0.0, float(draft), acceptance),
+        )
         tpot, count, weights, kv = float(s.step_s), d.chips, d.weights, d.kv
         grade = answer_grade(chip, constants, constants.find("gemm", chip, (weights, "any"))[1])
     return Side(
@@ -178,7 +213,8 @@ def decode_side(
 def mixed(
     model: Model, prefill_chip: Chip, decode_chip: Chip, *, isl: int, osl: int, batch: float | None = None,
     cache_hit: float = 0.0, prefill_chips: int | None = None, decode_chips: int | None = None,
-    weights: str | None = None, hour_price: Callable[[Chip], float | None] = lambda chip: None,
+    weights: str | None = None, draft: int = 0, acceptance: float = 0.0, max_tpot_s: float | None = None,
+    hour_price: Callable[[Chip], float | None] = lambda chip: None,
 ) -> Mixed:  # fmt: skip
     """Prompts on one chip, generation on another: whole replicas whose rates match, at the least cost.
 
@@ -187,7 +223,9 @@ def mixed(
     hour_price: money per chip hour, None where it has none (then chips, not money, are matched).
     """
     first = prefill_side(prefill_chip, model, isl, cache_hit, prefill_chips, weights)
-    second = decode_side(decode_chip, model, isl, osl, batch, decode_chips, weights)
+    second = decode_side(
+        decode_chip, model, isl, osl, batch, decode_chips, weights, draft, acceptance, max_tpot_s
+    )
     fmt = component_formats(model, second.weights, second.kv)
     kv = float(model.kv_bytes(float(isl), fmt.kv.bytes))
     move = transfer_s(kv, first.link_bytes_s, second.link_bytes_s)

@@ -127,3 +127,14 @@ def host_joined(engine: Engine, kernel_s: Array, host_s: Array) -> Array:
 def without_floors(engine: Engine) -> Engine:
     """The same engine with no host time at all: what kernels alone would give."""
     return replace(engine, step_s=0.0, sequence_s=0.0, prefill_step_s=0.0, frontend_s=0.0)
+
+
+def stored_format(chip: Chip, constants: Constants | None = None) -> str | None:
+    """Format that a chip's software stores weights in when nobody asks for one: block float, TruePoint;
+    else None.
+    """
+    if chip.weights_in_sram:
+        from .sram import constants_for
+
+        return constants_for(chip)[0].get("weights")
+    return stack_table(chip, constants)[0].get("weights")

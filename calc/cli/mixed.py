@@ -24,9 +24,11 @@ def mixed(
     share: Annotated[
         list[str] | None, typer.Option(metavar="CHIP=N", help="Chips that share a load, as h800=8,rngd=16.")
     ] = None,
-    max_tpot: Annotated[
-        float, typer.Option(metavar="MS", help="With --share: longest time per token.")
-    ] = 50.0,
+    max_tpot: Annotated[float | None, typer.Option(metavar="MS", help="Longest time per token.")] = None,
+    draft: Annotated[int | None, typer.Option(metavar="N", help="Tokens drafted per step.")] = None,
+    acceptance: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Chance of a drafted token.")
+    ] = None,
     isl: Annotated[str, typer.Option(metavar="N", help="Input tokens.")] = "1024",
     osl: Annotated[str, typer.Option(metavar="N", help="Output tokens.")] = "1024",
     batch: Annotated[
@@ -55,7 +57,7 @@ def mixed(
         _shared(
             share,
             model,
-            max_tpot / 1e3,
+            (max_tpot or 50.0) / 1e3,
             {**tokens, "weights": weights, "cache_hit": cache_hit},
             json_,
             export or [],
@@ -71,9 +73,13 @@ def mixed(
     ):
         if value is not None and value < 1:
             raise UsageError(f"{name} {value} is not a number of at least 1")
+    if (draft is None) != (acceptance is None):
+        raise UsageError("--draft and --acceptance belong together, as in --draft 1 --acceptance 0.7")
     answer = _mixed_answer(
         model, prefill_chip, decode_chip, tokens, batch, options.share("--cache-hit", cache_hit, 0.0, 1.0),
         prefill_chips, decode_chips, weights, currency.strip().upper(), options.date("--on", on),
+        draft=draft or 0, acceptance=options.share("--acceptance", acceptance or 0.0, 0.0, 1.0),
+        max_tpot_s=max_tpot / 1e3 if max_tpot else None,
     )  # fmt: skip
     _out(answer, [answer], json_, export or [], _card)
 
@@ -82,6 +88,7 @@ def _mixed_answer(
     model: str, prefill_chip: str, decode_chip: str, tokens: dict[str, Any],
     batch: int | None, cache_hit: float,
     prefill_chips: int | None, decode_chips: int | None, weights: str | None, currency: str, on: str | None,
+    **speculation: Any,
 ) -> dict[str, Any]:  # fmt: skip
     from .. import disagg
     from ..catalog import load_chip, load_model
@@ -101,7 +108,8 @@ def _mixed_answer(
 
     m = disagg.mixed(
         network, load_chip(prefill_chip), load_chip(decode_chip), batch=batch, cache_hit=cache_hit,
-        prefill_chips=prefill_chips, decode_chips=decode_chips, weights=weights, hour_price=hour, **tokens,
+        prefill_chips=prefill_chips, decode_chips=decode_chips, weights=weights, hour_price=hour,
+        **speculation, **tokens,
     )  # fmt: skip
     answer = disagg.as_answer(m, network, tokens["isl"], tokens["osl"], currency)
     if unpriced:
