@@ -103,16 +103,54 @@ class Constants:
         return self.engines[name]
 
 
-@lru_cache(maxsize=1)
-def load_constants() -> Constants:
-    """The shipped constants, read once: kernels.toml, then what families.toml and accelerators.toml add to it."""
+@lru_cache(maxsize=2)
+def load_constants(fitted: bool = True) -> Constants:
+    """The shipped constants, read once: hand-set starts, and over them what `calibrate` fitted.
+
+    fitted False: the starts alone, which a fit begins from and is pulled to.
+    """
     folder = files("tokcalc.specs") / "engines"
 
     def read(name: str) -> dict[str, Any]:
         return tomllib.loads((folder / name).read_text(encoding="utf-8"))
 
     tables = _merged(_merged(read("kernels.toml"), read("families.toml")), read("accelerators.toml"))
-    return Constants(tables, read("engines.toml"))
+    engines = read("engines.toml")
+    if not fitted or not (folder / "fitted.toml").is_file():
+        return Constants(tables, engines)
+    found = read("fitted.toml")
+    own = {"fit": {"chips": found["fit"]["chips"]}}
+    return Constants(_merged(_merged(own, found["kernels"]), tables), _tuned(engines, found["engines"]))
+
+
+_UNITS = {
+    "step": "step_us", "sequence": "sequence_us", "prefill_step": "prefill_step_us", "frontend": "frontend_ms",
+}  # fmt: skip
+
+
+def _tuned(engines: Mapping[str, Any], fitted: Mapping[str, Any]) -> dict[str, Any]:
+    """Engines with the fitted multipliers on their fields; multipliers by chip family stay under `by`."""
+    out = {name: dict(table) for name, table in engines.items()}
+    for name, table in fitted.items():
+        if name == "prompt":
+            start = out.get("prompt", {})
+            out["prompt"] = {
+                part: {
+                    key: start.get(part, {}).get(key, 1.0) * values.get(key, 1.0)
+                    for key in {**start.get(part, {}), **values}
+                }
+                for part, values in {**{k: {} for k in start}, **table}.items()
+            }
+            continue
+        base = {**engines["any"], **engines.get(name, {})}
+        own = out.setdefault(name, {})
+        for field_name, value in table.items():
+            if isinstance(value, Mapping):
+                own.setdefault("by", {})[field_name] = value
+            else:
+                key = _UNITS.get(field_name, field_name)
+                own[key] = base[key] * value
+    return out
 
 
 def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
