@@ -259,7 +259,9 @@ def placement(
             }
             for a, b in cuts
         )  # fmt: skip
-    edges = [round(i * model.layers / chips) for i in range(chips + 1)]
+    even = (total + cache_bytes) / chips  # end chips hold fewer layers beside the embedding and the head
+    inner = [round((i * even - first) / a_layer) for i in range(1, chips)]
+    edges = [0, *(min(max(edge, 0), model.layers) for edge in inner), model.layers]
     lines = []
     for i, (a, b) in enumerate(pairwise(edges)):
         held = (b - a) * a_layer + (first if i == 0 else 0.0) + (last if i == chips - 1 else 0.0)

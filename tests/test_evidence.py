@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
 from tokcalc.evidence import evidence, known_chips, write_evidence
 
 
@@ -22,7 +21,8 @@ def test_what_is_written_is_what_was_judged(tmp_path: Path) -> None:
         {
             "chip": ["a", "a", "a", "b"], "model": ["m", "m", "n", "m"], "regime": ["serving"] * 4,
             "group": ["g", "g", "h", "g"], "value": [10.0, 10.0, 10.0, 5.0],
-            "predicted": [11.0, 9.0, 12.0, float("nan")], "low": [8.0, 8.0, 11.0, 1.0], "high": [12.0, 12.0, 14.0, 2.0],
+            "predicted": [11.0, 9.0, 12.0, float("nan")],
+            "low": [8.0, 8.0, 11.0, 1.0], "high": [12.0, 12.0, 14.0, 2.0],
         }
     )  # fmt: skip
     path = tmp_path / "evidence.toml"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from tokcalc import wide_ep
 from tokcalc.catalog import load_chip, load_model
 from tokcalc.operators import component_formats

@@ -140,7 +140,7 @@ def _show(
         print()
         return
     shown = [row for row in rows if "reason" not in row]
-    cells = [[write_cell(row.get(key)) for _, key, write_cell in columns] for row in shown]
+    cells = [[_cell(row, key, write_cell) for _, key, write_cell in columns] for row in shown]
     print(render([column for column, _, _ in columns], cells, text.width()))
     for row in rows:
         if "reason" in row:
@@ -159,6 +159,16 @@ def _plot(rows: list[dict[str, Any]], y: str, chip: str | None, model: str, path
     title = f"{model} on {chip} with other memory" if chip else f"{model} read from one stack"
     save(memory_generations(drawn, y=y, title=title), path)
     print(f"wrote {path}", file=sys.stderr)
+
+
+_SPEEDS = ("output_tok_s_user", "low", "high", "output_tok_s", "output_tok_s_stack")
+
+
+def _cell(row: dict[str, Any], key: str, write_cell: Any) -> str:
+    """A cell; speeds of grade D are marked as rough and have two digits."""
+    if row.get("grade") == "D" and key in _SPEEDS:
+        return f"~{text.number(row[key], 2)}"
+    return str(write_cell(row.get(key)))
 
 
 def _pair(low: float | None, digits: int = 2) -> str:
