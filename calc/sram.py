@@ -104,7 +104,7 @@ def _layer_bytes(group: Any, fmt: Formats, experts: float) -> float:
     return float(layer + experts * ffn.expert_params * fmt.experts.bytes)
 
 
-def _spread(span_s: float, read_s: float, least: Array, most: Array) -> Array:
+def _spread(span_s: float, read_s: Array, least: Array, most: Array) -> Array:
     """Chips r for one layer where span sqrt(r) + read / r is least, between what it needs and what it can
     have.
     """
@@ -139,7 +139,7 @@ def place(
         stored = _layer_bytes(group, fmt, group.ffn.experts)
         # cache of one sequence is read with the weights of its layer
         active = _layer_bytes(group, fmt, min(group.ffn.top_k, group.ffn.experts)) + per_sequence / layers
-        r = _spread(span, np.max(active) / bandwidth, stored / room, chips / layers)
+        r = _spread(span, active / bandwidth, stored / room, chips / layers)
         routed = table["moe_us"] if group.ffn.experts else 0.0
         latency = latency + group.count * ((table["layer_us"] + routed) * 1e-6 + span * np.sqrt(r))
         matrix = matrix + group.count * active / bandwidth / r

@@ -38,6 +38,6 @@ def hint(chip: Chip) -> str:
         return ""
     level, speed = below[0], (below[0].bandwidth_bytes_s or 0.0) / 1e9
     return (
-        f"or stream weights from its {level.type}, {level.capacity_bytes / 1e9:,.0f} GB at {speed:,.0f} GB/s, "
-        f"with --set weights_in={level.name}"
+        f"or stream weights from its {level.type}, {level.capacity_bytes / 1e9:,.0f} GB at {speed:,.0f} "
+        f"GB/s, with --set weights_in={level.name}"
     )

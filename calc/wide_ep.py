@@ -16,7 +16,7 @@ import numpy as np
 from .constants import Constants, load_constants
 from .engine import find_engine
 from .memory import footprint
-from .operators import Formats
+from .operators import Formats, component_formats
 from .parallel import Plan
 from .passes import decode_operators, prompt_operators
 from .roofline import smooth_max
@@ -145,3 +145,36 @@ def _sums(whole: StepTime) -> dict[str, float]:
 def is_wide(model: Model, chips: int | None) -> bool:
     """True where a deployment is taken as wide expert parallel: a routed model on 16 chips or more."""
     return model.is_moe and chips is not None and chips >= 16
+
+
+def decode_tok_s_chip(
+    chip: str, model: str, chips: int, context: float, *, batch: float | None = None, speed: float | None = None,
+    weights: str | None = None, draft: int = 0, acceptance: float = 0.0,
+) -> float:  # fmt: skip
+    """Output tokens/s of one chip by names, for scenario files: at `batch` requests a chip, or `speed` a user."""
+    device, network, fmt = _named(chip, model, weights)
+    return decode(
+        device, network, fmt, chips=chips, batch_per_chip=batch, context=context, draft=draft,
+        acceptance=acceptance, max_tpot_s=1.0 / speed if speed else None,
+    ).tok_s_chip  # fmt: skip
+
+
+def prefill_tok_s_chip(
+    chip: str, model: str, chips: int, isl: float, *, cache_hit: float = 0.0, tokens: float = 16384.0,
+    weights: str | None = None,
+) -> float:  # fmt: skip
+    """Computed input tokens/s of one chip by names; over (1 - cache_hit) with those found in a cache."""
+    device, network, fmt = _named(chip, model, weights)
+    return prefill(
+        device, network, fmt, chips=chips, isl=isl, cache_hit=cache_hit, tokens_per_chip=tokens
+    ).tok_s_chip
+
+
+def _named(chip: str, model: str, weights: str | None) -> tuple[Chip, Model, Formats]:
+    from .catalog import load_chip, load_model
+    from .deployment import choose_formats
+
+    device, network = load_chip(chip), load_model(model)
+    engine = find_engine(load_constants(), None)
+    weights, kv, _ = choose_formats(device, network, engine, weights, None)
+    return device, network, component_formats(network, weights, kv)
