@@ -43,8 +43,8 @@ class Demand:
 def demand_of(output_per_day: float, isl: float, osl: float, peak_factor: float) -> Demand:
     """A demand in output tokens a day, of requests of isl + osl tokens."""
     positive(output_per_day, "The demand in tokens a day")
-    if not (math.isfinite(peak_factor) and peak_factor >= 1):
-        raise UsageError(f"The peak factor must be at least 1 (the average hour), not {peak_factor:g}.")
+    if not 1 <= peak_factor <= 1000:
+        raise UsageError(f"The peak factor must be from 1 (the average hour) to 1000, not {peak_factor:g}.")
     return Demand(output_per_day, output_per_day * isl / osl, peak_factor)
 
 

@@ -47,6 +47,8 @@ def grow(
     """
     positive(growth, "The growth of demand")
     share(price_decline, "The yearly price decline")
+    if growth > 100:
+        raise UsageError(f"The growth of demand must be at most 100 times a year, not {growth:g}.")
     if years < 1 or years > 50:
         raise UsageError(f"--years {years} is not between 1 and 50.")
     table: list[Year] = []

@@ -41,6 +41,7 @@ class Hour:
 class Terms:
     """How money is asked for: a given rent, ownership with inputs, price terms, day, currency, given rates.
 
+    price: on-demand, reserved, spot or a provider, and after @ the market where it is rented ("reserved@CN").
     own: None (rent it where there is a rent), or the inputs of Ownership that the user gives ({}: defaults).
     """
 
@@ -95,13 +96,15 @@ def _given(terms: Terms) -> Hour:
 def _market(chip: Chip, terms: Terms, power_w: float | None, rated_w: float | None) -> Hour:
     from .prices import class_range, rental
 
-    found = rental(chip.id, terms.on, terms.currency, terms.price, rates=terms.rates)
-    if found is None and terms.price is None:
+    asked, _, market = (terms.price or "").partition("@")
+    price = asked.strip() or None
+    found = rental(chip.id, terms.on, terms.currency, price, market.strip() or None, rates=terms.rates)
+    if found is None and price is None and not market:
         owned = own_hour(chip, terms, power_w, rated_w)
         if owned is not None:
             return owned
     if found is None:
-        found = class_range(chip.id, terms.on, terms.currency, terms.price, chip.family, terms.rates)
+        found = class_range(chip.id, terms.on, terms.currency, price, chip.family, terms.rates)
     if found is None:
         raise NoAnswer(f'no price of {chip.name} is known; give one with --rent "2.5 USD/h"')
     way = "class" if found.basis == "class" else "rental"

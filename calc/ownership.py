@@ -45,7 +45,7 @@ def capital_per_hour(
     not_negative(purchase, "The purchase price")
     positive(life_years, "The life")
     share(residual_share, "The residual value")
-    i = np.asarray(not_negative(rate, "The cost of capital"), dtype=float)
+    i = np.asarray(share(rate, "The cost of capital"), dtype=float)
     residual = purchase * residual_share
     if method == "average":
         return _plain(i * (purchase + residual) / 2.0 / HOURS_PER_YEAR)

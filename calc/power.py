@@ -16,7 +16,10 @@ import numpy as np
 
 if TYPE_CHECKING:
     from .chip import Chip
+    from .engine import Engine
     from .model import Model
+    from .parallel import Plan
+    from .serving import Served
 
 Array = Any
 
@@ -65,6 +68,28 @@ def compute_share(chip: Chip, model: Model, weights: str, tokens_s: Array, chips
 
     peak = roof(find_format(weights), chip.peak_ops_s)[1]
     return 2.0 * model.params_active_no_embed * np.asarray(tokens_s) / (chips * peak)
+
+
+def served_watts(
+    chip: Chip, model: Model, weights: str, plan: Plan, engine: Engine, served: Served, fresh: Array = 1.0
+) -> Array | None:  # fmt: skip
+    """Watts of a served replica's chips, arrays of cases; None where no power figure is published.
+
+    fresh: share of the input that is computed, not found in a cache. Joules per output token as meters
+    count them, prompts included, are these watts over the output rate.
+    """
+    rated = rated_watts(chip)
+    if rated is None:
+        return None
+    computed = served.output_tok_s + np.asarray(fresh) * served.input_tok_s
+    used = compute_share(chip, model, weights, computed, plan.chips)
+    return rated[0] * plan.chips * power_share(served_busy(plan, engine, served), used)
+
+
+def served_busy(plan: Plan, engine: Engine, served: Served) -> Array:
+    """Share of a replica's time in kernels and messages: one less the host's share of a token's time."""
+    host = engine.step_s * plan.pp + engine.sequence_s * served.running
+    return 1.0 - np.minimum(host / served.tpot_s, 1.0)
 
 
 def rated_watts(chip: Chip) -> tuple[float, str] | None:

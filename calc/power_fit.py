@@ -50,7 +50,7 @@ def cases(paths: Sequence[str]) -> list[Case]:
     from .cases import build_blocks
     from .constants import load_constants
     from .measured import read_rows
-    from .power import compute_share, rated_watts
+    from .power import compute_share, rated_watts, served_busy
     from .serving import Load, serve
 
     rows = read_rows(paths)
@@ -67,10 +67,8 @@ def cases(paths: Sequence[str]) -> list[Case]:
         def each(value: Array, size: int = size) -> Array:
             return np.broadcast_to(np.asarray(value, dtype=float), (size,))
 
-        chips, rate, running = each(block.plan.chips), each(served.output_tok_s), each(served.running)
-        tpot = each(served.tpot_s)
-        host = block.engine.step_s * each(block.plan.pp) + block.engine.sequence_s * running
-        working = 1.0 - np.minimum(host / tpot, 1.0)
+        chips, rate = each(block.plan.chips), each(served.output_tok_s)
+        working = each(served_busy(block.plan, block.engine, served))
         for i, row in enumerate(block.index):
             note = _WATTS.search(str(rows["note"][row]))
             if note is None or rated is None:

@@ -1,4 +1,4 @@
-"""Power and energy of an answer: bounds, shares that sum, boundaries, CO2; the fit finds what made its data."""
+"""Power and energy of an answer: bounds, sums, boundaries, CO2; the fit finds what made its data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokcalc import estimate
 from tokcalc.catalog import load_chip
-from tokcalc.errors import UnknownName, UsageError
+from tokcalc.errors import NoAnswer, UnknownName, UsageError
 from tokcalc.hourly import Terms, chip_hour, own_hour
 from tokcalc.power import load_shares, power_share, rated_watts, system_ratio, system_watts
 from tokcalc.power_fit import Case, fit
@@ -102,6 +102,16 @@ def test_three_ways_to_price_an_hour() -> None:
     assert owned.way == "ownership"
     assert sum(money for _, money in owned.parts) == pytest.approx(owned.value)
     assert owned.low <= owned.value <= owned.high
+
+
+def test_a_market_after_the_terms() -> None:
+    chip = load_chip("h100")
+    day = "2026-10-15"
+    home = chip_hour(chip, Terms(price="reserved", on=day), 1000, 1275)
+    china = chip_hour(chip, Terms(price="reserved@CN", on=day), 1000, 1275)
+    assert china.value != home.value
+    with pytest.raises(NoAnswer, match="regions with one are"):
+        chip_hour(chip, Terms(price="@atlantis", on="2026-10-15"), 1000, 1275)
 
 
 def test_a_chip_without_a_price_borrows_from_its_class_and_says_so() -> None:

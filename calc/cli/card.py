@@ -174,6 +174,9 @@ def _money(answer: Answer) -> list[Line]:
         for label, key in (("input", "per_m_input"), ("blended", "per_m_blended"))
         if cost.get(key) is not None
     ]
+    if cost.get("per_m_output_low") is not None:
+        ends = (_amount(cost[f"per_m_output_{end}"], answer) for end in ("low", "high"))
+        parts.insert(0, " to ".join(ends))
     rows = [("1M tokens", f"{_amount(cost['per_m_output'], answer)} output", ", ".join(parts))]
     low, high = (_amount(cost.get(key), answer) for key in ("per_hour_low", "per_hour_high"))
     band = f", {low} to {high}" if low != high else ""

@@ -14,6 +14,8 @@ from . import options, text
 from .cost_card import card
 from .table import Column, Row, Spanning, render
 
+_WORTH = 5  # inputs that the page of one machine ranks; `tokcalc sensitivity` has all
+
 
 def cost(
     chip: m.Chips = None, model: m.Models = None, isl: m.Isl = None, osl: m.Osl = None,
@@ -70,7 +72,35 @@ def cost(
                 money["blend_ratio"] = ratio
     if second:
         _add_currency(answers, second, terms)
-    raise typer.Exit(_show(answers, terms, (speed, max_ttft), second, json_, export or []))
+    steps = _single(answers[0], chip_names[0], model_names[0], question, terms) if len(answers) == 1 else None
+    raise typer.Exit(_show(answers, steps, (speed, max_ttft), second, json_, export or []))
+
+
+def _single(
+    answer: dict[str, Any], chip: str, model: str, question: Mapping[str, Any], terms: Any
+) -> Any:  # fmt: skip
+    """The breakdown of a lone answer, added to it with what each input is worth. NoAnswer without a price."""
+    from ..breakdown import breakdown
+    from ..catalog import load_chip, load_model
+    from ..errors import NoAnswer
+    from ..sensitivity import tornado
+
+    if answer["cost"].get("per_m_output") is None:
+        raise NoAnswer(str(answer["cost"]["reason"]))
+    device = load_chip(chip)
+    steps = breakdown(answer, device, terms)
+    answer["waterfall"] = [dict(row) for row in steps.steps]
+    answer["ownership"] = [dict(row) for row in steps.purchase]
+    answer["ways"] = [
+        {"way": w.way, "per_chip_hour": w.value, "low": w.low, "high": w.high, "price": dict(w.price)}
+        for w in steps.ways
+    ]
+    answer["sensitivity"] = [
+        {"input": s.input.name, "unit": s.input.unit, "low": s.input.low, "high": s.input.high,
+         "at_low": s.at_low, "at_high": s.at_high}
+        for s in tornado(device, load_model(model), answer, question, terms, most=_WORTH)
+    ]  # fmt: skip
+    return steps
 
 
 def _answers(
@@ -111,26 +141,10 @@ def _add_currency(answers: Sequence[dict[str, Any]], second: str, terms: Any) ->
 
 
 def _show(
-    answers: list[dict[str, Any]], terms: Any, limit: tuple[float, float | None], second: str | None,
+    answers: list[dict[str, Any]], steps: Any, limit: tuple[float, float | None], second: str | None,
     json_: bool, exports: Sequence[str],
 ) -> int:  # fmt: skip
     single = answers[0] if len(answers) == 1 else None
-    steps: Any = None
-    if single is not None:
-        from ..breakdown import breakdown
-        from ..catalog import load_chip
-
-        if single["cost"].get("per_m_output") is None:
-            from ..errors import NoAnswer
-
-            raise NoAnswer(str(single["cost"]["reason"]))
-        steps = breakdown(single, load_chip(single["chip"]), terms)
-        single["waterfall"] = [dict(row) for row in steps.steps]
-        single["ownership"] = [dict(row) for row in steps.purchase]
-        single["ways"] = [
-            {"way": w.way, "per_chip_hour": w.value, "low": w.low, "high": w.high, "price": dict(w.price)}
-            for w in steps.ways
-        ]
     if json_:
         import json
 

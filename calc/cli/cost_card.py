@@ -42,8 +42,25 @@ def card(answer: Mapping[str, Any], steps: Any, limit: tuple[float, float | None
         Column("1M output", 7),
         Column("share", 6),
     ]
-    lines += [render(heads, shown, width), "", *_totals(answer, width)]
-    return lines
+    lines += [render(heads, shown, width), "", *_totals(answer, width), ""]
+    return lines + _worth(answer, width)
+
+
+def _worth(answer: Mapping[str, Any], width: int) -> list[str]:
+    """What the inputs that matter most are worth: each alone from its low to its high end."""
+
+    def figure(value: Any) -> str:
+        return text.number(float(value)) if isinstance(value, int | float) else str(value)
+
+    code = answer["cost"]["currency"]
+    rows = [
+        [row["input"], figure(row["low"]), figure(row["high"]), text.money(row["at_low"], code),
+         text.money(row["at_high"], code)]
+        for row in answer["sensitivity"]
+    ]  # fmt: skip
+    titles = ("what matters most", "low", "high", "1M output at low", "at high")
+    columns = [Column(title, 9 - i, right=i > 0) for i, title in enumerate(titles)]
+    return [render(columns, rows, width), "(`tokcalc sensitivity` shows all, and where the ends come from)"]
 
 
 def _input_row(row: Mapping[str, Any]) -> list[str]:
@@ -80,7 +97,8 @@ def _totals(answer: Mapping[str, Any], width: int) -> list[str]:
     if energy.get("kwh_per_m_output") is not None:
         rows.append(
             ("energy", f"{text.number(energy['joule_per_output_token'])} J an output token "
-             f"({energy['boundary']}), all-in {text.number(energy['kwh_per_m_output'])} kWh a million ({energy['all_in']})")
+             f"({energy['boundary']}), all-in {text.number(energy['kwh_per_m_output'])} kWh a million "
+             f"({energy['all_in']})")
         )  # fmt: skip
     if energy.get("co2_kg_per_m_output") is not None:
         rows.append(

@@ -129,8 +129,8 @@ def _goal(plan: Mapping[str, Any], question: Mapping[str, Any], terms: Any, **gi
         "rack_kw": None if given["rack_power"] is None else parse(given["rack_power"], "power") / 1e3,
         "running_years": given["running_years"],
     }
-    if given["running_years"] < 0:
-        raise UsageError(f"--running-years {given['running_years']:g} is below zero")
+    if not 0 <= given["running_years"] <= 50:
+        raise UsageError(f"--running-years {given['running_years']:g} is outside 0 to 50")
     demand_of(1.0, *lengths)
     if given["demand"] is not None:
         goal["demand"] = demand_of(fleet_text.count("--demand", given["demand"]), *lengths)

@@ -29,7 +29,7 @@ Number = Annotated[int | None, _work(metavar="N", help="Chips of one replica; el
 Engine = Annotated[str | None, _work(metavar="NAME", help="Serving engine.")]
 Rent = Annotated[str | None, _hour(metavar="PRICE", help='Your price per chip: "2.5 USD/h".')]
 Own = Annotated[bool, _hour("--own", help="Price the hour by owning the chip.")]
-PriceTerms = Annotated[str | None, _hour(metavar="TERMS", help="on-demand, reserved, spot or a provider.")]
+PriceTerms = Annotated[str | None, _hour(metavar="TERMS", help="on-demand, reserved, spot, a provider; @CN.")]
 On = Annotated[str | None, _hour("--on", metavar="DATE", help="Prices as of YYYY-MM-DD.")]
 Currency = Annotated[str, _hour(metavar="CODE", help="Currency of the answer.")]
 Fx = Annotated[str | None, _hour(metavar="RATES", help="Your rates per dollar: KRW=1400,EUR=0.9.")]
