@@ -18,7 +18,7 @@ from .cases import Block, gather
 from .constants import Constants
 from .fit_space import REACH, Space
 from .fit_terms import Flat
-from .regimes import REGIMES, Case, Seconds, metrics
+from .regimes import Case, Seconds, metrics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +44,10 @@ _SOFT = {  # engine field -> prior classes of its deviations; see fit_space
 }  # fmt: skip
 _FIXED = ("dp_steps", "queue_time")
 METRICS = ("tpot_ms", "ttft_ms", "output_tok_s", "output_tok_s_user", "input_tok_s", "total_tok_s", "e2e_s")
+REGIMES_FITTED = (
+    "prefill-b1", "decode-b1", "decode-batch", "static-batch", "serving", "open-loop", "max-load", "mlperf-offline",
+)  # fmt: skip
+_QUEUES = ("open-loop", "max-load", "mlperf-offline")  # their first tokens wait for a queue that the row doesn't tell
 
 
 @dataclass
@@ -75,7 +79,8 @@ class Problem:
 def build(table: pd.DataFrame, constants: Constants) -> Problem:
     """The problem of the rows of chips with HBM-like memory and without stack constants of their own.
 
-    table: typed measured rows. Rows of drafting, energy and price, and rows that can't be predicted, stay out.
+    table: typed measured rows. Rows of drafting (or where nobody says, on models that ship a draft), of energy and
+    price, and rows that can't be predicted, stay out.
     """
     from .stack import StackEngine
 
@@ -84,7 +89,8 @@ def build(table: pd.DataFrame, constants: Constants) -> Problem:
         b for b in found.blocks
         if b.chip.kind == "gpu" and not b.chip.weights_in_sram and not isinstance(b.engine, StackEngine)
     ]  # fmt: skip
-    keep = [np.flatnonzero(_usable(b)) for b in blocks]
+    unknown = table["spec_decode"].isna().to_numpy()
+    keep = [np.flatnonzero(_usable(b) & ~(unknown[b.index] & (b.model.mtp_layers > 0))) for b in blocks]
     rows = np.concatenate([b.index[k] for b, k in zip(blocks, keep, strict=True)]) if blocks else np.zeros(0, int)
     place = {int(r): i for i, r in enumerate(rows)}
     n = len(rows)
@@ -133,7 +139,8 @@ def build(table: pd.DataFrame, constants: Constants) -> Problem:
 
 
 def _usable(block: Block) -> Array:
-    known = np.isin(block.regime, list(REGIMES)) & np.isin(block.metric, METRICS)
+    known = np.isin(block.regime, REGIMES_FITTED) & np.isin(block.metric, METRICS)
+    known &= ~(np.isin(block.regime, _QUEUES) & np.isin(block.metric, ("ttft_ms", "tpot_ms", "e2e_s")))
     return known & (block.draft == 0) & (block.spec == 0) & (block.limit > 0)
 
 

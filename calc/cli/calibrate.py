@@ -1,0 +1,132 @@
+"""`tokcalc calibrate`: fit the constants to measured rows, judge them on groups left out, write them when asked."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import UsageError
+from .table import Column, render
+from .text import width
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..calibrate import Fit
+
+LEAVE_OUT = ("group", "chip", "model")
+_SHOWN = 12
+
+
+def calibrate(
+    data: Annotated[
+        list[str] | None, typer.Option("--data", metavar="FILE", help="Measured rows (CSV); repeat it.")
+    ] = None,
+    chip: Annotated[str | None, typer.Option(metavar="NAME", help="Only rows of this chip.")] = None,
+    engine: Annotated[str | None, typer.Option(metavar="NAME", help="Only rows of this engine.")] = None,
+    leave_out: Annotated[
+        str, typer.Option(metavar="KEY", help="What is left out together: group, chip or model.")
+    ] = "group",
+    folds: Annotated[
+        int, typer.Option(metavar="N", help="Folds of whole groups; 0 leaves each group out alone.")
+    ] = 10,
+    suspects: Annotated[
+        str | None, typer.Option(metavar="CSV", help="Rows kept out of the fit: pattern,reason. Default: packaged.")
+    ] = None,
+    write: Annotated[
+        str | None, typer.Option(metavar="TOML", help="Write the constants to this file; else nothing is touched.")
+    ] = None,
+    residuals: Annotated[
+        str | None, typer.Option(metavar="CSV", help="Write every row with its error left out and in sample.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Fit kernel and engine constants to measured rows by robust least squares with priors.
+
+    Errors are of rows whose whole group the fit did not see; in-sample errors stand beside them.
+    """
+    from .. import calibrate as fitting
+    from ..measured import packaged_paths, read_rows, read_suspects, suspect_reasons
+    from ..validate import write_text
+
+    if leave_out not in LEAVE_OUT:
+        raise UsageError(f"--leave-out {leave_out} is unknown; choose one of {', '.join(LEAVE_OUT)}")
+    if folds < 0 or folds == 1:
+        raise UsageError(f"--folds {folds} leaves nothing to fit or judge; give 0 or at least 2")
+    rows = read_rows(data or packaged_paths())
+    rows = _filtered(rows, chip, engine)
+    suspect = suspect_reasons(rows, read_suspects(suspects)) != ""
+    if suspect.any():
+        print(f"{int(suspect.sum())} suspicious rows stay out of the fit and are judged with it", file=sys.stderr)
+    found = fitting.fit(rows[~suspect], by=leave_out, folds=folds, progress=_progress)
+    table = found.table()
+    if json_:
+        json.dump(_report(found, table), sys.stdout, indent=2)
+        print()
+    else:
+        _print(found, table, leave_out)
+    if residuals:
+        out = found.problem.table.assign(
+            error_left_out=found.left_out, error_in_sample=found.in_sample
+        )
+        write_text(residuals, out.to_csv(index=False))
+        print(f"wrote {residuals}", file=sys.stderr)
+    if write:
+        text = "# Constants fitted by `tokcalc calibrate`; laid over the starts in this folder. Do not edit by hand.\n\n"
+        write_text(write, text + fitting.to_toml(fitting.resolved(found)))
+        print(f"wrote {write}", file=sys.stderr)
+
+
+def _filtered(rows: pd.DataFrame, chip: str | None, engine: str | None) -> pd.DataFrame:
+    from ..catalog import find_id
+
+    if chip:
+        wanted = find_id("chips", chip)
+        rows = rows[[_id(name) == wanted for name in rows["chip"]]]
+    if engine:
+        rows = rows[rows["engine"].str.lower() == engine.lower()]
+    return rows.reset_index(drop=True)
+
+
+def _id(name: str) -> str | None:
+    from ..catalog import find_id
+    from ..errors import TokcalcError
+
+    try:
+        return find_id("chips", name)
+    except TokcalcError:
+        return None
+
+
+def _progress(done: int, of: int) -> None:
+    if sys.stderr.isatty():
+        filled = 30 * done // of
+        print(f"\rfolds [{'#' * filled}{'.' * (30 - filled)}] {done}/{of}", end="" if done < of else "\n", file=sys.stderr)
+
+
+def _report(found: Fit, table: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "rows": len(found.problem.rows), "groups": int(found.problem.table["group"].nunique()),
+        "fingerprint": found.fingerprint, "errors": table.to_dict(orient="records"),
+        "on_bound": list(found.on_bound), "unidentified": list(found.unidentified),
+    }  # fmt: skip
+
+
+def _print(found: Fit, table: pd.DataFrame, leave_out: str) -> None:
+    columns = [
+        Column("regime", 9, False), Column("metric", 8, False), Column("rows", 5), Column("median %", 7),
+        Column("p90 %", 6), Column("bias %", 3), Column("in-sample %", 4),
+    ]  # fmt: skip
+    lines = [
+        (r.regime, r.metric, f"{r.n:,}", *(f"{100 * v:.1f}" for v in (r.median_ape, r.p90_ape, r.bias, r.in_sample_median)))
+        for r in table.itertuples()
+    ]  # fmt: skip
+    print(f"error of rows whose whole {leave_out} was left out of the fit")
+    print(render(columns, lines, width()))
+    print(f"{len(found.problem.rows):,} rows of {found.problem.table['group'].nunique()} groups, data {found.fingerprint}")
+    for title, names in (("on a bound", found.on_bound), ("not identified by the data", found.unidentified)):
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        print(f"{title}: {'; '.join(names[:_SHOWN]) or 'none'}{more}")
