@@ -1,4 +1,5 @@
-"""Fits the shares of calc/power.py to measured joules per token: `python -m tokcalc.power_fit DATA.csv`.
+"""Fits the shares of calc/power.py to measured joules per token: `python -m tokcalc.power_fit DATA.csv
+[--write]`.
 
 Power is energy times measured throughput, which the rows print in their notes, so that the fit does not
 lean on the predicted speed. Errors are of groups left out, once with the measured and once with the
@@ -110,9 +111,31 @@ def _solve(table: Array, share: Array) -> Array:
     return nnls(table / share[:, None], np.ones(len(share)))[0]
 
 
+def rewritten(text: str, done: Fit, day: str) -> str:
+    """The text of power.toml with the numbers of a fit in place of its own; comments and assumptions stay."""
+    values = {
+        "awake": f"{done.shares[0]:.3f}", "kernels": f"{done.shares[1]:.3f}",
+        "compute": f"{done.shares[2]:.3f}",
+        "rows": str(done.rows), "groups": str(done.groups), "median_error": f"{done.median_error:.3f}",
+        "p90_error": f"{done.p90_error:.3f}", "date": f'"{day}"',
+    }  # fmt: skip
+    for key, value in values.items():
+        text = re.sub(rf"(?m)^({key} = )\S+", rf"\g<1>{value}", text)
+    return text
+
+
 def main(paths: Sequence[str]) -> int:
-    """Prints the fit and its errors; the shares go into specs/engines/power.toml."""
-    done = fit(cases(paths))
+    """Prints the fit and its errors; --write puts it into specs/engines/power.toml."""
+    write = "--write" in paths
+    done = fit(cases([path for path in paths if path != "--write"]))
+    if write:
+        from datetime import date
+        from importlib.resources import files
+        from pathlib import Path
+
+        target = Path(str(files("tokcalc.specs") / "engines" / "power.toml"))
+        text = rewritten(target.read_text(encoding="utf-8"), done, date.today().isoformat())
+        target.write_text(text, encoding="utf-8")
     print(f"awake = {done.shares[0]:.3f}\nkernels = {done.shares[1]:.3f}\ncompute = {done.shares[2]:.3f}")
     print(f"rows = {done.rows}\ngroups = {done.groups}\nchips = {list(done.chips)}")
     print(f"median_error = {done.median_error:.3f}\np90_error = {done.p90_error:.3f}")

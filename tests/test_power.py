@@ -11,7 +11,7 @@ from tokcalc.catalog import load_chip
 from tokcalc.errors import NoAnswer, UnknownName, UsageError
 from tokcalc.hourly import Terms, chip_hour, own_hour
 from tokcalc.power import load_shares, power_share, rated_watts, system_ratio, system_watts
-from tokcalc.power_fit import Case, fit
+from tokcalc.power_fit import Case, Fit, fit, rewritten
 from tokcalc.purchases import class_purchase, purchase
 
 
@@ -43,6 +43,18 @@ def test_a_fit_finds_the_shares_that_made_the_data() -> None:
     assert found.shares == pytest.approx((0.5, 0.2, 0.8), abs=1e-6)
     assert found.median_error == pytest.approx(0, abs=1e-6)
     assert (found.rows, found.groups) == (50, 5)
+
+
+def test_a_fit_is_written_into_the_file_and_read_back() -> None:
+    import tomllib
+    from importlib.resources import files
+
+    text = (files("tokcalc.specs") / "engines" / "power.toml").read_text(encoding="utf-8")
+    done = Fit((0.5, 0.1, 0.9), 12, 3, ("h100-sxm",), 0.11, 0.22, 0.3, 0.4)
+    table = tomllib.loads(rewritten(text, done, "2026-12-01"))
+    assert table["share"] == {"awake": 0.5, "kernels": 0.1, "compute": 0.9, "ceiling": 1.0}
+    assert (table["fit"]["rows"], table["fit"]["p90_error"], table["fit"]["date"]) == (12, 0.22, "2026-12-01")
+    assert table["assumed"] == tomllib.loads(text)["assumed"]
 
 
 @pytest.mark.parametrize("chip", ["h100", "b200", "mi300x", "cerebras", "groq", "rngd"])
