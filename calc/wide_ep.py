@@ -148,10 +148,10 @@ def is_wide(model: Model, chips: int | None) -> bool:
 
 
 def decode_tok_s_chip(
-    chip: str, model: str, chips: int, context: float, *, batch: float | None = None, speed: float | None = None,
-    weights: str | None = None, draft: int = 0, acceptance: float = 0.0,
+    chip: str, model: str, chips: int, context: float, *, batch: float | None = None,
+    speed: float | None = None, weights: str | None = None, draft: int = 0, acceptance: float = 0.0,
 ) -> float:  # fmt: skip
-    """Output tokens/s of one chip by names, for scenario files: at `batch` requests a chip, or `speed` a user."""
+    """Output tokens/s of one chip by names, for scenarios: at `batch` requests a chip, or `speed` a user."""
     device, network, fmt = _named(chip, model, weights)
     return decode(
         device, network, fmt, chips=chips, batch_per_chip=batch, context=context, draft=draft,
