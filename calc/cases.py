@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from .model import Model
 
 Array = Any
-_GENERATION = ("decode-b1", "decode-batch")
-_AS_ASKED = ("decode-b1", "decode-batch", "static-batch", "prefill-b1", "wide-ep")
+_AS_ASKED = (  # what is in flight was running, whatever memory the rules give
+    "decode-b1", "decode-batch", "static-batch", "prefill-b1", "wide-ep", "open-loop", "mlperf-server",
+)
 
 
 @dataclass(frozen=True)
@@ -132,18 +133,18 @@ def gather(rows: pd.DataFrame, constants: Constants) -> Blocks:
     reasons: dict[int, str] = {}
     isl, osl = row_inputs.lengths(rows, assumed, reasons)
     draft, accepted = row_inputs.drafting(rows, assumed, reasons)
-    keys = ["chip", "model", "weights", "kv", "engine"]
+    keys = ["chip", "model", "weights", "kv", "engine", "release"]
     table = rows.assign(
-        **{k: row_inputs.texts(rows, k) for k in keys},
-        isl=isl, osl=osl, draft=draft, accepted=accepted, most=row_inputs.note_max_batch(rows),
+        **{k: row_inputs.texts(rows, k) for k in keys[:-1]}, release=row_inputs.texts(rows, "version"),
+        isl=isl, osl=osl, draft=draft, accepted=accepted, most=row_inputs.note_max_batch(rows), requests=row_inputs.note_requests(rows),
     )  # fmt: skip
     blocks: list[Block] = []
-    for (chip_name, model_name, weights, kv, engine_name), part in table.groupby(keys, sort=True):
+    for (chip_name, model_name, weights, kv, engine_name, version), part in table.groupby(keys, sort=True):
         part = part[[i not in reasons for i in part.index]]
         if part.empty:
             continue
         try:
-            block = _block(part, str(chip_name), str(model_name), str(weights), str(kv), str(engine_name),
+            block = _block(part, str(chip_name), str(model_name), str(weights), str(kv), str(engine_name), str(version),
                            constants, assumed)  # fmt: skip
         except TokcalcError as error:
             reasons.update(dict.fromkeys(part.index.tolist(), str(error)))
@@ -153,12 +154,12 @@ def gather(rows: pd.DataFrame, constants: Constants) -> Blocks:
 
 
 def _block(
-    part: pd.DataFrame, chip_name: str, model_name: str, weights: str, kv: str, engine_name: str,
+    part: pd.DataFrame, chip_name: str, model_name: str, weights: str, kv: str, engine_name: str, version: str,
     constants: Constants, assumed: list[list[str]],
 ) -> Block:  # fmt: skip
     chip, model = _chip(chip_name), _model(model_name)
     try:
-        engine = find_engine(constants, engine_name or None)
+        engine = find_engine(constants, engine_name or None, version)
     except TokcalcError:
         engine = find_engine(constants, None)
     where = part.index.to_numpy()
@@ -195,10 +196,12 @@ def _batch(
     """Requests in flight of one replica: as printed, the largest that fits, or a stated default."""
     asked = row_inputs.numbers(part, "concurrency")
     maximum = part["max_load"].to_numpy(dtype=bool)
-    batch = np.where(maximum | np.isnan(asked), limit, np.maximum(asked / replicas, 1.0))
+    queued = part["requests"].to_numpy(float) / replicas
+    queued = np.where(np.isfinite(queued), queued, limit)
+    batch = np.where(maximum | np.isnan(asked), queued, np.maximum(asked / replicas, 1.0))
     for i in np.flatnonzero(~maximum & np.isnan(asked)):
         if regime[i] == "wide-ep":
-            batch[i] = row_inputs.ASSUMED_STREAMS * plan.chips[i]
+            batch[i] = row_inputs.ASSUMED_STREAMS * plan.chips[i] / plan.pp[i]
         if regime[i] in ("prefill-b1", "decode-b1"):
             batch[i] = 1.0
         assumed[i].append(f"{batch[i]:.0f} in flight")

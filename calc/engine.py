@@ -5,6 +5,7 @@ Read from specs/engines/engines.toml through `constants`. Stands before `memory`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -73,15 +74,27 @@ def engine_names(constants: Constants) -> list[str]:
     return sorted(name for name in constants.engines if name not in (DEFAULT, "prompt"))
 
 
-def find_engine(constants: Constants, name: str | None) -> Engine:
-    """The engine of that name or alias in any case; None: the defaults. Unknown: UnknownName with the known names."""
+def find_engine(constants: Constants, name: str | None, version: str = "") -> Engine:
+    """The engine of that name or alias in any case; None: the defaults. Unknown: UnknownName with the known names.
+
+    version: of the software; releases before a rewrite have constants of their own (`older = {version, engine}`).
+    """
     if name is None:
         return _build(DEFAULT, {}, constants)
     key = name.strip().lower()
     for known, table in constants.engines.items():
         if known != "prompt" and (key == known or key in table.get("aliases", ())):
+            older = table.get("older")
+            if older and _release(version) and _release(version) < _release(older["version"]):
+                return find_engine(constants, older["engine"])
             return _build(known, table, constants)
     raise UnknownName(f"engine '{name}' is unknown; choose one of {', '.join(engine_names(constants))}")
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Leading numbers of a version: "1.0.0rc3" gives (1, 0), "v0.17" (0, 17); () when there are none."""
+    found = re.match(r"v?(\d+)(?:\.(\d+))?", version.strip())
+    return tuple(int(g) for g in found.groups() if g) if found else ()
 
 
 def prompt_factor(constants: Constants, engine: Engine, chip: Chip, model: Model, weights: str) -> float:
@@ -104,7 +117,11 @@ def engine_for(constants: Constants, engine: Engine, chip: Chip, model: Model, w
     own = engine_for_chip(chip, engine, model, constants)
     if own is not engine:
         return own
-    return replace(engine, prompt_factor=prompt_factor(constants, engine, chip, model, weights))
+    by = constants.engines.get(engine.name, {}).get("by", {}).get(chip.family, {})
+    return replace(
+        engine, prompt_factor=prompt_factor(constants, engine, chip, model, weights),
+        factor=engine.factor * by.get("factor", 1.0), step_s=engine.step_s * by.get("step", 1.0),
+    )  # fmt: skip
 
 
 def poll_wait_steps(engine: Engine, batch: Array) -> Array:

@@ -198,12 +198,12 @@ def _steady(
     decode = step_time(decode_operators(model, plan, fmt, running, context, verified), chip, constants)
     alone = step_time(prompt_operators(model, plan, fmt, 1.0, fresh, cached), chip, constants)
     passes = passes_per_prompt(engine, fresh)
-    step = decode_step_s(engine, decode.seconds, running, plan.pp) / yielded
+    step = decode_step_s(engine, decode.seconds, running / np.asarray(plan.dp), plan.pp) / yielded
     prompt = _shared_prompt_s(chip, model, plan, fmt, engine, constants, fresh, cached, running)
     alone_s = prompt_service_s(engine, alone.seconds, passes)
     tpot = shared_tpot_s(step, prompt, running, load.osl, engine.interference)
     ttft = closed_ttft_s(engine, alone_s, step, prompt, running, plan.dp)
-    host = engine.step_s * np.asarray(plan.pp) + engine.sequence_s * running
+    host = engine.step_s * np.asarray(plan.pp) + engine.sequence_s * running / np.asarray(plan.dp)
     busy = 1.0 - host / (tpot + step * (yielded - 1.0))
     return _Steady(step, prompt, tpot, ttft, running / (ttft + (load.osl - 1.0) * tpot), busy)
 
@@ -237,14 +237,18 @@ def _shared_prompt_s(
 
 
 def piped(chip: Chip, model: Model, fmt: Formats, load: Load, chips: Array | None = None) -> Landscape:
-    """Layers piped over SRAM chips, as `sram.steady` composes them; chips None: the fewest."""
+    """Layers piped over SRAM chips, as `sram.steady` composes them; chips None: the fewest.
+
+    A layer's region is chosen for the cache that it reads, so each context is placed apart.
+    """
+    if np.size(load.isl + load.osl) > 1:
+        return _piped_by_context(chip, model, fmt, load, chips)
     least = sram.place(chip, model, fmt, 1.0, load.isl + load.osl).chips
     s = sram.steady(chip, model, fmt, load, chips)
-    pipe = s.pipe
-    stored = (pipe.weights_bytes + s.running * pipe.kv_bytes_per_sequence) / pipe.chips
+    stored = (s.pipe.weights_bytes + s.running * s.pipe.kv_bytes_per_sequence) / s.pipe.chips
     return Landscape(
-        fits=pipe.chips >= least,
-        chips=pipe.chips,
+        fits=s.pipe.chips >= least,
+        chips=s.pipe.chips,
         concurrency=s.concurrency,
         running=s.running,
         largest_batch=s.largest_batch,
@@ -256,3 +260,23 @@ def piped(chip: Chip, model: Model, fmt: Formats, load: Load, chips: Array | Non
         used_share=stored / chip.memory_bytes,
         busy=np.minimum(1.0, 0.3 + 0.7 * s.running / s.full),
     )
+
+
+def _piped_by_context(chip: Chip, model: Model, fmt: Formats, load: Load, chips: Array | None) -> Landscape:
+    """`piped` for each pair of lengths, put together in the shape of the grid."""
+    given = (load.isl, load.osl, load.concurrency, load.cached_share, load.draft, load.acceptance)
+    spread = np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in given), *(() if chips is None else (chips,)))
+    shape = spread[0].shape
+    flat = [part.ravel() for part in spread]
+    pairs, where = np.unique(np.stack(flat[:2]), axis=1, return_inverse=True)
+    where = np.ravel(where)
+    whole: dict[str, np.ndarray] = {}
+    for place, (isl, osl) in enumerate(pairs.T):
+        own = np.flatnonzero(where == place)
+        part = Load(float(isl), float(osl), *(column[own] for column in flat[2:6]))
+        found = piped(chip, model, fmt, part, None if chips is None else flat[6][own])
+        for name in Landscape.__dataclass_fields__:
+            value = np.asarray(getattr(found, name))
+            column = whole.setdefault(name, np.empty(where.size, dtype=value.dtype))
+            column[own] = value
+    return Landscape(**{name: column.reshape(shape) for name, column in whole.items()})

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from .model import Attention, Model
 
 Array = Any
+TIGHT_FRACTION = 0.97  # of memory that an engine can be told to use when weights leave nothing else
+TIGHT_WORKSPACE = 1e9  # bytes without graphs and with small chunks
+TIGHT_POOL = 0.03  # of memory that such a run has for its cache at most
 
 
 @dataclass(frozen=True)
@@ -81,5 +84,8 @@ def footprint(chip: Chip, model: Model, plan: Plan, fmt: Formats, engine: Engine
     weights = weight_bytes_per_chip(model, plan, fmt)
     per_sequence = kv_bytes_per_chip(model, plan, context, fmt.kv.bytes)
     free = usable - weights - workspace
+    # a model that barely fits is run with less to spare: nearly all memory, a pool of a few percent
+    tight = np.minimum(TIGHT_FRACTION * capacity - weights - TIGHT_WORKSPACE, TIGHT_POOL * capacity)
+    free = np.maximum(free, tight)
     batch = np.floor(np.maximum(free, 0.0) / np.maximum(per_sequence, 1.0)) * plan.dp
     return Footprint(capacity, usable, weights, workspace, per_sequence, batch)

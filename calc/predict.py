@@ -81,11 +81,17 @@ def _block_values(block: Block, constants: Constants) -> tuple[Array, Array, str
     decode_ops, alone_ops, batched_ops = block.passes()
     decode = step_time(decode_ops, block.chip, constants)
     alone = step_time(alone_ops, block.chip, constants).seconds
-    batched = step_time(batched_ops, block.chip, constants).seconds
+    batched = step_time(batched_ops, block.chip, constants)
     size = len(block.index)
+    share = 1.0 / (block.plan.pp * block.together)
     seconds = Seconds(
-        *(np.broadcast_to(s, size) for s in (decode.seconds, alone, batched / block.plan.pp / block.together))
-    )
+        *(
+            np.broadcast_to(s, size)
+            for s in (
+                decode.seconds, alone, batched.seconds * share, _exchange(decode), _exchange(batched) * share
+            )
+        )
+    )  # fmt: skip
     scope = constants.find("gemm", block.chip, (block.weights, "any"))[1]
     letter = answer_grade(block.chip, constants, scope)
     words = _binding(block, decode)
@@ -95,6 +101,11 @@ def _block_values(block: Block, constants: Constants) -> tuple[Array, Array, str
         values = np.where(of_energy, _joules(block, seconds), values)
         missing = {i: text for i, text in missing.items() if not of_energy[i] or not np.isfinite(values[i])}
     return values, words, letter, missing
+
+
+def _exchange(step: StepTime) -> Array:
+    """Seconds of a pass that chips spend sending tokens to each other's experts."""
+    return sum((t for k, t in zip(step.bound, step.terms_s, strict=True) if k == "all_to_all"), np.zeros(1))
 
 
 def _kinds(block: Block) -> list[str]:

@@ -19,6 +19,7 @@ from .roofline import smooth_max
 Array = Any
 Metrics = dict[str, Array]
 MS = 1e3
+HIDING = 3.0  # how sharply the longer of kernels and messages rules when two half batches take turns
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Seconds:
     decode: Array
     alone: Array
     batched: Array
+    decode_exchange: Array = 0.0  # part of `decode` that is messages between experts' chips
+    batched_exchange: Array = 0.0  # the same of `batched`
 
 
 @dataclass(frozen=True)
@@ -61,13 +64,13 @@ class Parts:
 
 
 def parts(case: Case, seconds: Seconds, soft: Any) -> Parts:
-    """Kernels with their host work: step = f D + stages x c + b s, prompt = m (f P + chunks x h).
+    """Kernels with their host work: step = f D + stages x c + b/dp s, prompt = m (f P + chunks x h).
 
     f: engine factor, m: its prompt factor. On stacks whose host runs ahead, kernels and host join as a smooth
     maximum. Worked: D 8 ms, f 1, c 1 ms, s 10 us, b 32: 9.32 ms.
     """
     overlap = getattr(soft, "overlap", 1.0)
-    host = soft.step_s * case.pp + soft.sequence_s * case.running
+    host = soft.step_s * case.pp + soft.sequence_s * case.running / case.dp
     step = smooth_max(soft.factor * seconds.decode, host, overlap) / case.accepted
     chunks = soft.prefill_step_s * case.passes
     alone = soft.prompt_factor * smooth_max(soft.factor * seconds.alone, chunks, overlap)
@@ -174,21 +177,31 @@ def saturated(case: Case) -> Array:
 def max_load(case: Case, seconds: Seconds, soft: Any) -> Metrics:
     """Everything queued at once: running = what memory holds, a slot turns over in PM + OSL TPOT.
 
+    TTFT: half of the prompts stand before one's own, and half of the rounds that memory cuts the queue into.
     Worked: 256 running, PM 50 ms, OSL 128, step 20 ms, g 1: TPOT 119.6 ms, 15.4 s a slot, 2,133 output tok/s, most
     of it prompts.
     """
     p = parts(case, seconds, soft)
     tpot = tpot_of(p, case, soft)
     life = p.prompt + case.osl * tpot
-    return _speed(tpot, case.running / life, case, ttft_of(p, case, soft, tpot))
+    rounds = 0.5 * np.maximum(case.batch / case.running - 1.0, 0.0) * life
+    ttft = soft.frontend_s + p.alone + 0.5 * (case.running - 1.0) * p.prompt + rounds
+    return _speed(tpot, case.running / life, case, ttft)
 
 
 def phase(case: Case, seconds: Seconds, soft: Any) -> Metrics:
     """One phase of a disaggregated system: decoding b/step, or prompts one after the other ISL/PM per replica.
 
+    Such systems run two half batches in turn, so expert messages hide behind the other half's kernels:
+    kernels and messages join as a smooth maximum.
     Worked: PM 20 ms for 4,000 tokens: 200,000 input tok/s; 2,048 streams at 40 ms: 51,200 output tok/s.
     """
-    p = parts(case, seconds, soft)
+    both = Seconds(
+        smooth_max(seconds.decode - seconds.decode_exchange, seconds.decode_exchange, HIDING),
+        seconds.alone,
+        smooth_max(seconds.batched - seconds.batched_exchange, seconds.batched_exchange, HIDING),
+    )
+    p = parts(case, both, soft)
     found = _speed(p.step, case.running / (case.osl * p.step), case, p.alone)
     return found | {"input_tok_s": case.isl / p.prompt * case.replicas}
 

@@ -34,6 +34,7 @@ ASSUMED_OSL = 256.0  # answers of single-stream tools (MLC, exllamav2) that prin
 ASSUMED_CONTEXT = 2000.0  # cached tokens of a decode phase that prints none
 ASSUMED_STREAMS = 128.0  # streams per chip of a decode phase that prints none: what wide-EP reports run
 _MAX_BATCH = re.compile(r"max batch (\d+)/replica")
+_REQUESTS = re.compile(r"(\d+) (?:requests|prompts|\(all|\(max-num-seqs)")
 _DRAFT = re.compile(r"MTP-(\d)|k=(\d)|(\w+) draft token", re.IGNORECASE)
 _YIELD = re.compile(r"acceptance (\d+\.\d+)(?![\d%])|([\d.]+) tokens/step")
 _CHANCE = re.compile(r"acceptance ([\d.]+)%")
@@ -144,6 +145,12 @@ def note_max_batch(rows: pd.DataFrame) -> np.ndarray:
     return np.array([float(m[1]) if m else np.inf for m in found])
 
 
+def note_requests(rows: pd.DataFrame) -> np.ndarray:
+    """Requests of a whole run, where the row's remarks print them; inf elsewhere: a queue that never empties."""
+    found = [_REQUESTS.search(text) for text in texts(rows, "note")]
+    return np.array([float(m[1]) if m else np.inf for m in found])
+
+
 def degrees(
     rows: pd.DataFrame, chip: Chip, model: Model, fmt: Formats, engine: Engine, context: np.ndarray,
     assumed: list[list[str]],
@@ -174,11 +181,14 @@ def degrees(
                 if replicas[i] > 1:
                     assumed[i].append(f"{replicas[i]:g} replicas of {tp[i]:g}")
             elif regime[i] == "wide-ep" and model.is_moe:
-                tp[i], own_dp = 1.0, chips[i] / own_pp if np.isnan(own_dp) else own_dp
+                tp[i] = 1.0
                 ep[i] = chips[i] if np.isnan(ep[i]) else ep[i]
             else:
                 tp[i] = max(1.0, per)
         pp[i] = own_pp
+        if regime[i] == "wide-ep" and not np.isnan(ep[i]) and ep[i] > tp[i]:
+            own_dp = ep[i] / tp[i]  # the chips of the row may be a share of the system that holds the experts
+            replicas[i] = chips[i] / ep[i]
         if np.isnan(own_dp):
             rest = chips[i] / (tp[i] * own_pp * replicas[i])
             own_dp = rest if rest >= 2 and model.is_moe else 1.0

@@ -79,7 +79,7 @@ def accepted_tokens(acceptance: Array, draft: Array) -> Array:
 
 
 def decode_step_s(engine: Engine, kernel_s: Array, batch: Array, stages: Array) -> Array:
-    """One decode step with its host work: factor x kernels, a constant per stage, a term per sequence."""
+    """One decode step with its host work: factor x kernels, a constant per stage, a term per sequence of a rank."""
     return host_joined(engine, kernel_s, engine.step_s * stages + engine.sequence_s * batch)
 
 
@@ -144,7 +144,7 @@ def serve(
     )
 
     passes = passes_per_prompt(engine, fresh)
-    step = decode_step_s(engine, decode.seconds, running, plan.pp) / yielded
+    step = decode_step_s(engine, decode.seconds, running / np.asarray(plan.dp), plan.pp) / yielded
     prompt = prompt_service_s(engine, batched.seconds / plan.pp, passes) / (together * plan.dp)
     alone_s = prompt_service_s(engine, alone.seconds, passes)
     tpot = shared_tpot_s(step, prompt, running, load.osl, engine.interference)
