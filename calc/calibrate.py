@@ -68,7 +68,8 @@ def fit(
     problem = build(rows, constants)
     if len(problem.rows) < _LEAST_ROWS:
         raise UsageError(
-            f"only {len(problem.rows)} rows can be fitted, fewer than {_LEAST_ROWS}; give more data with --data or drop a filter"
+            f"only {len(problem.rows)} rows can be fitted, fewer than {_LEAST_ROWS}; "
+            "give more data with --data or drop a filter"
         )
     z = solve(problem, np.ones(len(problem.rows)))
     in_sample = predict(problem, z, groups=True) - problem.log_value
@@ -83,7 +84,11 @@ def fit(
 
 
 def cross_validate(
-    problem: Problem, z: Array, by: str = "group", folds: int = 0, progress: Callable[[int, int], None] | None = None
+    problem: Problem,
+    z: Array,
+    by: str = "group",
+    folds: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Array:
     """Log errors of each row predicted by a fit that saw nothing of its group; folds are filled in a fixed order."""
     labels = problem.table[by].to_numpy(dtype=str)
@@ -142,10 +147,13 @@ def resolved(fitted: Fit, constants: Constants | None = None) -> dict[str, Any]:
 
     chips = {c: _chip(c) for c in sorted(set(problem.table["chip"]))}
     families = {chip.family: chip for chip in chips.values()}
-    for _, kind, fmt, family in [k for k in space.index if k[0] == "t0.own"]:
+    for _, kind, fmt, family in [k for k in space.index if k[0] in ("t0.own", "t0.own_moe")]:
         chip = families[family]
         table = constants.find(kind, chip, format_chain(fmt, _roof(fmt, chip)))[0]
-        start = {"t0_us": table.get("t0_us", table.get("t0_s", 0.0) * 1e6), **{k: table[k] for k in ("eta_m", "eta_c", "p")}}
+        start = {
+            "t0_us": table.get("t0_us", table.get("t0_s", 0.0) * 1e6),
+            **{k: table[k] for k in ("eta_m", "eta_c", "p")},
+        }
         places = space.kernel(kind, fmt, family)
         values = {
             "t0_us": start["t0_us"] * np.exp(total(places["t0"])),
@@ -158,7 +166,11 @@ def resolved(fitted: Fit, constants: Constants | None = None) -> dict[str, Any]:
         table = constants.tables[kind][scope]
         lines: dict[str, list[float]] = {"alpha_us": [], "eta_b": [], "q": []}
         for place in range(3):
-            for name, value in (("alpha_us", table["alpha_us"]), ("eta_b", table["eta_b"]), ("q", table["q"])):
+            for name, value in (
+                ("alpha_us", table["alpha_us"]),
+                ("eta_b", table["eta_b"]),
+                ("q", table["q"]),
+            ):
                 key = "alpha" if name == "alpha_us" else name
                 found = _known(space.index, kind, scope, place, key)
                 lines[name].append(float(f"{value[place] * np.exp(total(found)):.4g}"))
@@ -168,7 +180,9 @@ def resolved(fitted: Fit, constants: Constants | None = None) -> dict[str, Any]:
     return out
 
 
-def _known(index: Mapping[tuple[Any, ...], int], kind: str, scope: str, place: int, name: str) -> tuple[int, ...]:
+def _known(
+    index: Mapping[tuple[Any, ...], int], kind: str, scope: str, place: int, name: str
+) -> tuple[int, ...]:
     """Deviations of a collective that exist, without making new ones."""
     keys = [(f"{name}.scope", kind, scope), (f"{name}.own", kind, scope, place)]
     return tuple(index[k] for k in keys if k in index)
@@ -185,7 +199,8 @@ def _rounded(values: Mapping[str, float]) -> dict[str, float]:
 
 
 _ENGINE_FIELDS = {
-    "factor.engine": "factor", "step.engine": "step", "sequence.engine": "sequence", "prefill_step.engine": "prefill_step",
+    "factor.engine": "factor", "step.engine": "step", "sequence.engine": "sequence",
+    "prefill_step.engine": "prefill_step",
     "interference.engine": "interference", "frontend.engine": "frontend", "ttft_steps.engine": "ttft_steps",
     "queue_share.engine": "queue_share",
 }  # fmt: skip
@@ -219,8 +234,10 @@ def _record(fitted: Fit, chips: list[str]) -> dict[str, Any]:
         "groups": int(fitted.problem.table["group"].nunique()), "fingerprint": fitted.fingerprint, "chips": chips,
         "on_bound": list(fitted.on_bound), "unidentified": len(fitted.unidentified),
         "left_out": {
-            f"{r.regime} {r.metric}": {"n": int(r.n), "median": round(r.median_ape, 4), "p90": round(r.p90_ape, 4)}
-            for r in errors.itertuples()
+            f"{r['regime']} {r['metric']}": {
+                "n": r["n"], "median": round(r["median_ape"], 4), "p90": round(r["p90_ape"], 4)
+            }
+            for r in errors.to_dict(orient="records")
         },
     }  # fmt: skip
 
@@ -240,7 +257,9 @@ def to_toml(values: Mapping[str, Any], path: str = "") -> str:
 def _key(name: Any) -> str:
     import re
 
-    return str(name) if re.fullmatch(r"[A-Za-z0-9_-]+", str(name)) else '"' + str(name).replace('"', "'") + '"'
+    return (
+        str(name) if re.fullmatch(r"[A-Za-z0-9_-]+", str(name)) else '"' + str(name).replace('"', "'") + '"'
+    )
 
 
 def _literal(value: Any) -> str:

@@ -43,7 +43,8 @@ def scopes(chip: Chip) -> tuple[str, ...]:
 def format_chain(name: str, roof: str) -> tuple[str, ...]:
     """Formats whose constants may stand for this one: itself, the roof it computes at, any."""
     same = {"fp16": "bf16", "int8": "fp8", "mxfp4": "nvfp4", "fp4": "nvfp4"}
-    chain = [name, same.get(name, name), roof, same.get(roof, roof), "any"]
+    stored = "int4" if name.startswith(("q", "exl2")) else same.get(name, name)  # weights that kernels expand
+    chain = [name, stored, roof, same.get(roof, roof), "any"]
     return tuple(dict.fromkeys(chain))
 
 
@@ -59,7 +60,9 @@ class Constants:
         """Ids of the chips whose own measurements went into the fit."""
         return frozenset(self.tables.get("fit", {}).get("chips", ()))
 
-    def find(self, kind: str, chip: Chip, formats: tuple[str, ...] = ("any",)) -> tuple[Mapping[str, Any], str, str]:
+    def find(
+        self, kind: str, chip: Chip, formats: tuple[str, ...] = ("any",)
+    ) -> tuple[Mapping[str, Any], str, str]:
         """(table, scope, format) of the nearest scope that has constants of this kind; any scope has a last resort."""
         own = chip.efficiency.get("kernel", {}) if kind == "gemm" else chip.efficiency.get(kind, {})
         for name in formats:

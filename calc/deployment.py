@@ -124,7 +124,8 @@ def choose(
             )
             return Deployment(chip, model, plan, weights, kv, fmt, engine, memory, tuple(assumed))
     raise DoesNotFit(
-        f"{model.name} in {weights} does not fit {MOST_CHIPS} x {chip.name}; choose a chip with more memory or fewer bits"
+        f"{model.name} in {weights} does not fit {MOST_CHIPS} x {chip.name}; "
+        "choose a chip with more memory or fewer bits"
     )
 
 

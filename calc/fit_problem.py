@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -47,7 +47,11 @@ METRICS = ("tpot_ms", "ttft_ms", "output_tok_s", "output_tok_s_user", "input_tok
 REGIMES_FITTED = (
     "prefill-b1", "decode-b1", "decode-batch", "static-batch", "serving", "open-loop", "max-load", "mlperf-offline",
 )  # fmt: skip
-_QUEUES = ("open-loop", "max-load", "mlperf-offline")  # their first tokens wait for a queue that the row doesn't tell
+_QUEUES = (
+    "open-loop",
+    "max-load",
+    "mlperf-offline",
+)  # their first tokens wait for a queue that the row doesn't tell
 
 
 @dataclass
@@ -91,14 +95,20 @@ def build(table: pd.DataFrame, constants: Constants) -> Problem:
     ]  # fmt: skip
     unknown = table["spec_decode"].isna().to_numpy()
     keep = [np.flatnonzero(_usable(b) & ~(unknown[b.index] & (b.model.mtp_layers > 0))) for b in blocks]
-    rows = np.concatenate([b.index[k] for b, k in zip(blocks, keep, strict=True)]) if blocks else np.zeros(0, int)
+    rows = (
+        np.concatenate([b.index[k] for b, k in zip(blocks, keep, strict=True)])
+        if blocks
+        else np.zeros(0, int)
+    )
     place = {int(r): i for i, r in enumerate(rows)}
     n = len(rows)
     space = Space()
     flats = (Flat(n), Flat(n), Flat(n))
     fields: dict[str, Array] = {name: np.ones(n) for name in Case.__dataclass_fields__}
     base: dict[str, Array] = {name: np.ones(n) for name in (*_SOFT, *_FIXED)}
-    index: dict[str, list[Array]] = {name: [np.zeros(n, int) for _ in classes] for name, classes in _SOFT.items()}
+    index: dict[str, list[Array]] = {
+        name: [np.zeros(n, int) for _ in classes] for name, classes in _SOFT.items()
+    }
     for block, kept in zip(blocks, keep, strict=True):
         at = np.array([place[int(r)] for r in block.index[kept]], dtype=int)
         if not len(at):
@@ -110,7 +120,12 @@ def build(table: pd.DataFrame, constants: Constants) -> Problem:
             flat.add(ops, block.chip, constants, whole, space)
         for name, value in vars(block.case()).items():
             fields[name][at] = np.broadcast_to(np.asarray(value, dtype=float), len(block.index))[kept]
-        labels = {"engine": block.engine.name, "family": block.chip.family, "moe": block.model.is_moe, "weights": block.weights}
+        labels = {
+            "engine": block.engine.name,
+            "family": block.chip.family,
+            "moe": block.model.is_moe,
+            "weights": block.weights,
+        }
         for name in base:
             base[name][at] = getattr(block.engine, name)
         for name, classes in _SOFT.items():
@@ -122,10 +137,16 @@ def build(table: pd.DataFrame, constants: Constants) -> Problem:
     part = table.reset_index(drop=True).iloc[rows]
     metric = part["metric"].to_numpy(dtype=str)
     regime = part["regime"].to_numpy(dtype=str)
-    kinds = {(r, m): np.flatnonzero((regime == r) & (metric == m)) for r, m in set(zip(regime, metric, strict=True))}
+    kinds = {
+        (r, m): np.flatnonzero((regime == r) & (metric == m))
+        for r, m in set(zip(regime, metric, strict=True))
+    }
     groups = part["group"].to_numpy(dtype=str)
     group_index = np.array(
-        [space.get("group.ttft" if m == "ttft_ms" else "group.rate", g, m == "ttft_ms") for g, m in zip(groups, metric, strict=True)],
+        [
+            space.get("group.ttft" if m == "ttft_ms" else "group.rate", g, m == "ttft_ms")
+            for g, m in zip(groups, metric, strict=True)
+        ],
         dtype=int,
     )  # fmt: skip
     sizes = part.groupby("group")["metric"].transform("size").to_numpy(dtype=float)
@@ -141,22 +162,31 @@ def build(table: pd.DataFrame, constants: Constants) -> Problem:
 def _usable(block: Block) -> Array:
     known = np.isin(block.regime, REGIMES_FITTED) & np.isin(block.metric, METRICS)
     known &= ~(np.isin(block.regime, _QUEUES) & np.isin(block.metric, ("ttft_ms", "tpot_ms", "e2e_s")))
-    return known & (block.draft == 0) & (block.spec == 0) & (block.limit > 0)
+    found: Array = known & (block.draft == 0) & (block.spec == 0) & (block.limit > 0)
+    return found
 
 
 def compose(problem: Problem, z: Array, decode: Array, alone: Array, batched: Array) -> Array:
     """Log predictions in the rows' units from kernel seconds and the engine's part of z, groups included."""
     soft = {
-        name: base * np.exp(sum(z[i] for i in problem.soft_index[name])) if name in problem.soft_index else base
+        name: base * np.exp(sum(z[i] for i in problem.soft_index[name]))
+        if name in problem.soft_index
+        else base
         for name, base in problem.soft_base.items()
     }
     seconds = (decode, alone, batched / problem.scale)
     out = np.full(len(problem.rows), np.nan)
     for (regime, metric), at in problem.kinds.items():
         case = Case(**{k: v[at] for k, v in vars(problem.case).items()})
-        found = metrics(regime, case, Seconds(*(s[at] for s in seconds)), SimpleNamespace(**{k: v[at] for k, v in soft.items()}))
+        found = metrics(
+            regime,
+            case,
+            Seconds(*(s[at] for s in seconds)),
+            SimpleNamespace(**{k: v[at] for k, v in soft.items()}),
+        )
         out[at] = np.broadcast_to(found[metric], len(at))
-    return np.log(np.maximum(out, 1e-12)) + z[problem.group_index]
+    logs: Array = np.log(np.maximum(out, 1e-12)) + z[problem.group_index]
+    return logs
 
 
 def predict(problem: Problem, z: Array, groups: bool = False) -> Array:
@@ -167,7 +197,11 @@ def predict(problem: Problem, z: Array, groups: bool = False) -> Array:
 
 
 def solve(
-    problem: Problem, train: Array, start: Array | None = None, steps: int = 25, tick: Callable[[], None] | None = None
+    problem: Problem,
+    train: Array,
+    start: Array | None = None,
+    steps: int = 25,
+    tick: Callable[[], None] | None = None,
 ) -> Array:
     """z that minimises sum rho(w (log prediction - log value)) + sum (z / width)^2, rho the soft absolute loss.
 
@@ -181,7 +215,9 @@ def solve(
 
     def residual(point: Array) -> Array:
         away = (predict(problem, point, groups=True) - problem.log_value) * weight
-        return np.concatenate([np.sign(away) * np.sqrt(2.0 * (np.sqrt(1.0 + away**2) - 1.0)), point[free] / width[free]])
+        return np.concatenate(
+            [np.sign(away) * np.sqrt(2.0 * (np.sqrt(1.0 + away**2) - 1.0)), point[free] / width[free]]
+        )
 
     now = residual(z)
     cost, damping = float(now @ now), 1e-3
@@ -216,7 +252,10 @@ def _jacobian(problem: Problem, z: Array, weight: Array, free: Array) -> Array:
     base = compose(problem, z, *seconds)
     away = (base - problem.log_value) * weight
     root = np.sqrt(2.0 * (np.sqrt(1.0 + away**2) - 1.0))
-    outer = np.where(np.abs(away) < 1e-6, 1.0, np.abs(away) / np.sqrt(1.0 + away**2) / np.maximum(root, 1e-9)) * weight
+    outer = (
+        np.where(np.abs(away) < 1e-6, 1.0, np.abs(away) / np.sqrt(1.0 + away**2) / np.maximum(root, 1e-9))
+        * weight
+    )
     chain = []
     for i in range(3):
         moved = list(seconds)

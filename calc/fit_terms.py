@@ -36,7 +36,9 @@ class Flat:
         self.size = size
         self._parts: list[tuple[Array, ...]] = []
 
-    def add(self, ops: Sequence[Operator], chip: Chip, constants: Constants, rows: Array, space: Space) -> None:
+    def add(
+        self, ops: Sequence[Operator], chip: Chip, constants: Constants, rows: Array, space: Space
+    ) -> None:
         """Append the operators of a block whose cases stand at `rows`."""
         for term in ideal_terms(ops, chip):
             if term.collective:
@@ -67,7 +69,9 @@ class Flat:
             self._append(rows[at], term.count, 0.0, link[at], 1.0, logs,
                          ((), places["eta_b"], tuple(-i for i in places["alpha"]), places["q"]))  # fmt: skip
 
-    def _append(self, rows: Array, count: Any, kernels: Any, x: Any, y: Any, logs: Array, places: Any) -> None:
+    def _append(
+        self, rows: Array, count: Any, kernels: Any, x: Any, y: Any, logs: Array, places: Any
+    ) -> None:
         n = len(rows)
         index = np.zeros((4, _PLACES), dtype=int)
         sign = np.ones((4, _PLACES))
@@ -99,7 +103,8 @@ class Flat:
         t0, eta_m, eta_c = np.exp(values[0]), np.exp(values[1]), np.exp(values[2])
         knee = np.clip(np.exp(values[3]), *_KNEE)
         busy = smooth_max(self.x[at] / eta_m, self.y[at] / eta_c, knee)
-        return self.count[at] * (self.kernels[at] * t0 + busy)
+        out: Array = self.count[at] * (self.kernels[at] * t0 + busy)
+        return out
 
     def seconds(self, z: Array) -> Array:
         """Sum of a row's entries; also keeps them for `slopes`."""

@@ -45,7 +45,8 @@ def check_plan(tp: int, pp: int, dp: int, ep: int, chips: int | None = None) -> 
             raise UsageError(f"--{name} {value} is not a parallel degree; give a whole number of at least 1")
     if chips is not None and tp * pp * dp != chips:
         raise UsageError(
-            f"tp*pp*dp = {tp}*{pp}*{dp} = {tp * pp * dp} contradicts {chips} chips; change one of --tp --pp --dp --chips"
+            f"tp*pp*dp = {tp}*{pp}*{dp} = {tp * pp * dp} contradicts {chips} chips; "
+            "change one of --tp --pp --dp --chips"
         )
     if (tp * dp) % ep:
         raise UsageError(

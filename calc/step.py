@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .constants import Constants
 
 Array = Any
+_NO_LINK = 16e9  # a chip that publishes no link is taken as a PCIe 4 x8 card
 _COLLECTIVES = ("all_reduce", "all_to_all")
 
 
@@ -54,10 +55,12 @@ def ideal_terms(ops: Sequence[Operator], chip: Chip) -> list[Term]:
     for op in ops:
         if op.kind in _COLLECTIVES:
             link = link_bandwidth(chip, op.ranks)
-            out.append(Term(op.name, op.kind, "", "", op.count, op.kernels, op.message_bytes / link, 0.0, op.ranks))
+            out.append(
+                Term(op.name, op.kind, "", "", op.count, op.kernels, op.message_bytes / link, 0.0, op.ranks)
+            )
             continue
         fmt = find_format(op.format)
-        if op.kind.startswith("attention"):
+        if "decode" in op.kind or op.kind == "attention_prefill":
             fmt_roof = roof(find_format("bf16"), chip.peak_ops_s)
         else:
             fmt_roof = roof(fmt, chip.peak_ops_s)
@@ -72,13 +75,12 @@ def link_bandwidth(chip: Chip, ranks: Array) -> Array:
     """Bytes/s per direction between `ranks` chips: scale-up inside its domain, scale-out or host link beyond."""
     links = {link.level: link for link in chip.links if link.bandwidth_bytes_s}
     host = links.get("host")
-    floor = host.bandwidth_bytes_s if host else 16e9  # a chip that publishes no link is taken as a PCIe 4 card
+    floor = (host.bandwidth_bytes_s if host else None) or _NO_LINK
     up, out = links.get("scale_up"), links.get("scale_out")
     beyond = (out.bandwidth_bytes_s if out else None) or floor
-    if up is None:
-        return np.where(np.asarray(ranks) <= 8, floor, beyond)
-    domain = up.domain_chips or chip.chips_per_system or 8
-    return np.where(np.asarray(ranks) <= domain, up.bandwidth_bytes_s, beyond)
+    inside = (up.bandwidth_bytes_s if up else None) or floor
+    domain = (up.domain_chips or chip.chips_per_system or 8) if up else 8
+    return np.where(np.asarray(ranks) <= domain, inside, beyond)
 
 
 def term_time(term: Term, chip: Chip, constants: Constants) -> Array:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LEAVE_OUT = ("group", "chip", "model")
 _SHOWN = 12
+_ERRORS = ("median_ape", "p90_ape", "bias", "in_sample_median")
 
 
 def calibrate(
@@ -34,10 +35,12 @@ def calibrate(
         int, typer.Option(metavar="N", help="Folds of whole groups; 0 leaves each group out alone.")
     ] = 10,
     suspects: Annotated[
-        str | None, typer.Option(metavar="CSV", help="Rows kept out of the fit: pattern,reason. Default: packaged.")
+        str | None,
+        typer.Option(metavar="CSV", help="Rows kept out of the fit: pattern,reason. Default: packaged."),
     ] = None,
     write: Annotated[
-        str | None, typer.Option(metavar="TOML", help="Write the constants to this file; else nothing is touched.")
+        str | None,
+        typer.Option(metavar="TOML", help="Write the constants to this file; else nothing is touched."),
     ] = None,
     residuals: Annotated[
         str | None, typer.Option(metavar="CSV", help="Write every row with its error left out and in sample.")
@@ -60,7 +63,10 @@ def calibrate(
     rows = _filtered(rows, chip, engine)
     suspect = suspect_reasons(rows, read_suspects(suspects)) != ""
     if suspect.any():
-        print(f"{int(suspect.sum())} suspicious rows stay out of the fit and are judged with it", file=sys.stderr)
+        print(
+            f"{int(suspect.sum())} suspicious rows stay out of the fit and are judged with it",
+            file=sys.stderr,
+        )
     found = fitting.fit(rows[~suspect], by=leave_out, folds=folds, progress=_progress)
     table = found.table()
     if json_:
@@ -69,13 +75,11 @@ def calibrate(
     else:
         _print(found, table, leave_out)
     if residuals:
-        out = found.problem.table.assign(
-            error_left_out=found.left_out, error_in_sample=found.in_sample
-        )
+        out = found.problem.table.assign(error_left_out=found.left_out, error_in_sample=found.in_sample)
         write_text(residuals, out.to_csv(index=False))
         print(f"wrote {residuals}", file=sys.stderr)
     if write:
-        text = "# Constants fitted by `tokcalc calibrate`; laid over the starts in this folder. Do not edit by hand.\n\n"
+        text = "# Constants fitted by `tokcalc calibrate`, laid over the starts in this folder; not for hands.\n\n"
         write_text(write, text + fitting.to_toml(fitting.resolved(found)))
         print(f"wrote {write}", file=sys.stderr)
 
@@ -104,7 +108,11 @@ def _id(name: str) -> str | None:
 def _progress(done: int, of: int) -> None:
     if sys.stderr.isatty():
         filled = 30 * done // of
-        print(f"\rfolds [{'#' * filled}{'.' * (30 - filled)}] {done}/{of}", end="" if done < of else "\n", file=sys.stderr)
+        print(
+            f"\rfolds [{'#' * filled}{'.' * (30 - filled)}] {done}/{of}",
+            end="" if done < of else "\n",
+            file=sys.stderr,
+        )
 
 
 def _report(found: Fit, table: pd.DataFrame) -> dict[str, Any]:
@@ -121,12 +129,15 @@ def _print(found: Fit, table: pd.DataFrame, leave_out: str) -> None:
         Column("p90 %", 6), Column("bias %", 3), Column("in-sample %", 4),
     ]  # fmt: skip
     lines = [
-        (r.regime, r.metric, f"{r.n:,}", *(f"{100 * v:.1f}" for v in (r.median_ape, r.p90_ape, r.bias, r.in_sample_median)))
-        for r in table.itertuples()
-    ]  # fmt: skip
+        (r["regime"], r["metric"], f"{r['n']:,}", *(f"{100 * r[name]:.1f}" for name in _ERRORS))
+        for r in table.to_dict(orient="records")
+    ]
     print(f"error of rows whose whole {leave_out} was left out of the fit")
     print(render(columns, lines, width()))
-    print(f"{len(found.problem.rows):,} rows of {found.problem.table['group'].nunique()} groups, data {found.fingerprint}")
+    print(
+        f"{len(found.problem.rows):,} rows of {found.problem.table['group'].nunique()} groups, "
+        f"data {found.fingerprint}"
+    )
     for title, names in (("on a bound", found.on_bound), ("not identified by the data", found.unidentified)):
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         print(f"{title}: {'; '.join(names[:_SHOWN]) or 'none'}{more}")
