@@ -53,8 +53,10 @@ def loaded(
     return search(device, network, speed, ttft, chip, asked)
 
 
-def limit_text(speed: float, ttft: float | None = None) -> str:
-    """The latency limit in words, to stand beside every figure that depends on it."""
+def limit_text(speed: float | None, ttft: float | None = None) -> str:
+    """The latency limit in words, to stand beside every figure that depends on it; None: a load that is given."""
+    if speed is None:
+        return "requests in flight as asked"
     first = f" and the first token within {ttft:g} s" if ttft else ""
     return f"largest load at which each user gets at least {speed:g} tokens/s{first}"
 
@@ -167,7 +169,7 @@ def _too_slow(chip: Chip, model: Model, speed: float, ttft: float | None, fastes
     )
 
 
-def load_lines(answer: Mapping[str, Any], speed: float, ttft: float | None = None) -> str:
+def load_lines(answer: Mapping[str, Any], speed: float | None, ttft: float | None = None) -> str:
     """One sentence: the machine, its load, and the limit that set it."""
     plan, work = answer["deployment"], answer["workload"]
     degrees = " ".join(f"{k}{plan[k]}" for k in ("tp", "pp", "dp", "ep") if (plan.get(k) or 1) != 1)

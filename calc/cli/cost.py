@@ -73,7 +73,9 @@ def cost(
     if second:
         _add_currency(answers, second, terms)
     steps = _single(answers[0], chip_names[0], model_names[0], question, terms) if len(answers) == 1 else None
-    raise typer.Exit(_show(answers, steps, (speed, max_ttft), second, json_, export or []))
+    raise typer.Exit(
+        _show(answers, steps, m.shown_limit(concurrency, speed, max_ttft), second, json_, export or [])
+    )
 
 
 def _single(
@@ -141,7 +143,7 @@ def _add_currency(answers: Sequence[dict[str, Any]], second: str, terms: Any) ->
 
 
 def _show(
-    answers: list[dict[str, Any]], steps: Any, limit: tuple[float, float | None], second: str | None,
+    answers: list[dict[str, Any]], steps: Any, limit: tuple[float | None, float | None], second: str | None,
     json_: bool, exports: Sequence[str],
 ) -> int:  # fmt: skip
     single = answers[0] if len(answers) == 1 else None
@@ -195,7 +197,10 @@ def _rounded(value: float | None) -> float | None:
 
 
 def table(
-    answers: Sequence[Mapping[str, Any]], limit: tuple[float, float | None], second: str | None, width: int
+    answers: Sequence[Mapping[str, Any]],
+    limit: tuple[float | None, float | None],
+    second: str | None,
+    width: int,
 ) -> list[str]:
     """Chips side by side: one row each, every figure at the same latency limit."""
     from ..loading import limit_text

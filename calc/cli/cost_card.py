@@ -9,7 +9,9 @@ from . import text
 from .table import Column, render
 
 
-def card(answer: Mapping[str, Any], steps: Any, limit: tuple[float, float | None], width: int) -> list[str]:
+def card(
+    answer: Mapping[str, Any], steps: Any, limit: tuple[float | None, float | None], width: int
+) -> list[str]:
     """One machine: the ways to price its hour, the waterfall, what a million tokens of each kind costs."""
     from ..loading import load_lines
 

@@ -112,7 +112,7 @@ def fleet(
         row.pop("error", None)
     if years is not None:
         _grow(rows, goal, years, growth, price_decline, plan, on)
-    _show(rows, goal, limit, json_, export or [], plot)
+    _show(rows, goal, m.shown_limit(concurrency, *limit), json_, export or [], plot)
 
 
 def _goal(plan: Mapping[str, Any], question: Mapping[str, Any], terms: Any, **given: Any) -> dict[str, Any]:
@@ -239,7 +239,7 @@ def as_record(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _show(
-    rows: Sequence[Mapping[str, Any]], goal: Mapping[str, Any], limit: tuple[float, float | None],
+    rows: Sequence[Mapping[str, Any]], goal: Mapping[str, Any], limit: tuple[float | None, float | None],
     json_: bool,
     exports: Sequence[str], plot: str | None,
 ) -> None:  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,7 +46,10 @@ def brief(value: float) -> str:
 
 
 def page(
-    rows: Sequence[Mapping[str, Any]], goal: Mapping[str, Any], limit: tuple[float, float | None], width: int
+    rows: Sequence[Mapping[str, Any]],
+    goal: Mapping[str, Any],
+    limit: tuple[float | None, float | None],
+    width: int,
 ) -> list[str]:
     """The whole answer: what was asked, the fleets, the money of each, the years."""
     first = next(row for row in rows if "fleet" in row)
@@ -87,7 +91,7 @@ def page(
 
 
 def question(
-    goal: Mapping[str, Any], work: Mapping[str, Any], limit: tuple[float, float | None], code: str
+    goal: Mapping[str, Any], work: Mapping[str, Any], limit: tuple[float | None, float | None], code: str
 ) -> list[str]:
     """The goal and the conditions in two sentences."""
     from ..loading import limit_text
@@ -150,6 +154,11 @@ def _detail(row: Mapping[str, Any], width: int) -> list[str]:
     return lines + (text.wrap(str(note), width, f"{'  price':<16}") if note else [])
 
 
+def _ascii() -> bool:
+    """Whether stdout cannot show block characters."""
+    return "utf" not in (getattr(sys.stdout, "encoding", None) or "").lower()
+
+
 def _years(row: Mapping[str, Any], width: int) -> list[str]:
     from ..report.terminal_plot import bars
 
@@ -165,7 +174,6 @@ def _years(row: Mapping[str, Any], width: int) -> list[str]:
          text.money(y.per_m_output, code).removesuffix(f" {code}")]
         for y in row["years"]
     ]  # fmt: skip
-    drawn = bars(
-        [(str(y.year), y.per_m_output) for y in row["years"]], width=min(width, 60), unit=f"{code}/M out"
-    )
+    points = [(str(y.year), y.per_m_output) for y in row["years"]]
+    drawn = bars(points, width=min(width, 60), unit=f"{code}/M out", plain=_ascii())
     return [head, render(columns, table, width), drawn]

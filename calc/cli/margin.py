@@ -70,7 +70,18 @@ def margin(
         print()
     else:
         print(
-            "\n".join(page(names[0], rows, answers, reasons, limit, cache_hit, terms.currency, text.width()))
+            "\n".join(
+                page(
+                    names[0],
+                    rows,
+                    answers,
+                    reasons,
+                    m.shown_limit(concurrency, *limit),
+                    cache_hit,
+                    terms.currency,
+                    text.width(),
+                )
+            )
         )
     if export:
         from ..report import write
@@ -166,7 +177,7 @@ def _rows(prices: Sequence[Any], answers: Mapping[str, Any], cache_hit: float) -
 
 def page(
     model: str, rows: Sequence[Mapping[str, Any]], answers: Mapping[str, Any], reasons: Mapping[str, str],
-    limit: tuple[float, float | None], cache_hit: float, code: str, width: int,
+    limit: tuple[float | None, float | None], cache_hit: float, code: str, width: int,
 ) -> list[str]:  # fmt: skip
     """Costs of the chips, then each list price with its revenue and its margin on every chip."""
     from ..loading import limit_text

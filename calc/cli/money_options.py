@@ -97,6 +97,13 @@ def ownership(
 _NAMES = {"purchase": "a chip", "electricity": "a kilowatt-hour", "colo_kw_month": "space"}
 
 
+def shown_limit(
+    concurrency: str | None, speed: float, ttft: float | None
+) -> tuple[float | None, float | None]:
+    """The latency limit that a page names: none where the requests in flight were given."""
+    return (speed, ttft) if concurrency is None else (None, None)
+
+
 def rates(fx: str | None) -> dict[str, float]:
     """The rates that --fx gives."""
     from ..money import parse_fx

@@ -72,7 +72,7 @@ def sensitivity(
         json.dump(found, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
         print()
     else:
-        head = f"{load_lines(answer, *limit)}. {METRICS[of][0]}: {_figure(base)} {unit}."
+        head = f"{load_lines(answer, *m.shown_limit(concurrency, *limit))}. {METRICS[of][0]}: {_figure(base)} {unit}."
         print("\n".join([*text.wrap(head, text.width()), "", *page(rows, base, unit, text.width())]))
     if export:
         from ..report import write
