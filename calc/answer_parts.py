@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .answer_money import energy, money
+from .evidence import evidence
 from .bands import GRADE_MEANING, band
 from .serving import Load, serve
 
@@ -224,5 +225,6 @@ def assemble(chip: Chip, model: Model, body: Body, ask: Question, grade: str, co
         "terms": [dict(t) for t in body.terms],
         "sources": [{"url": s.url, "date": s.date, "grade": s.grade, "covers": s.covers} for s in chip.sources],
         "notes": list(chip.notes[:2]) if grade == "D" else [],
-        "assumptions": list(body.assumptions), "placement": [dict(p) for p in body.placement], "command": command,
+        "assumptions": list(body.assumptions), "placement": [dict(p) for p in body.placement],
+        "evidence": evidence(chip.id), "command": command,
     }  # fmt: skip

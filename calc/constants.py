@@ -93,7 +93,7 @@ class Constants:
     def collective_table(self, kind: str, chip: Chip) -> tuple[Mapping[str, Any], str]:
         """The table of a collective and its scope; chips without a link of their own use the `pcie` one."""
         table = self.tables[kind]
-        names = scopes(chip) if chip.scale_up else ("pcie", "any")
+        names = scopes(chip) if chip.scale_up else (chip.id, chip.family, "pcie", "any")
         for scope in names:
             if scope in table:
                 return table[scope], scope

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .model import Model
 
 MOST_CHIPS = 4096
+_MOST_FILLED = 0.92  # of the usable memory by weights and workspace, when nobody says how many chips
+_LEAST_BATCH = 64.0  # sequences that a default deployment holds at once, if that many are asked for
 _WEIGHT_ONLY = ("int4", "q")  # formats that any chip can expand while it multiplies in 16 bit
 
 
@@ -53,7 +55,10 @@ def choose_formats(
     """
     assumed = []
     if weights is None:
-        weights = _released(chip, model)
+        from .stack import stored_format
+
+        stored = stored_format(chip)
+        weights = stored or _released(chip, model)
         assumed.append(f"weights in {weights}, as {_reason(model, weights)}")
     else:
         fmt = find_format(weights)
@@ -118,7 +123,7 @@ def choose(
         return Deployment(chip, model, plan, weights, kv, fmt, engine, memory, tuple(assumed))
     for plan in _sizes(chip, model):
         memory = holds(plan)
-        if memory is not None:
+        if memory is not None and _has_room(memory, batch):
             assumed.append(
                 f"{int(plan.chips)} chip{'s' if plan.chips > 1 else ''}, the fewest that hold the model"
             )
@@ -127,6 +132,12 @@ def choose(
         f"{model.name} in {weights} does not fit {MOST_CHIPS} x {chip.name}; "
         "choose a chip with more memory or fewer bits"
     )
+
+
+def _has_room(memory: Footprint, batch: float) -> bool:
+    """A sensible fit: weights leave a share of the usable memory to the cache, which holds the load."""
+    filled = float(memory.weights_bytes + memory.workspace_bytes) / float(memory.usable_bytes)
+    return filled <= _MOST_FILLED and float(memory.batch) >= min(batch, _LEAST_BATCH)
 
 
 def _domain(chip: Chip) -> int:
@@ -191,6 +202,9 @@ def _no_room(
          if footprint(chip, model, p, fmt, engine, context).batch >= 1), None,
     )  # fmt: skip
     hint = f"{enough} chips would do" if enough else "no number of these chips holds it"
+    from .tiers import hint as next_tier
+
+    hint = f"{hint} {next_tier(chip)}".strip()
     return DoesNotFit(
         f"{model.name} does not fit {int(plan.chips)} x {chip.name}: {missing:,.1f} GB are missing on each chip; {hint}"
     )

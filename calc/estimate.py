@@ -76,12 +76,14 @@ def estimate(
     cache_hit: float = 0.0, draft: int | None = None, acceptance: float | None = None,
     software_date: str | None = None, utilisation: float = 1.0,
     overrides: Mapping[str, str] | None = None, memory: str | None = None, fx: str | None = None,
-    grid: str | None = None, own: Mapping[str, float] | None = None, region: str = "US", constants: Constants | None = None,
+    grid: str | None = None, own: Mapping[str, float] | None = None, region: str = "US",
+    constants: Constants | None = None, stream: bool = False,
 ) -> Answer:  # fmt: skip
     """The answer for a chip, a model and a closed loop of `concurrency` requests of isl + osl tokens.
 
     chip, model: names, spec files or loaded objects; concurrency: a number or "max" (what the KV pool holds);
     rent: "2.5 USD/h" per chip; cache_hit: share of input found in a cache; draft, acceptance: speculation.
+    stream: weights beside a wafer too small for them come from the memory next to it.
     fx: "KRW=1400", rates of your own; grid: a region or kg CO2e per kWh; own: inputs of ownership ({} for the
     dated ones) instead of a rent; region: of its electricity; constants: fitted constants other than those
     shipped. Raises UnknownName, SpecError, UsageError (exit 2) and DoesNotFit, NoAnswer (exit 1).
@@ -89,7 +91,8 @@ def estimate(
     device = load_chip(chip, overrides, memory) if isinstance(chip, str) else chip
     network = load_model(model) if isinstance(model, str) else model
     constants = constants or load_constants()
-    software = find_engine(constants, engine)
+    assumed = engine is None and device.kind == "gpu"
+    software = find_engine(constants, DEFAULT_ENGINE if assumed else engine)
     ask = parts.Question(
         isl=_count("isl", isl), osl=_count("osl", osl), concurrency=concurrency, cache_hit=cache_hit,
         draft=draft or 0, acceptance=_acceptance(draft, acceptance), rent=rent, currency=currency, on=on,
@@ -99,10 +102,14 @@ def estimate(
     if ask.isl + ask.osl > network.max_context:
         note = f"{ask.isl + ask.osl:,} tokens are beyond the {network.max_context:,} that {network.name} was made for"
         ask = ask.with_note(note)
+    if draft:
+        from .drafting import check_draft
+
+        check_draft(device, network, constants, "ngram")
     if device.weights_in_sram:
         from .sram_answer import sram_answer
 
-        body = sram_answer(device, network, software, ask, weights, kv, chips, tp, pp, dp, ep)
+        body = sram_answer(device, network, software, ask, weights, kv, chips, tp, pp, dp, ep, stream)
         scope = body.scope
     else:
         wanted = 1.0 if isinstance(concurrency, str) else float(concurrency)
@@ -138,6 +145,7 @@ def _acceptance(draft: int | None, acceptance: float | None) -> float:
     return float(acceptance)
 
 
+DEFAULT_ENGINE = "vllm"  # of GPUs, when nobody says: the open engine that runs on most of them
 _DEFAULTS: dict[str, Any] = {
     "isl": 1024,
     "osl": 1024,
