@@ -1,12 +1,13 @@
-"""Does the planner choose the deployment that measurements say is best? Agreement and regret on serving sweeps.
+"""Does the planner choose the deployment that measurements say is best? Agreement and regret on serving
+sweeps.
 
     python bench/plan_regret.py --data SWEEPS.csv [--least 4] [--csv OUT.csv]
 
-The data are measured rows as `tokcalc validate` reads them: TPOT and TTFT of closed loops over deployments. For each
-(chip, model, weights, lengths) and speed per user, the best measured layout is the one with the most output tokens per
-second and chip at that speed, read off its curve over the requests in flight (log-linear between the points). The
-planner ranks the same layouts by its own search within the same range of requests. Regret is the measured throughput
-that its choice gives away at that speed: 1 - chosen / best.
+The data are measured rows as `tokcalc validate` reads them: TPOT and TTFT of closed loops over deployments.
+For each (chip, model, weights, lengths) and speed per user, the best measured layout is the one with the
+most output tokens per second and chip at that speed, read off its curve over the requests in flight
+(log-linear between the points). The planner ranks the same layouts by its own search within the same range
+of requests. Regret is the measured throughput that its choice gives away at that speed: 1 - chosen / best.
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-
-from tokcalc.row_inputs import NOMINAL_LENGTH
 from tokcalc.constants import load_constants
 from tokcalc.engine import find_engine
 from tokcalc.errors import TokcalcError
@@ -28,7 +27,8 @@ from tokcalc.measured import read_rows
 from tokcalc.parallel import Plan
 from tokcalc.planner_choice import Limits, ranked, within
 from tokcalc.planner_search import Candidates, join, search
-from tokcalc.sweep_answers import key_of, setting
+from tokcalc.row_inputs import NOMINAL_LENGTH
+from tokcalc.settings import key_of, setting
 
 SPEEDS = 8  # speeds per user tried in each group, evenly in the logarithm
 KEYS = ["chip", "model", "weights", "isl", "osl"]
@@ -37,7 +37,9 @@ LAYOUT = ["engine", "tp", "pp", "dp", "ep"]
 
 @dataclass(frozen=True)
 class Curve:
-    """One layout: measured speed per user and throughput per chip over its requests in flight, by rising speed."""
+    """One layout: measured speed per user and throughput per chip over its requests in flight, by rising
+    speed.
+    """
 
     layout: tuple[Any, ...]
     requests: np.ndarray
@@ -45,7 +47,9 @@ class Curve:
     rate: np.ndarray
 
     def at(self, speed: float) -> float:
-        """Throughput per chip at a speed per user: nan beyond the fastest point, the slowest point's below it."""
+        """Throughput per chip at a speed per user: nan beyond the fastest point, the slowest point's below
+        it.
+        """
         if speed > self.speed[-1] * (1 + 1e-9):
             return float("nan")
         return float(np.exp(np.interp(np.log(speed), np.log(self.speed), np.log(self.rate))))
@@ -59,7 +63,11 @@ def curves(rows: pd.DataFrame) -> Iterator[tuple[tuple[Any, ...], list[Curve]]]:
     index = ["run", *KEYS, *LAYOUT, "chips", "concurrency", "date", "nominal"]
     rows = rows.assign(nominal=rows["note"].fillna("").str.startswith("inferencex"))
     rows = rows.assign(**{name: rows[name].fillna(1) for name in ("pp", "dp", "ep")}).dropna(subset=["tp"])
-    wide = rows.pivot_table(index=index, columns="metric", values="value", aggfunc="first").dropna().reset_index()
+    wide = (
+        rows.pivot_table(index=index, columns="metric", values="value", aggfunc="first")
+        .dropna()
+        .reset_index()
+    )
     wide = wide.sort_values("date").drop_duplicates([*KEYS, *LAYOUT, "concurrency"], keep="last")
     for key, part in wide.groupby(KEYS):
         found = []
@@ -69,7 +77,9 @@ def curves(rows: pd.DataFrame) -> Iterator[tuple[tuple[Any, ...], list[Curve]]]:
             rate = own["concurrency"] * osl / (ttft + (osl - 1) * tpot) / own["chips"]
             order = np.argsort(1 / tpot.to_numpy())
             speed, rate = (1 / tpot).to_numpy()[order], rate.to_numpy(dtype=float)[order]
-            rate = np.maximum.accumulate(rate[::-1])[::-1]  # a slower point is never chosen for less throughput
+            rate = np.maximum.accumulate(rate[::-1])[
+                ::-1
+            ]  # a slower point is never chosen for less throughput
             found.append(Curve(tuple(layout), own["concurrency"].to_numpy(dtype=float)[order], speed, rate))
         yield (*key, bool(part["nominal"].iloc[0])), found
 
@@ -115,7 +125,8 @@ def judge(key: tuple[Any, ...], found: list[Curve]) -> Iterator[dict[str, Any]]:
         chosen = measured[place]
         yield {
             **dict(zip(KEYS, key[:-1], strict=True)), "layouts": len(found), "speed": speed,
-            "best": "/".join(str(v) for v in found[best].layout), "chosen": "/".join(str(v) for v in found[place].layout),
+            "best": "/".join(str(v) for v in found[best].layout),
+            "chosen": "/".join(str(v) for v in found[place].layout),
             "agrees": place == best, "regret": 1.0 - chosen / measured[best] if np.isfinite(chosen) else 1.0,
             "reached": bool(np.isfinite(chosen)),
         }  # fmt: skip

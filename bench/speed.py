@@ -2,10 +2,10 @@
 
     python bench/speed.py [--seconds 1.5] [--profile] [--peers]
 
-A full estimate is TPOT, TTFT, throughput, memory fit and cost per million tokens of one case. "grid": axes of tensor
-degree, input length, output length and requests in flight, as sweep, plan and atlas ask. "unrelated": every case with
-inputs of its own. "one by one": the public `estimate`. Peers that can be imported are timed on a like question. Run on
-an idle machine; thread pools are held to one core.
+A full estimate is TPOT, TTFT, throughput, memory fit and cost per million tokens of one case. "grid": axes
+of tensor degree, input length, output length and requests in flight, as sweep, plan and atlas ask.
+"unrelated": every case with inputs of its own. "one by one": the public `estimate`. Peers that can be
+imported are timed on a like question. Run on an idle machine; thread pools are held to one core.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
-
 from tokcalc import estimate
 from tokcalc.cost import blend, input_output
 from tokcalc.landscape import Landscape, evaluate
 from tokcalc.parallel import Plan
 from tokcalc.serving import Load
-from tokcalc.sweep_answers import Setting, key_of, setting
+from tokcalc.settings import Setting, key_of, setting
 
 PAIRS = (("dense", "h100-sxm", "llama-3.3-70b", "fp8"), ("mixture", "h200-sxm", "deepseek-v3", "fp8"))
 DAY = "2026-07-01"
@@ -54,8 +54,18 @@ def full(s: Setting, plan: Plan, load: Load) -> tuple[Landscape, dict[str, np.nd
     return found, money
 
 
+def _counted(s: Setting, plan: Plan, load: Load, cases: int) -> int:
+    full(s, plan, load)
+    return cases
+
+
+def _single(chip: str, model: str, weights: str) -> int:
+    estimate(chip, model, weights=weights, tp=8, concurrency=8, on=DAY)
+    return 1
+
+
 def grid(s: Setting, count: int) -> tuple[Plan, Load, int]:
-    """tp x isl x osl x requests in flight: 4 x 16 x 4 x `count` cases."""
+    """Tp x isl x osl x requests in flight: 4 x 16 x 4 x `count` cases."""
 
     def axis(values: Any, place: int) -> np.ndarray:
         return np.asarray(values, dtype=float).reshape([-1 if i == place else 1 for i in range(4)])
@@ -73,7 +83,8 @@ def unrelated(s: Setting, count: int) -> tuple[Plan, Load, int]:
     rng = np.random.default_rng(0)
     tp = 2.0 ** rng.integers(0, 4, count)
     load = Load(
-        np.round(np.exp(rng.uniform(np.log(128), np.log(65536), count))), rng.integers(128, 1025, count).astype(float),
+        np.round(np.exp(rng.uniform(np.log(128), np.log(65536), count))), rng.integers(128, 1025,
+        count).astype(float),
         rng.integers(1, 513, count).astype(float),
     )  # fmt: skip
     return Plan(tp, 1, 1, tp if s.model.is_moe else 1), load, count
@@ -90,7 +101,9 @@ def largest_difference(s: Setting, chip: str, model: str, weights: str) -> float
             chip, model, isl=int(load.isl[i]), osl=int(load.osl[i]), concurrency=int(load.concurrency[i]),
             weights=weights, tp=tp, ep=tp if s.model.is_moe else 1, on=DAY,
         ).to_dict()  # fmt: skip
-        pairs = [(getattr(found, n)[i], answer["speed"][n]["value"]) for n in ("tpot_s", "ttft_s", "output_tok_s")]
+        pairs = [
+            (getattr(found, n)[i], answer["speed"][n]["value"]) for n in ("tpot_s", "ttft_s", "output_tok_s")
+        ]
         pairs += [(money[n][i], answer["cost"][n]) for n in money if s.price is not None]
         worst = max(worst, *(abs(a / b - 1) for a, b in pairs))
     return float(worst)
@@ -102,7 +115,8 @@ def arithmetic(seconds: float) -> dict[str, float]:
     out = np.empty_like(x)
     works = {
         "multiply": lambda: np.multiply(x, x, out=out), "divide": lambda: np.divide(x, 1.7, out=out),
-        "exp": lambda: np.exp(x, out=out), "log": lambda: np.log(x, out=out), "power": lambda: np.power(x, 2.9, out=out),
+        "exp": lambda: np.exp(x, out=out), "log": lambda: np.log(x, out=out), "power": lambda: np.power(x,
+        2.9, out=out),
     }  # fmt: skip
 
     def timed(work: Callable[[], Any]) -> float:
@@ -117,7 +131,10 @@ def arithmetic(seconds: float) -> dict[str, float]:
 
 
 def peers(seconds: float) -> dict[str, float | str]:
-    """Estimates per second of other planners that are installed, or why not. Same question as far as they know it."""
+    """Estimates per second of other planners that are installed, or why not.
+
+    Same question as far as they know it.
+    """
     return {name: _peer(make, seconds) for name, make in _PEERS.items()}
 
 
@@ -145,7 +162,8 @@ def _aiconfigurator() -> Callable[[], Any]:
     from aiconfigurator.cli.api import cli_estimate
 
     return lambda: cli_estimate(
-        model_path="meta-llama/Meta-Llama-3.1-70B", system_name="h200_sxm", mode="agg", backend_name="vllm", isl=1024,
+        model_path="meta-llama/Meta-Llama-3.1-70B", system_name="h200_sxm", mode="agg", backend_name="vllm",
+        isl=1024,
         osl=1024, batch_size=8, tp_size=8,
     )  # fmt: skip
 
@@ -155,7 +173,13 @@ def _llm_flops() -> Callable[[], Any]:
 
     config = get_config("meta-llama/Llama-2-70b-hf")
     return lambda: throughput(
-        config, gpu="H100", precision="fp8", sequence_length=2048, output_tokens=1024, cost_per_hour=3.0, max_batch=64
+        config,
+        gpu="H100",
+        precision="fp8",
+        sequence_length=2048,
+        output_tokens=1024,
+        cost_per_hour=3.0,
+        max_batch=64,
     )
 
 
@@ -179,7 +203,12 @@ def _llm_analysis() -> Callable[[], Any]:
 def _genz() -> Callable[[], Any]:
     from GenZ import decode_moddeling, prefill_moddeling
 
-    same = {"model": "meta-llama/Llama-3.1-70B", "batch_size": 8, "system_name": "H100_GPU", "tensor_parallel": 8}
+    same = {
+        "model": "meta-llama/Llama-3.1-70B",
+        "batch_size": 8,
+        "system_name": "H100_GPU",
+        "tensor_parallel": 8,
+    }
 
     def work() -> None:
         prefill_moddeling(input_tokens=1024, bits="bf16", **same)
@@ -213,18 +242,22 @@ def main() -> None:
             "grid of 13,312": grid(s, 52), "grid of 32,768": grid(s, 128), "grid of 131,072": grid(s, 512),
             "unrelated, 16,384": unrelated(s, 16_384),
         }.items():  # fmt: skip
-            found = rate(lambda plan=plan, load=load, cases=cases: full(s, plan, load) and cases, options.seconds)  # type: ignore[misc]
+            found = rate(partial(_counted, s, plan, load, cases), options.seconds)
             best = max(best, found) if kind == "dense" else best
             print(f"  {name:22} {found:14,.0f} estimates/s  {1e9 / found:8.1f} ns each")
-        one = rate(
-            lambda: estimate(chip, model, weights=weights, tp=8, concurrency=8, on=DAY) and 1, options.seconds
-        )
+        one = rate(partial(_single, chip, model, weights), options.seconds)
         print(f"  {'one by one':22} {one:14,.0f} estimates/s")
-        print(f"  largest difference of an array from single answers: {largest_difference(s, chip, model, weights):.1e}")
-    print("NumPy on this core, ns per element: " + ", ".join(f"{n} {v:.2f}" for n, v in arithmetic(0.2).items()))
+        print(f"  largest difference from single answers: {largest_difference(s, chip, model, weights):.1e}")
+    print(
+        "NumPy on this core, ns per element: " + ", ".join(f"{n} {v:.2f}" for n, v in arithmetic(0.2).items())
+    )
     if options.peers:
         for name, value in peers(options.seconds).items():
-            shown = value if isinstance(value, str) else f"{value:12,.1f} estimates/s, 1/{best / value:,.0f} of the grid"
+            shown = (
+                value
+                if isinstance(value, str)
+                else f"{value:12,.1f} estimates/s, 1/{best / value:,.0f} of the grid"
+            )
             print(f"  {name:36} {shown}")
     if options.profile:
         profile()

@@ -2,8 +2,9 @@
 
     python bench/sweep_memory.py [--cases 100000000] [--folder DIR] [--atlas] [--jobs 2]
 
-The sweep writes `cases` rows of six columns to Parquet (parts, then one file); the file is read back and counted, then
-deleted. The atlas covers the whole catalogue. Peak memory is the largest resident size of the process, children added.
+The sweep writes `cases` rows of six columns to Parquet (parts, then one file); the file is read back and
+counted, then deleted. The atlas covers the whole catalogue. Peak memory is the largest resident size of the
+process, children added.
 """
 
 from __future__ import annotations
@@ -62,24 +63,39 @@ def sweep(cases: int, folder: Path) -> None:
     lengths = round((cases / 1000) ** 0.5)
     target = folder / "sweep.parquet"
     command = [
-        sys.executable, "-m", "tokcalc", "sweep", "--chip", "h100", "--model", "llama-70b", "--weights", "fp8", "--tp", "8",
-        "--grid", f"isl=64:{64 * lengths}:+64", "--grid", f"osl=8:{8 * lengths}:+8", "--grid", "concurrency=1:1000:+1",
+        sys.executable, "-m", "tokcalc", "sweep", "--chip", "h100", "--model", "llama-70b", "--weights",
+        "fp8", "--tp", "8",
+        "--grid", f"isl=64:{64 * lengths}:+64", "--grid", f"osl=8:{8 * lengths}:+8", "--grid",
+        "concurrency=1:1000:+1",
         "--columns", COLUMNS, "--export", str(target), "--yes",
     ]  # fmt: skip
     seconds, work, peak, _ = watched(command)
     rows, size = pq.ParquetFile(target).metadata.num_rows, os.path.getsize(target)
     target.unlink()
     print(
-        f"sweep: {rows:,} rows in {seconds:,.0f} s ({work:,.0f} s of processor), {rows / seconds:,.0f} rows/s, file {size / 1e9:.2f} GB, "
+        f"sweep: {rows:,} rows in {seconds:,.0f} s ({work:,.0f} s of processor), "
+        f"{rows / seconds:,.0f} rows/s, file {size / 1e9:.2f} GB, "
         f"peak {peak / MIB:,.0f} MiB"
     )
 
 
 def atlas(jobs: int, folder: Path) -> None:
     """The whole catalogue."""
-    command = [sys.executable, "-m", "tokcalc", "atlas", "--jobs", str(jobs), "--export", str(folder / "atlas.parquet")]
+    command = [
+        sys.executable,
+        "-m",
+        "tokcalc",
+        "atlas",
+        "--jobs",
+        str(jobs),
+        "--export",
+        str(folder / "atlas.parquet"),
+    ]
     seconds, work, peak, out = watched(command)
-    print(f"atlas: {seconds:,.0f} s with {jobs} processes ({work:,.0f} s of processor), peak {peak / MIB:,.0f} MiB\n{out.split('Of the')[0].strip()}")
+    print(
+        f"atlas: {seconds:,.0f} s with {jobs} processes ({work:,.0f} s of processor), "
+        f"peak {peak / MIB:,.0f} MiB\n{out.split('Of the')[0].strip()}"
+    )
 
 
 def main() -> None:

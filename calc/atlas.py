@@ -1,8 +1,9 @@
-"""Every chip with every model: all sensible deployments evaluated, the Pareto fronts kept, chip by chip in parallel.
+"""Every chip with every model: all sensible deployments evaluated, the Pareto fronts kept, chip by chip in
+parallel.
 
-Of each chip, model and pair of lengths the file keeps the deployments that no other of the same chip beats in speed
-per user against throughput per chip, or against cost per million tokens; two flags mark those that no chip of the
-catalogue beats. Stands after `planner_search`, before the command line.
+Of each chip, model and pair of lengths the file keeps the deployments that no other of the same chip beats
+in speed per user against throughput per chip, or against cost per million tokens; two flags mark those that
+no chip of the catalogue beats. Stands after `planner_search`, before the command line.
 """
 
 from __future__ import annotations
@@ -60,8 +61,9 @@ def atlas(
 ) -> Atlas:
     """Fronts of every chip with every model (None: the whole catalogue); lengths: (isl, osl) pairs.
 
-    jobs: processes (None: one a core); progress: called with (chips done, chips). options: money options of a plan
-    (on, currency, price, rent) and kv. Raises UnknownName for a name, NoAnswer where nothing fits anything.
+    jobs: processes (None: one a core); progress: called with (chips done, chips). options: money options of
+    a plan (on, currency, price, rent) and kv. Raises UnknownName for a name, NoAnswer where nothing fits
+    anything.
     """
     from datetime import date
 
@@ -168,7 +170,9 @@ _AXES = (("output_tok_s_chip", True), ("per_m_blended", False))
 
 
 def catalogue_fronts(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Flags of the rows that no chip of the catalogue beats at the same model and lengths: on throughput, on cost."""
+    """Flags of the rows that no chip of the catalogue beats at the same model and lengths: on throughput,
+    on cost.
+    """
     _, codes = np.unique(columns["model"].astype(str), return_inverse=True)
     keys = np.stack([codes.astype(float), columns["isl"], columns["osl"]])
     _, group = np.unique(keys, axis=1, return_inverse=True)
@@ -185,7 +189,9 @@ def catalogue_fronts(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]
 
 
 def write_atlas(found: Atlas, path: str | os.PathLike[str]) -> None:
-    """The rows as Parquet, whole or not at all, one row group per quarter million rows; other endings as a table."""
+    """The rows as Parquet, whole or not at all, one row group per quarter million rows; other endings as a
+    table.
+    """
     from .report import check, write
 
     if check(path) != ".parquet":
@@ -218,7 +224,9 @@ def write_atlas(found: Atlas, path: str | os.PathLike[str]) -> None:
 
 
 def standing(found: Atlas) -> list[dict[str, Any]]:
-    """Chips by how many (model, lengths) fronts they stand on, most first: throughput and cost counted apart."""
+    """Chips by how many (model, lengths) fronts they stand on, most first: throughput and cost counted
+    apart.
+    """
     rows: dict[str, dict[str, Any]] = {}
     place = {name: found.columns[name] for name in ("chip", "model", "isl", "osl")}
     for flag in ("front_throughput", "front_cost"):

@@ -1,4 +1,6 @@
-"""Several chips, models, formats, workloads: one answer or one reason each, as dictionaries or as a flat table."""
+"""Several chips, models, formats, workloads: one answer or one reason each, as dictionaries or as a flat
+table.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ RATIOS = {
 }
 _LOWER = ("ttft_s", "tpot_s", "per_m_", "per_hour", "joule", "power_w", "kwh", "co2", "used_share", "chips")
 _OPERATORS = {
-    ">=": operator.ge, "<=": operator.le, "!=": operator.ne, ">": operator.gt, "<": operator.lt, "=": operator.eq,
+    ">=": operator.ge, "<=": operator.le, "!=": operator.ne, ">": operator.gt, "<": operator.lt,
+    "=": operator.eq,
 }  # fmt: skip
 _CONDITION = re.compile(r"\s*([\w.]+)\s*(>=|<=|!=|==|>|<|=)\s*(.+?)\s*")
 
@@ -34,10 +37,9 @@ _CONDITION = re.compile(r"\s*([\w.]+)\s*(>=|<=|!=|==|>|<|=)\s*(.+?)\s*")
 def answers(chip: Iterable[str], model: Iterable[str], /, **workload: Any) -> list[dict[str, Any]]:
     """The answer of every combination, chips varying slowest, then models, then options that are lists.
 
-    chip, model: names; workload: the keywords of `tokcalc.estimate`, each a value or a list of them.
-    A case without an answer gives {"chip", "model", "reason"}.
-    Raises UnknownName or SpecError for a name that stands for no chip or model, and the error itself where
-    every case fails on the same wrong input.
+    chip, model: names; workload: the keywords of `tokcalc.estimate`, each a value or a list of them. A case
+    without an answer gives {"chip", "model", "reason"}. Raises UnknownName or SpecError for a name that
+    stands for no chip or model, and the error itself where every case fails on the same wrong input.
     """
     from .catalog import load_chip, load_model
     from .estimate import estimate
@@ -89,8 +91,9 @@ def _inputs(asked: Mapping[str, Any]) -> dict[str, Any]:
 def compare(chip: str | Iterable[str], model: str | Iterable[str], /, **workload: Any) -> pd.DataFrame:
     """One row per case; columns are the flattened keys of the answer ("speed.tpot_s.value").
 
-    chip, model: a name, a comma-separated string or a list; workload: the keywords of `tokcalc.estimate`, lists
-    for several. A case without an answer has its reason in column "reason". SI units as the keys name them.
+    chip, model: a name, a comma-separated string or a list; workload: the keywords of `tokcalc.estimate`,
+    lists for several. A case without an answer has its reason in column "reason". SI units as the keys name
+    them.
     """
     import pandas as pd
 
@@ -146,7 +149,9 @@ def ordered(rows: Sequence[Row], by: str) -> list[Row]:
 
 
 def filtered(rows: Sequence[Row], condition: str) -> list[Row]:
-    """Rows that keep a condition: "output_tok_s_user>=50", "grade<=B", "weights=fp8,bf16"; a missing figure keeps none."""
+    """Rows that keep a condition: "output_tok_s_user>=50", "grade<=B", "weights=fp8,bf16"; a missing figure
+    keeps none.
+    """
     found = _CONDITION.fullmatch(condition)
     if not found:
         raise UsageError(
@@ -173,7 +178,8 @@ def filtered(rows: Sequence[Row], condition: str) -> list[Row]:
 def relative(rows: Sequence[Row], baseline: str) -> list[Row]:
     """The rows with RATIOS against the baseline chip's row of the same model and `asked`; None without one.
 
-    asked: what tells the cases of a pair apart, the same for every chip. Ratios are value / baseline's, for times and money too. Raises UsageError where no row of the baseline answers.
+    asked: what tells the cases of a pair apart, the same for every chip. Ratios are value / baseline's, for
+    times and money too. Raises UsageError where no row of the baseline answers.
     """
     base = {_asked(row): row for row in rows if row.get("chip") == baseline and "reason" not in row}
     if not base:

@@ -1,5 +1,7 @@
-"""Ways to cut a model over chips, many at once: the degrees that a grid asks for, the fewest chips that hold a context,
-and the cuts worth a search. Stands after `deployment`, which answers for one question; before `sweep` and `planner`.
+"""Ways to cut a model over chips, many at once: the degrees that a grid asks for, the fewest chips that
+hold a context, and the cuts worth a search.
+
+Stands after `deployment`, which answers for one question; before `sweep` and `planner`.
 """
 
 from __future__ import annotations
@@ -26,13 +28,14 @@ if TYPE_CHECKING:
 Array = Any
 DEGREES = ("chips", "tp", "pp", "dp", "ep")
 MOST_CUTS = 1_000_000
+CARDS = 16  # chips that only share a host bus: two machines of eight
 
 
 @dataclass(frozen=True)
 class Cuts:
-    """Plans as arrays over the axes of DEGREES that vary, all five kept as dimensions. `reason` "" where valid.
+    """Plans as arrays over the axes of DEGREES that vary, all five kept as dimensions.
 
-    wanted: chips of a pipe of SRAM chips (nan: the fewest).
+    `reason` "" where valid. wanted: chips of a pipe of SRAM chips (nan: the fewest).
     """
 
     plan: Plan
@@ -55,12 +58,15 @@ def asked_cuts(
     kv: str,
     values: Mapping[str, Sequence[float | None]],
 ) -> Cuts:
-    """Every combination of the degrees given (None: left to the program), by the rules of a single question."""
+    """Every combination of the degrees given (None: left to the program), by the rules of a single
+    question.
+    """
     axes = [list(values.get(name) or [None]) for name in DEGREES]
     shape = tuple(len(axis) for axis in axes)
     if math.prod(shape) > MOST_CUTS:
         raise UsageError(
-            f"the grid cuts the model in {math.prod(shape):,} ways; give at most {MOST_CUTS:,} combinations of degrees"
+            f"the grid cuts the model in {math.prod(shape):,} ways; "
+            f"give at most {MOST_CUTS:,} combinations of degrees"
         )
     columns: dict[str, list[float]] = {name: [] for name in ("tp", "pp", "dp", "ep", "wanted")}
     reasons = []
@@ -107,28 +113,35 @@ def _pipe(chip: Chip, given: Mapping[str, int | None]) -> tuple[Plan, float, str
     return Plan(1, 1, 1, 1), math.nan if wanted is None else float(wanted), ""
 
 
-def fewest_chips(chip: Chip, model: Model, fmt: Formats, engine: Engine, context: Array) -> Plan:
-    """For each context the first plan of `deployment.choose` that holds one request; the largest where none does."""
-    from .deployment import _sizes
+def fewest_chips(
+    chip: Chip, model: Model, fmt: Formats, engine: Engine, context: Array, batch: Array
+) -> Plan:
+    """For each case the plan that `deployment.choose` takes for `batch` requests; the largest where none does."""
+    from .deployment import _LEAST_BATCH, _MOST_FILLED, _sizes
 
-    shape = np.shape(context)
+    shape = np.broadcast_shapes(np.shape(context), np.shape(batch))
     tp, pp = np.ones(shape), np.ones(shape)
     open_ = np.ones(shape, dtype=bool)
+    wanted = np.maximum(1.0, np.minimum(batch, _LEAST_BATCH))
     for plan in _sizes(chip, model):
         tp, pp = np.where(open_, plan.tp, tp), np.where(open_, plan.pp, pp)
-        open_ = open_ & ~(footprint(chip, model, plan, fmt, engine, context).batch >= 1)
+        held = footprint(chip, model, plan, fmt, engine, context)
+        filled = (held.weights_bytes + held.workspace_bytes) / held.usable_bytes
+        open_ = open_ & ~((held.batch >= wanted) & (filled <= _MOST_FILLED))
         if not open_.any():
             break
     return Plan(tp, pp, np.ones(shape), np.ones(shape))
 
 
 def search_cuts(chip: Chip, model: Model, most_chips: int) -> list[Plan]:
-    """Cuts worth trying: tensor degrees up to the scale-up domain and the heads, stages across domains, attention
-    data parallel and expert parallel for mixtures; powers of two, at most `most_chips` chips.
+    """Cuts worth trying: tensor degrees up to the scale-up domain and the heads, stages across domains,
+    attention data parallel and expert parallel for mixtures; powers of two, at most `most_chips` chips.
 
     Data parallel replicas of dense models are copies, counted as replicas and not searched.
     """
     domain = _scale_up(chip)
+    if chip.scale_up is None:
+        most_chips = min(most_chips, CARDS)
     heads = max(group.attention.heads for group in model.groups)
     plans = []
     for tp in _powers(min(domain, most_chips, heads)):

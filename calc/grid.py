@@ -1,7 +1,8 @@
-"""Grids of questions: `concurrency=1:4096:x2` and its like -> axes whose size is known before any value is made.
+"""Grids of questions: `concurrency=1:4096:x2` and its like -> axes whose size is known before any value is
+made.
 
-An axis is a list of pieces, single values or progressions, so that a grid of 10^15 cases costs nothing to refuse.
-Stands before `sweep`, `atlas` and the planner; the command line's `--grid` is parsed here.
+An axis is a list of pieces, single values or progressions, so that a grid of 10^15 cases costs nothing to
+refuse. Stands before `sweep`, `atlas` and the planner; the command line's `--grid` is parsed here.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ FORMS = "write values with commas (1k,8k,128k), a:b:xF to multiply (1:4096:x2) o
 
 @dataclass(frozen=True)
 class Progression:
-    """`count` numbers start, start + step, start + 2 step, ... held as three numbers."""
+    """`count` numbers start, start + step, start + 2 step, ...
+
+    held as three numbers.
+    """
 
     start: float
     step: float
@@ -73,7 +77,9 @@ class Axis:
 
 
 def parse_axes(items: Iterable[str]) -> list[Axis]:
-    """`NAME=VALUES` items -> axes in order; a name twice, unknown names and malformed values raise UsageError."""
+    """`NAME=VALUES` items -> axes in order; a name twice, unknown names and malformed values raise
+    UsageError.
+    """
     axes: list[Axis] = []
     for item in items:
         axis = parse_axis(item)
@@ -84,7 +90,9 @@ def parse_axes(items: Iterable[str]) -> list[Axis]:
 
 
 def parse_axis(item: str) -> Axis:
-    """One `NAME=VALUES`: `tp=1,2,4`, `isl=1k:128k:x2`, `chip=h100,h200`, `memory.hbm.pin_rate=6 Gbit/s,8 Gbit/s`."""
+    """One `NAME=VALUES`: `tp=1,2,4`, `isl=1k:128k:x2`, `chip=h100,h200`, `memory.hbm.pin_rate=6 Gbit/s,8
+    Gbit/s`.
+    """
     name, sign, values = item.partition("=")
     name = name.strip().replace("-", "_")
     if not sign or not name or not values.strip():
@@ -142,7 +150,10 @@ def _pieces(name: str, value: str | float) -> list[float | Progression]:
 
 
 def _multiples(name: str, value: str, first: float, last: float, factor: float) -> list[float | Progression]:
-    """first, first F, first F^2, ... up to last; whole numbers for counts, each once."""
+    """First, first F, first F^2, ...
+
+    up to last; whole numbers for counts, each once.
+    """
     if factor <= 1 or first <= 0:
         raise UsageError(f"--grid {name}: {value!r} never ends; start above 0 and multiply by more than 1")
     count = math.floor(math.log(last / first) / math.log(factor) + 1e-9) + 1

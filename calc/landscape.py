@@ -1,10 +1,12 @@
-"""The core over whole grids: the answers of `serving.serve`, each pass evaluated only on the axes it depends on.
+"""The core over whole grids: the answers of `serving.serve`, each pass evaluated only on the axes it
+depends on.
 
-Arrays of the plan and the load broadcast together, so an axis per input makes a grid. Matrix products then see (plan,
-batch), the cache (plan, length, batch), prompts (plan, length): few cases where the grid has many. Two more identities
-keep work small: requests beyond the KV pool only add waiting to the pool's answer, and prompts share a pass up to
-the token budget, so almost all cases share one prefill pass per length. Equal to `serve` and `estimate` to 1e-9.
-Stands after `serving` and `sram`; sweep, atlas and planner stand on it.
+Arrays of the plan and the load broadcast together, so an axis per input makes a grid. Matrix products then
+see (plan, batch), the cache (plan, length, batch), prompts (plan, length): few cases where the grid has
+many. Two more identities keep work small: requests beyond the KV pool only add waiting to the pool's
+answer, and prompts share a pass up to the token budget, so almost all cases share one prefill pass per
+length. Equal to `serve` and `estimate` to 1e-9. Stands after `serving` and `sram`; sweep, atlas and planner
+stand on it.
 """
 
 from __future__ import annotations
@@ -46,7 +48,10 @@ MAX = np.inf  # concurrency of a case that asks for as many requests as memory h
 
 @dataclass(frozen=True)
 class Landscape:
-    """Answers of a grid per replica; arrays of cases. Where `fits` is False the other figures mean nothing."""
+    """Answers of a grid per replica; arrays of cases.
+
+    Where `fits` is False the other figures mean nothing.
+    """
 
     fits: Array
     chips: Array
@@ -70,7 +75,9 @@ class Landscape:
 
 @dataclass(frozen=True)
 class _Steady:
-    """Seconds of a running batch: decode step, one prompt, per token, first token; requests per second; busy share."""
+    """Seconds of a running batch: decode step, one prompt, per token, first token; requests per second;
+    busy share.
+    """
 
     step_s: Array
     prompt_s: Array
@@ -86,7 +93,8 @@ def evaluate(
 ) -> Landscape:  # fmt: skip
     """Answers of every case; SRAM chips pipe layers over `chips` (None: the fewest), others follow `plan`.
 
-    load.concurrency: requests in flight, MAX for as many as memory holds. Shapes of plan and load broadcast.
+    load.concurrency: requests in flight, MAX for as many as memory holds. Shapes of plan and load
+    broadcast.
     """
     if chip.weights_in_sram:
         return piped(chip, model, fmt, load, chips)
@@ -212,7 +220,9 @@ def _shared_prompt_s(
     chip: Chip, model: Model, plan: Plan, fmt: Formats, engine: Engine, constants: Constants,
     fresh: Array, cached: Array, running: Array,
 ) -> Array:  # fmt: skip
-    """Service of one prompt among others: where enough requests run, the prompts of a pass are the token budget's."""
+    """Service of one prompt among others: where enough requests run, the prompts of a pass are the token
+    budget's.
+    """
 
     def service(at: Plan, new: Array, old: Array, together: Array) -> Array:
         batched = step_time(prompt_operators(model, at, fmt, together * at.dp, new, old), chip, constants)
@@ -265,7 +275,9 @@ def piped(chip: Chip, model: Model, fmt: Formats, load: Load, chips: Array | Non
 def _piped_by_context(chip: Chip, model: Model, fmt: Formats, load: Load, chips: Array | None) -> Landscape:
     """`piped` for each pair of lengths, put together in the shape of the grid."""
     given = (load.isl, load.osl, load.concurrency, load.cached_share, load.draft, load.acceptance)
-    spread = np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in given), *(() if chips is None else (chips,)))
+    spread = np.broadcast_arrays(
+        *(np.asarray(v, dtype=float) for v in given), *(() if chips is None else (chips,))
+    )
     shape = spread[0].shape
     flat = [part.ravel() for part in spread]
     pairs, where = np.unique(np.stack(flat[:2]), axis=1, return_inverse=True)

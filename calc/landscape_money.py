@@ -1,7 +1,8 @@
-"""Money and energy of a whole grid, by the rules of one answer: the price of an hour as a line, watts as arrays.
+"""Money and energy of a whole grid, by the rules of one answer: the price of an hour as a line, watts as
+arrays.
 
-A rented hour costs the same whatever the load; an owned one rises with the watts drawn, in a straight line. Stands
-after `landscape`, `hourly` and `power`; sweep, atlas and planner stand on it.
+A rented hour costs the same whatever the load; an owned one rises with the watts drawn, in a straight line.
+Stands after `landscape`, `hourly` and `power`; sweep, atlas and planner stand on it.
 """
 
 from __future__ import annotations

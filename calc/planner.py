@@ -1,4 +1,5 @@
-"""The best deployment of a model under limits: searched, ranked, with runners-up, losers counted, Pareto front.
+"""The best deployment of a model under limits: searched, ranked, with runners-up, losers counted, Pareto
+front.
 
 Stands after `planner_search` and `planner_choice`, before the command line.
 """
@@ -29,10 +30,11 @@ _LAST_STEP = 512  # batches tried between two of the grid
 
 @dataclass(frozen=True)
 class Planned:
-    """What a search found. `best` is None where no deployment keeps the limits; then `miss` says how close one came.
+    """What a search found.
 
-    rows: flat dictionaries with the keys of NUMBERS, and chip, model, weights, kv, engine, replicas, label.
-    lost: (reason, cases). front: rows that no other beats, by rising speed per user; `within` marks the limits.
+    `best` is None where no deployment keeps the limits; then `miss` says how close one came. rows: flat
+    dictionaries with the keys of NUMBERS, and chip, model, weights, kv, engine, replicas, label. lost:
+    (reason, cases). front: rows that no other beats, by rising speed per user; `within` marks the limits.
     """
 
     model: str
@@ -55,8 +57,10 @@ class Planned:
         return {
             "model": self.model, "aim": self.aim,
             "limits": {k: v for k, v in vars(self.limits).items() if v is not None},
-            "workload": dict(self.workload), "currency": self.currency, "cases": self.cases, "within": self.good,
-            "best": self.best, "runners_up": self.runners_up, "lost": [{"reason": r, "cases": n} for r, n in self.lost],
+            "workload": dict(self.workload), "currency": self.currency, "cases": self.cases,
+            "within": self.good,
+            "best": self.best, "runners_up": self.runners_up, "lost": [{"reason": r, "cases": n} for r,
+            n in self.lost],
             "front": self.front, "closest_miss": self.miss,
             "missed": [{"reason": w, "column": c, "value": v, "limit": m} for w, c, v, m in self.missed],
         }  # fmt: skip
@@ -90,13 +94,15 @@ def plan(
     utilisation: float = 1.0,
     **options: Any,
 ) -> Planned:
-    """The deployment that serves an aim best under limits, of all cuts, formats, engines, batches, draft lengths.
+    """The deployment that serves an aim best under limits, of all cuts, formats, engines, batches, draft
+    lengths.
 
-    aim: cheapest (money per million tokens of the mix), fastest (speed per user), tokens-per-watt, tokens-per-chip.
-    ttft_s, tpot_s: longest seconds; per_m: highest money per million tokens, input and output as they come; power_w:
-    watts of the chips; chips: how many there are (replicas fill them). weights: formats to try, ["any"] for all that
-    the chip multiplies in; default the released one and 8 bit. batches, cuts: search only these. options: kv, memory,
-    rent, own, price, on, currency, overrides. Raises UsageError for wrong input, NoAnswer where nothing fits.
+    aim: cheapest (money per million tokens of the mix), fastest (speed per user), tokens-per-watt,
+    tokens-per-chip. ttft_s, tpot_s: longest seconds; per_m: highest money per million tokens, input and
+    output as they come; power_w: watts of the chips; chips: how many there are (replicas fill them).
+    weights: formats to try, ["any"] for all that the chip multiplies in; default the released one and 8
+    bit. batches, cuts: search only these. options: kv, memory, rent, own, price, on, currency, overrides.
+    Raises UsageError for wrong input, NoAnswer where nothing fits.
     """
     names = [name.strip() for name in chip.split(",")] if isinstance(chip, str) else list(chip)
     limits = Limits(ttft_s, tpot_s, per_m, power_w, chips)
@@ -105,7 +111,8 @@ def plan(
 
     def look(s: Any, at: Sequence[float], which: Sequence[Plan] | None) -> Candidates:
         return search(
-            s, lengths=[(float(isl), float(osl))], batches=at, cuts=which, most_chips=_most(s, chips), cached=cache_hit,
+            s, lengths=[(float(isl), float(osl))], batches=at, cuts=which, most_chips=_most(s, chips),
+            cached=cache_hit,
             drafts=drafts, acceptance=acceptance, utilisation=utilisation,
         )  # fmt: skip
 
@@ -138,7 +145,9 @@ def plan(
 
 
 def _refined(found: Candidates, limits: Limits, aim: str, look: Any) -> Candidates:
-    """The same with every batch between the neighbours of the best ones, also of those that just miss a limit."""
+    """The same with every batch between the neighbours of the best ones, also of those that just miss a
+    limit.
+    """
     from .parallel import Plan
 
     parts = [found]
@@ -167,7 +176,8 @@ def _row(found: Candidates, place: int, limits: Limits, inside: bool) -> dict[st
         replicas = max(1, min(replicas, int(limits.power_w // numbers["power_w"])))
     engine = None if s.engine.name == "any" or s.chip.weights_in_sram else s.engine.name
     return {
-        "chip": s.chip.id, "model": s.model.id, "weights": s.weights, "kv": s.kv, "engine": engine, "grade": s.grade,
+        "chip": s.chip.id, "model": s.model.id, "weights": s.weights, "kv": s.kv, "engine": engine,
+        "grade": s.grade,
         **numbers, "replicas": replicas, "within": inside, "label": label(numbers, s.chip.weights_in_sram),
     }  # fmt: skip
 
@@ -217,7 +227,10 @@ def _most(s: Any, chips: int | None) -> int:
 def _nothing(settings: Sequence[Any], chips: int | None, model: str) -> str:
     names = ", ".join(dict.fromkeys(s.chip.name for s in settings))
     most = max(_most(s, chips) for s in settings)
-    return f"{model} does not fit {most} x {names} in any format searched; allow more --chips or narrower --weights"
+    return (
+        f"{model} does not fit {most} x {names} in any format searched; "
+        "allow more --chips or narrower --weights"
+    )
 
 
 def _unpriced(aim: str, names: Sequence[str]) -> str:

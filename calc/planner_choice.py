@@ -22,7 +22,10 @@ AIMS = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What a deployment must keep; None: no limit. Seconds, money per million tokens of the mix, watts of the chips."""
+    """What a deployment must keep; None: no limit.
+
+    Seconds, money per million tokens of the mix, watts of the chips.
+    """
 
     ttft_s: float | None = None
     tpot_s: float | None = None
@@ -51,7 +54,9 @@ def within(found: Candidates, limits: Limits) -> np.ndarray:
 
 
 def losses(found: Candidates, limits: Limits, aim: str) -> list[tuple[str, int]]:
-    """Why the cases outside the limits lost, and how many, each counted once by the first rule that it breaks."""
+    """Why the cases outside the limits lost, and how many, each counted once by the first rule that it
+    breaks.
+    """
     left = np.ones(len(found), dtype=bool)
     counted = []
     rules = [
@@ -99,7 +104,8 @@ def distinct(found: Candidates, order: np.ndarray, count: int) -> list[int]:
 
 
 def closest(found: Candidates, limits: Limits) -> tuple[int, list[tuple[str, str, float, float]]] | None:
-    """(place, [(why, column, value, limit)]) of the fitting case that misses its limits by the smallest factor.
+    """(place, [(why, column, value, limit)]) of the fitting case that misses its limits by the smallest
+    factor.
 
     The factor is the product over the limits missed; None when nothing fits at all.
     """
@@ -120,7 +126,9 @@ def closest(found: Candidates, limits: Limits) -> tuple[int, list[tuple[str, str
 
 
 def front(x: np.ndarray, y: np.ndarray, higher: bool = True) -> np.ndarray:
-    """Places of the points that no other beats (x higher is better, y higher or lower), by rising x; no NaN."""
+    """Places of the points that no other beats (x higher is better, y higher or lower), by rising x; no
+    NaN.
+    """
     usable = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
     value = y[usable] if higher else -y[usable]
     order = np.lexsort((-value, -x[usable]))
@@ -131,7 +139,9 @@ def front(x: np.ndarray, y: np.ndarray, higher: bool = True) -> np.ndarray:
 
 
 def fronts(found: Candidates, good: np.ndarray) -> np.ndarray:
-    """Places on the front of speed per user against throughput per chip, or against cost per million, of any chip."""
+    """Places on the front of speed per user against throughput per chip, or against cost per million, of
+    any chip.
+    """
     places = np.flatnonzero(good)
     speed = found["output_tok_s_user"][places]
     kept: set[int] = set()

@@ -1,6 +1,8 @@
-"""Every deployment worth a look, as arrays: cuts x batches x formats x engines x draft lengths of some chips.
+"""Every deployment worth a look, as arrays: cuts x batches x formats x engines x draft lengths of some
+chips.
 
-Stands after `landscape` and `cuts`; `planner_choice` picks from its `Candidates`, `atlas` keeps their fronts.
+Stands after `landscape` and `cuts`; `planner_choice` picks from its `Candidates`, `atlas` keeps their
+fronts.
 """
 
 from __future__ import annotations
@@ -17,16 +19,14 @@ from .landscape import Landscape, evaluate
 from .landscape_money import watts_of
 from .parallel import Plan
 from .serving import Load
-from .sweep_answers import Setting, key_of, setting
+from .settings import Setting, key_of, setting
 
-BATCHES = tuple(
-    int(round(step * 2.0**octave)) for octave in range(13) for step in ((1.0, 1.25, 1.5, 1.75) if octave > 1 else (1.0, 1.5))
-    if (step * 2.0**octave).is_integer()
-)  # fmt: skip
+BATCHES = (1, 2, 3, *(round(step * 2**octave) for octave in range(2, 13) for step in (1.0, 1.25, 1.5, 1.75)))
 MOST_CHIPS = 64  # of a replica, where nobody says how many there are
 MOST_PIPED = 4096  # the same of SRAM chips, which hold little each
 NUMBERS = (
-    "isl", "osl", "chips", "tp", "pp", "dp", "ep", "draft", "concurrency", "largest_batch", "tpot_s", "ttft_s", "output_tok_s",
+    "isl", "osl", "chips", "tp", "pp", "dp", "ep", "draft", "concurrency", "largest_batch", "tpot_s",
+    "ttft_s", "output_tok_s",
     "input_tok_s", "output_tok_s_user", "output_tok_s_chip", "per_hour", "per_m_input", "per_m_output",
     "per_m_blended", "power_w", "tok_per_joule", "used_share",
 )  # fmt: skip
@@ -35,7 +35,10 @@ _ENGINES = {"nvidia": ("vllm", "sglang", "trtllm"), "amd": ("vllm", "sglang")}
 
 @dataclass(frozen=True)
 class Candidates:
-    """Deployments as columns. `where[i]` is the place of case i in `settings`; fits: in memory with its batch."""
+    """Deployments as columns.
+
+    `where[i]` is the place of case i in `settings`; fits: in memory with its batch.
+    """
 
     settings: tuple[Setting, ...]
     where: np.ndarray
@@ -77,8 +80,8 @@ def engines_of(vendor: str) -> tuple[str | None, ...]:
 def formats_of(
     chip: str, model: str, options: Mapping[str, Any], wanted: Sequence[str] | None
 ) -> list[str | None]:
-    """Weight formats to try: those asked for ("any": every one that the chip multiplies in), else the released
-    one and 8 bit where the chip has it and it is narrower.
+    """Weight formats to try: those asked for ("any": every one that the chip multiplies in), else the
+    released one and 8 bit where the chip has it and it is narrower.
     """
     from .formats import find_format
 
@@ -99,7 +102,7 @@ def formats_of(
 
 def settings_for(
     chips: Iterable[str], model: str, options: Mapping[str, Any], weights: Sequence[str] | None,
-    engines: Sequence[str] | None,
+    engines: Sequence[str | None] | None,
 ) -> list[Setting]:  # fmt: skip
     """One setting per chip, weight format and engine; `options`: fixed names and money of a question."""
     found = []
@@ -145,7 +148,8 @@ def search(
     found = evaluate(s.chip, s.model, plan, s.formats, s.engine, s.constants, load)
     shape = (plan.tp.size, isl.size, draft.size, batch.size)
     figures = {
-        "isl": isl, "osl": osl, "chips": found.chips, "tp": plan.tp, "pp": plan.pp, "dp": plan.dp, "ep": plan.ep,
+        "isl": isl, "osl": osl, "chips": found.chips, "tp": plan.tp, "pp": plan.pp, "dp": plan.dp,
+        "ep": plan.ep,
         "draft": draft, "concurrency": found.concurrency, "largest_batch": found.largest_batch,
         "tpot_s": found.tpot_s, "ttft_s": found.ttft_s, "output_tok_s": found.output_tok_s,
         "input_tok_s": found.input_tok_s, "output_tok_s_user": 1.0 / found.tpot_s,
@@ -162,7 +166,10 @@ def search(
 
 
 def _money(s: Setting, found: Landscape, ratio: Any, cached: float, utilisation: float) -> dict[str, Any]:
-    """Power, energy and money columns; NaN where a chip publishes no power or has no price. ratio: isl / osl."""
+    """Power, energy and money columns; NaN where a chip publishes no power or has no price.
+
+    ratio: isl / osl.
+    """
     watts = watts_of(s.chip, s.model, s.weights, found, {"cache_hit": cached, "utilisation": utilisation})
     figures: dict[str, Any] = dict.fromkeys(
         ("power_w", "tok_per_joule", "per_hour", "per_m_input", "per_m_output", "per_m_blended"), np.nan

@@ -40,10 +40,10 @@ def sweep(
 ) -> pd.DataFrame | None:
     """One row per case of a grid: every combination of chips, models and the values of `grid`.
 
-    grid: {"concurrency": "1:4096:x2", "tp": [1, 2, 4]} or ["concurrency=1:4096:x2", ...]; any option of an estimate
-    can vary. columns: keys to keep ("tpot_s" or "speed.tpot_s.value"); workload: options that stay the same.
-    path: stream to .parquet or .csv instead and return None. yes: allow huge grids. Units are in the names; a case
-    that does not fit has NaN and a `reason`.
+    grid: {"concurrency": "1:4096:x2", "tp": [1, 2, 4]} or ["concurrency=1:4096:x2", ...]; any option of an
+    estimate can vary. columns: keys to keep ("tpot_s" or "speed.tpot_s.value"); workload: options that stay
+    the same. path: stream to .parquet or .csv instead and return None. yes: allow huge grids. Units are in
+    the names; a case that does not fit has NaN and a `reason`.
     """
     question = ask(chip, model, grid, columns, workload)
     confirm(question, yes, MEMORY if path is None else ASK)
@@ -154,7 +154,9 @@ def write_rows(
     progress: Progress | None = None,
     dask: str | None = None,
 ) -> int:
-    """Write every row to a file: .parquet and .csv streamed and resumable, other tables at once; rows written."""
+    """Write every row to a file: .parquet and .csv streamed and resumable, other tables at once; rows
+    written.
+    """
     from .sweep_files import STREAMED, frame, write_sweep
 
     check_file(path, question.rows)

@@ -1,53 +1,31 @@
-"""The answers of any stretch of a sweep's rows: rectangle by rectangle through `landscape`, as columns of plain numbers.
+"""The answers of any stretch of a sweep's rows: rectangle by rectangle through `landscape`, as columns of
+plain numbers.
 
-Stands after `sweep_cases` (what the rows ask) and `landscape` (the physics), before `sweep` (tables and files).
+Stands after `sweep_cases` (what the rows ask) and `landscape` (the physics), before `sweep` (tables and
+files).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from .bands import answer_grade, band_factor
+from .bands import band_factor
 from .cost import blend, input_output
 from .cuts import Cuts, asked_cuts, fewest_chips
 from .grid import DEGREES, Axis
 from .landscape import Landscape, evaluate
-from .landscape_money import Price, Watts, price_line, watts_of
+from .landscape_money import Watts, watts_of
 from .parallel import Plan
 from .serving import Load
+from .settings import Key, Setting, key_of, setting
 from .sweep_cases import DEFAULTS, LOADS, SPEEDS, Columns, Question, Words, boxes, join
 
-if TYPE_CHECKING:
-    from .chip import Chip
-    from .constants import Constants
-    from .engine import Engine
-    from .model import Model
-    from .operators import Formats
-
-Key = tuple[tuple[str, Any], ...]
-MONEY = ("rent", "own", "price", "on", "currency", "fx", "region")
 NO_ROOM = "weights and one request do not fit the chips' memory"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What one call of the core shares; `price` is None where none is known."""
-
-    chip: Chip
-    model: Model
-    weights: str
-    kv: str
-    formats: Formats
-    engine: Engine
-    constants: Constants
-    price: Price | None
-    grade: str
 
 
 def stretch(question: Question, first: int, last: int) -> Columns:
@@ -57,7 +35,10 @@ def stretch(question: Question, first: int, last: int) -> Columns:
 
 
 def check(question: Question) -> None:
-    """Load every name of the grid once, so that a wrong one is refused before the work. Raises what loading raises."""
+    """Load every name of the grid once, so that a wrong one is refused before the work.
+
+    Raises what loading raises.
+    """
     named = [axis for axis in question.ordered if not axis.numeric]
     first = {axis.name: axis.texts()[0] for axis in named}
     setting(key_of({**question.fixed, **first}))
@@ -73,61 +54,6 @@ def names_digest(question: Question) -> str:
     keys = [key_of({**question.fixed, **first})]
     keys += [key_of({**question.fixed, **first, axis.name: word}) for axis in named for word in axis.texts()]
     return "\n".join(f"{setting(key).chip!r} {setting(key).model!r}" for key in keys)
-
-
-def key_of(given: Mapping[str, Any]) -> Key:
-    """The options as a key of `setting`."""
-    flat = {k: tuple(sorted(v.items())) if isinstance(v, Mapping) else v for k, v in given.items()}
-    return tuple(sorted(flat.items(), key=lambda item: item[0]))
-
-
-@lru_cache(maxsize=512)
-def setting(key: Key) -> Setting:
-    """Chip, model, formats, engine and price of one combination of names."""
-    from .constants import load_constants
-    from .deployment import choose_formats
-    from .engine import find_engine
-    from .operators import component_formats
-    from .sram import constants_for
-
-    given = dict(key)
-    constants = load_constants()
-    overrides = {**dict(given.get("overrides") or ()), **{k: str(v) for k, v in given.items() if "." in k}}
-    chip = _chip(str(given["chip"]), tuple(sorted(overrides.items())), given.get("memory"))
-    model = _model(str(given["model"]))
-    engine = find_engine(constants, given.get("engine"))
-    asked = given.get("weights")
-    if chip.weights_in_sram:
-        table, scope = constants_for(chip)
-        if asked is None and model.native_format in ("bf16", "fp16", "fp32"):
-            asked = table.get("weights")  # as the vendor stores them
-    weights, kv, _ = choose_formats(chip, model, engine, asked, given.get("kv"))
-    if not chip.weights_in_sram:
-        scope = constants.find("gemm", chip, (weights, "any"))[1]
-    return Setting(
-        chip, model, weights, kv, component_formats(model, weights, kv), engine, constants,
-        _price(chip, tuple((k, given[k]) for k in MONEY if given.get(k) is not None)), answer_grade(chip, constants, scope),
-    )  # fmt: skip
-
-
-@lru_cache(maxsize=1024)
-def _chip(name: str, overrides: tuple[tuple[str, str], ...], memory: str | None) -> Chip:
-    from .catalog import load_chip
-
-    return load_chip(name, dict(overrides) or None, memory)
-
-
-@lru_cache(maxsize=1024)
-def _model(name: str) -> Model:
-    from .catalog import load_model
-
-    return load_model(name)
-
-
-@lru_cache(maxsize=512)
-def _price(chip: Chip, money: Key) -> Price | None:
-    """The price of a chip, looked up once for all models."""
-    return price_line(chip, dict(money))
 
 
 @lru_cache(maxsize=512)
@@ -170,7 +96,7 @@ class _Rectangle:
         value = DEFAULTS[name] if value is None else value
         return math.inf if value == "max" else float(value)
 
-    def cuts(self, context: Any) -> tuple[Plan, Any, Any]:
+    def cuts(self, context: Any, batch: Any) -> tuple[Plan, Any, Any]:
         """(plan, chips of a pipe or None, reasons) shaped like the rectangle."""
         s = self.setting
         varied = {
@@ -180,7 +106,7 @@ class _Rectangle:
         if not varied and all(value is None for value in fixed.values()):
             if s.chip.weights_in_sram:
                 return Plan(1, 1, 1, 1), None, ""
-            return fewest_chips(s.chip, s.model, s.formats, s.engine, context), None, ""
+            return fewest_chips(s.chip, s.model, s.formats, s.engine, context, batch), None, ""
         degrees = tuple(
             tuple(varied[name][0].numbers().tolist()) if name in varied else (fixed[name],)
             for name in DEGREES
@@ -209,7 +135,9 @@ class _Rectangle:
         s = self.setting
         inputs = {name: self.along(name) for name in LOADS}
         isl, osl = inputs["isl"], inputs["osl"]
-        plan, wanted, reason = self.cuts(isl + osl)
+        plan, wanted, reason = self.cuts(
+            isl + osl, np.where(np.isinf(inputs["concurrency"]), 1.0, inputs["concurrency"])
+        )
         load = Load(
             isl, osl, inputs["concurrency"], inputs["cache_hit"], inputs["draft"], inputs["acceptance"]
         )
@@ -218,8 +146,7 @@ class _Rectangle:
         bad = np.broadcast_to(~np.asarray(found.fits) | invalid, self.shape)
         cells = _figures(s, plan, found, inputs)
         cells["reason"] = lambda: _reasons(reason, bad, self.shape)
-        for name in ("chip", "model"):
-            cells[name] = lambda name=name: _word(getattr(s, name).id)
+        cells |= {"chip": lambda: _word(s.chip.id), "model": lambda: _word(s.model.id)}
         out: Columns = {}
         for name in self.question.columns:
             value = cells[name]() if name in cells else _word(self._text(name))

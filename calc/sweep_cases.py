@@ -1,8 +1,8 @@
 """A sweep's cases: which question stands in which row, and the columns that answer it.
 
-Names (chip, model, formats, engine, spec fields) vary slowest, then the other axes in the order given; a row's place
-fixes its question, so that stretches can be computed in any order, on any machine. Stands after `grid`, before
-`sweep_answers`, which computes, and `sweep`, which writes.
+Names (chip, model, formats, engine, spec fields) vary slowest, then the other axes in the order given; a
+row's place fixes its question, so that stretches can be computed in any order, on any machine. Stands after
+`grid`, before `sweep_answers`, which computes, and `sweep`, which writes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ BANDS = tuple(f"speed.{name}.{side}" for name in SPEEDS for side in ("low", "hig
 
 @dataclass(frozen=True)
 class Question:
-    """A grid and what holds for all of it. `fixed`: options of one question; `columns`: what rows hold, in order."""
+    """A grid and what holds for all of it.
+
+    `fixed`: options of one question; `columns`: what rows hold, in order.
+    """
 
     axes: tuple[Axis, ...]
     fixed: Mapping[str, Any]
@@ -94,7 +97,10 @@ Columns = dict[str, "np.ndarray | Words"]
 
 
 def columns_of(wanted: Sequence[str] | None) -> tuple[str, ...]:
-    """Full column names for keys or their last parts ("tpot_s"); None: all but the bands. Unknown: UsageError."""
+    """Full column names for keys or their last parts ("tpot_s"); None: all but the bands.
+
+    Unknown: UsageError.
+    """
     everything = (*TEXTS[:2], *INPUTS, *TEXTS[2:5], *OUTPUTS, *TEXTS[5:])
     if wanted is None:
         return everything

@@ -1,8 +1,9 @@
-"""A sweep as a file: row stretches as small finished files beside it, a list of what they are, one move at the end.
+"""A sweep as a file: row stretches as small finished files beside it, a list of what they are, one move at
+the end.
 
-Interrupted work goes on where it stopped, as long as question, data and version are the same. The parts can be
-made here or by the workers of an existing Dask cluster, from the same code and with the same bytes. Stands after
-`sweep_answers`, before `sweep`.
+Interrupted work goes on where it stopped, as long as question, data and version are the same. The parts can
+be made here or by the workers of an existing Dask cluster, from the same code and with the same bytes.
+Stands after `sweep_answers`, before `sweep`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def write_sweep(
     """Stream every row of the grid to a .parquet or .csv file; rows written.
 
     progress: called with (rows done, rows). dask: address of a scheduler whose workers compute the parts.
-    Raises UsageError for a place that cannot be, WriteFailed when the disk refuses; finished parts are kept then.
+    Raises UsageError for a place that cannot be, WriteFailed when the disk refuses; finished parts are kept
+    then.
     """
     target = check_target(path)
     ending = target.suffix.lower()
@@ -68,7 +70,9 @@ def write_sweep(
 
 
 def part_bytes(question: dict[str, Any], number: int, ending: str) -> bytes:
-    """One part as the bytes of a file: rows number x PART on. Plain arguments, so that any worker can make it."""
+    """One part as the bytes of a file: rows number x PART on. Plain arguments, so that any worker can make
+    it.
+    """
     import io
 
     from .sweep_answers import stretch
@@ -88,13 +92,15 @@ def part_bytes(question: dict[str, Any], number: int, ending: str) -> bytes:
 
 
 def frame(columns: Columns) -> pd.DataFrame:
-    """The columns as a DataFrame; texts as categories, counts as whole numbers, NaN where there is no answer."""
+    """The columns as a DataFrame; texts as categories, counts as whole numbers, NaN where there is no
+    answer.
+    """
     import pandas as pd
 
     made: dict[str, Any] = {}
     for name, column in columns.items():
         if isinstance(column, Words):
-            made[name] = pd.Categorical.from_codes(column.codes, list(column.words))
+            made[name] = pd.Categorical.from_codes(column.codes.tolist(), pd.Index(list(column.words)))
         elif name in COUNTED:
             made[name] = pd.array(column, dtype="Int64")
         else:
@@ -103,7 +109,9 @@ def frame(columns: Columns) -> pd.DataFrame:
 
 
 def arrow(columns: Columns) -> Any:
-    """The columns as an Arrow table: texts as dictionaries, NaN as null, units in the metadata of the fields."""
+    """The columns as an Arrow table: texts as dictionaries, NaN as null, units in the metadata of the
+    fields.
+    """
     import pyarrow as pa
 
     from .report.rows import unit_of
@@ -173,7 +181,9 @@ def _first_line(error: BaseException) -> str:
 
 
 def _folder(question: Question, target: Path) -> tuple[Question, Path]:
-    """The folder of parts beside the target; parts of another question are dropped, the day of prices is kept."""
+    """The folder of parts beside the target; parts of another question are dropped, the day of prices is
+    kept.
+    """
     folder = target.with_name(f".{target.name}.parts")
     manifest = folder / "manifest.json"
     fresh = _identity(question)
@@ -263,7 +273,8 @@ def _kept(error: TokcalcError, folder: Path) -> TokcalcError:
         return error
     text = str(error).rstrip(".")
     return type(error)(
-        f"{text}; the same command goes on from the {parts} finished parts in {str(folder)!r}, or delete that folder."
+        f"{text}; the same command goes on from the {parts} finished parts in {str(folder)!r}, "
+        "or delete that folder."
     )
 
 

@@ -1,4 +1,6 @@
-"""The atlas: rows are deployments that no other beats, equal to single answers, the same however it is computed."""
+"""The atlas: rows are deployments that no other beats, equal to single answers, the same however it is
+computed.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,6 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-
 from tokcalc import estimate
 from tokcalc.atlas import LENGTHS, atlas, catalogue_fronts, standing, write_atlas
 from tokcalc.errors import NoAnswer, UnknownName
@@ -28,7 +29,8 @@ def test_rows_are_answers_of_single_questions(drawn):
     for _, row in frame.sample(25, random_state=1).iterrows():
         degrees = {} if row["chip"] == "wse-3" else {n: int(row[n]) for n in ("tp", "pp", "dp", "ep")}
         answer = estimate(
-            row["chip"], row["model"], isl=int(row["isl"]), osl=int(row["osl"]), concurrency=int(row["concurrency"]),
+            row["chip"], row["model"], isl=int(row["isl"]), osl=int(row["osl"]),
+            concurrency=int(row["concurrency"]),
             weights=row["weights"], kv=row["kv"], on=DAY, **degrees,
         ).to_dict()  # fmt: skip
         assert row["tpot_s"] == pytest.approx(answer["speed"]["tpot_s"]["value"], rel=1e-9)
@@ -92,7 +94,8 @@ def test_wrong_names_and_empty_catalogues():
 
 def test_the_command(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "tokcalc", "atlas", "--chip", "h100,wse-3", "--model", "llama-8b", "--lengths", "1k/1k",
+        [sys.executable, "-m", "tokcalc", "atlas", "--chip", "h100,wse-3", "--model", "llama-8b",
+        "--lengths", "1k/1k",
          "--export", "a.parquet", "--plot", "a.svg", "--on", DAY],
         capture_output=True, text=True, cwd=tmp_path, timeout=120,
     )  # fmt: skip

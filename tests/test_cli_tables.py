@@ -1,4 +1,6 @@
-"""What a user sees of compare and roofline: tables that fit, ratios, filters, files, plots, one-sentence refusals."""
+"""What a user sees of compare and roofline: tables that fit, ratios, filters, files, plots, one-sentence
+refusals.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,6 @@ import sys
 
 import pandas as pd
 import pytest
-
 from tokcalc import compare, load_chip
 from tokcalc.compare import filtered, ordered, relative
 from tokcalc.errors import UsageError
@@ -42,7 +43,8 @@ def test_ratios_of_the_baseline_are_one():
 
 
 def test_sorting_and_filtering():
-    rows = [{"chip": "a", "speed.tpot_s.value": 2.0, "grade": "A"}, {"chip": "b", "speed.tpot_s.value": 1.0, "grade": "C"},
+    rows = [{"chip": "a", "speed.tpot_s.value": 2.0, "grade": "A"}, {"chip": "b", "speed.tpot_s.value": 1.0,
+    "grade": "C"},
             {"chip": "c", "reason": "no"}]  # fmt: skip
     assert [row["chip"] for row in ordered(rows, "tpot_s")] == ["b", "a", "c"]
     assert [row["chip"] for row in ordered(rows, "-tpot_s")] == ["a", "b", "c"]
@@ -121,8 +123,10 @@ class TestCompare:
 
     @pytest.mark.parametrize(
         "extra",
-        [["--columns", "foo"], ["--sort", "foo"], ["--filter", "foo"], ["--filter", "foo>1"], ["--plot-kind", "pie"],
-         ["--isl", "1k,,8k"], ["--weights", "fp3"], ["--chips", "0"], ["--baseline", "nochip"], ["--export", "a.foo"],
+        [["--columns", "foo"], ["--sort", "foo"], ["--filter", "foo"], ["--filter", "foo>1"],
+        ["--plot-kind", "pie"],
+         ["--isl", "1k,,8k"], ["--weights", "fp3"], ["--chips", "0"], ["--baseline", "nochip"], ["--export",
+         "a.foo"],
          ["--export", "/missing/a.csv"], ["--plot", "a.gif"], ["--chip", "nochip"], ["--concurrency", "0"],
          ["--plot-kind", "batch", "--plot", "a.svg"]],
     )  # fmt: skip
@@ -151,7 +155,8 @@ class TestRoofline:
         assert bf16["ridge"] == pytest.approx(chip.peak_ops_s["bf16"] / chip.bandwidth_bytes_s)
 
     def test_text_fits_and_files_are_written(self, tmp_path):
-        done = run("roofline", "--chip", "h100", "--model", "llama-70b", "--tp", "4", "--plot", "r.svg", "--export", "r.csv",
+        done = run("roofline", "--chip", "h100", "--model", "llama-70b", "--tp", "4", "--plot", "r.svg",
+        "--export", "r.csv",
                    cwd=tmp_path)  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert all(len(line) <= 80 for line in done.stdout.splitlines())

@@ -1,4 +1,6 @@
-"""Grids: what the forms mean, that sizes are known without values, and that nonsense is refused in a sentence."""
+"""Grids: what the forms mean, that sizes are known without values, and that nonsense is refused in a
+sentence.
+"""
 
 import math
 
@@ -40,7 +42,8 @@ def test_a_slice_of_an_axis_is_the_slice_of_its_values(start, step, count, low, 
 
 @pytest.mark.parametrize(
     "item",
-    ["tp", "=1", "tp=", "tp=1,,2", "tp=0", "tp=-1", "tp=1.5", "tp=a", "tp=1:8", "tp=8:1:x2", "tp=1:8:x1", "tp=1:8:+0",
+    ["tp", "=1", "tp=", "tp=1,,2", "tp=0", "tp=-1", "tp=1.5", "tp=a", "tp=1:8", "tp=8:1:x2", "tp=1:8:x1",
+    "tp=1:8:+0",
      "tp=1:8:x0", "isl=nan", "isl=inf", "isl=1e30", "isl=0:8:x2", "cache_hit=1.5", "utilisation=0", "speed=1",
      "isl=1:2:x1.0000000001", "isl=1:1e9:x1.000001", "isl=1:3:+0.5"],
 )  # fmt: skip

@@ -24,7 +24,7 @@ PAIRS = [
 ]
 
 
-def setting(pair, engine=None):
+def setting(pair, engine="vllm"):
     chip, model = load_chip(pair[0]), load_model(pair[1])
     constants = load_constants()
     software = find_engine(constants, engine)
@@ -115,7 +115,13 @@ def test_money_and_energy_are_those_of_the_answer(pair, own):
     ).to_dict()  # fmt: skip
     load = {"cache_hit": 0.3, "utilisation": 0.6}
     found = evaluate(
-        chip, model, Plan(degrees.get("tp", 1), 1, 1, 1), fmt, engine, constants, Load(2000.0, 500.0, 8.0, 0.3)
+        chip,
+        model,
+        Plan(degrees.get("tp", 1), 1, 1, 1),
+        fmt,
+        engine,
+        constants,
+        Load(2000.0, 500.0, 8.0, 0.3),
     )
     watts = watts_of(chip, model, pair[2], found, load)
     price = price_line(chip, {"on": "2026-07-01", "own": own})

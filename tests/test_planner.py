@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import math
 import os
 import subprocess
 import sys
@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tokcalc import estimate, load_chip, load_model
 from tokcalc.cuts import search_cuts
 from tokcalc.errors import DoesNotFit, NoAnswer, UsageError
@@ -93,7 +92,8 @@ def test_the_plan_is_the_best_of_all_single_answers(
     column, sign = AIMS[aim]
     try:
         found = plan(
-            chip, model, aim=aim, isl=isl, osl=osl, ttft_s=ttft_s, tpot_s=tpot_s, per_m=per_m, power_w=power_w,
+            chip, model, aim=aim, isl=isl, osl=osl, ttft_s=ttft_s, tpot_s=tpot_s, per_m=per_m,
+            power_w=power_w,
             chips=chips, weights=[weights], engines=["vllm"], cuts=CUTS, batches=BATCHES, on=DAY,
         )  # fmt: skip
     except NoAnswer:
@@ -141,10 +141,8 @@ def test_every_searched_cut_is_one_that_a_question_accepts():
         assert len(set(cuts)) == len(cuts)
         for cut in cuts[::5]:
             assert cut.chips <= 64
-            try:
+            with contextlib.suppress(DoesNotFit):
                 estimate(chip, model, tp=cut.tp, pp=cut.pp, dp=cut.dp, ep=cut.ep, on=DAY)
-            except DoesNotFit:
-                pass
 
 
 def test_losers_are_counted_once():
@@ -179,13 +177,13 @@ def test_wrong_input_is_refused():
         plan("h100", "llama-70b", drafts=(0, 3))
     with pytest.raises(NoAnswer, match="does not fit"):
         plan("h100", "deepseek-v3", chips=1)
-    assert math.isnan(float("nan"))
 
 
 class TestCommand:
     def test_verdict_table_front(self, tmp_path):
         done = run(
-            "plan", "--chip", "h100,wse-3", "--model", "llama-70b", "--ttft", "800 ms", "--speed", "40 tok/s", "--on", DAY,
+            "plan", "--chip", "h100,wse-3", "--model", "llama-70b", "--ttft", "800 ms", "--speed",
+            "40 tok/s", "--on", DAY,
             "--export", str(tmp_path / "f.csv"), "--plot", str(tmp_path / "f.svg"),
         )  # fmt: skip
         assert done.returncode == 0
@@ -209,8 +207,10 @@ class TestCommand:
 
     @pytest.mark.parametrize(
         "extra",
-        [["--aim", "x"], ["--ttft", "5"], ["--ttft", "0 s"], ["--speed", "fast"], ["--speed", "-1"], ["--cost", "x"],
-         ["--power", "3"], ["--chips", "0"], ["--draft", "3"], ["--weights", "fp3"], ["--engine", "x"], ["--plot", "a.gif"],
+        [["--aim", "x"], ["--ttft", "5"], ["--ttft", "0 s"], ["--speed", "fast"], ["--speed", "-1"],
+        ["--cost", "x"],
+         ["--power", "3"], ["--chips", "0"], ["--draft", "3"], ["--weights", "fp3"], ["--engine", "x"],
+         ["--plot", "a.gif"],
          ["--export", "/missing/a.csv"], ["--export", "a.foo"], ["--isl", "-4"], ["--cost", "3 EUR"]],
     )  # fmt: skip
     def test_bad_input_is_one_sentence(self, extra, tmp_path):

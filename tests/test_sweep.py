@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tokcalc import estimate, sweep
 from tokcalc.errors import DoesNotFit, UsageError
 from tokcalc.sweep import ask, best_rows, confirm
@@ -171,7 +170,8 @@ def test_parts_of_another_question_are_not_used(tmp_path):
 def test_a_killed_command_goes_on(tmp_path):
     path = tmp_path / "k.parquet"
     words = ["sweep", "--chip", "h100", "--model", "llama-3.1-8b", "--grid", "isl=1:3000:+1", "--grid",
-             "concurrency=1:600:+1", "--columns", "isl,tpot_s", "--on", DAY, "--export", str(path)]  # fmt: skip
+             "concurrency=1:600:+1", "--columns", "isl,tpot_s", "--on", DAY, "--export",
+             str(path)]  # fmt: skip
     process = subprocess.Popen([sys.executable, "-m", "tokcalc", *words], stderr=subprocess.DEVNULL)
     folder = tmp_path / ".k.parquet.parts"
     deadline = time.monotonic() + 60
@@ -235,7 +235,7 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
 
 def test_confirmation_names_the_size():
     question = ask("h100", "llama-3.1-8b", {"isl": "1:100000:+1", "osl": "1:100000:+1"}, None, {})
-    with pytest.raises(UsageError, match="10,000,000,000 cases.*--yes"):
+    with pytest.raises(UsageError, match=r"10,000,000,000 cases.*--yes"):
         confirm(question, yes=False)
     confirm(question, yes=True)
 

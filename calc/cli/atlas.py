@@ -66,8 +66,10 @@ def atlas(
     began = time.monotonic()
     try:
         found = draw(
-            chips, models, lengths=pairs, jobs=None if jobs is None else options.length("--jobs", str(jobs), 1024),
-            progress=bar, kv=kv, rent=rent, price=price, on=options.date("--on", on), currency=currency.strip().upper(),
+            chips, models, lengths=pairs, jobs=None if jobs is None else options.length("--jobs", str(jobs),
+            1024),
+            progress=bar, kv=kv, rent=rent, price=price, on=options.date("--on", on),
+            currency=currency.strip().upper(),
         )  # fmt: skip
     finally:
         bar.close()
@@ -87,8 +89,9 @@ def _report(found: Atlas, chips: list[dict[str, Any]], took: float, pairs: int, 
     models = len(set(found.columns["model"]))
     fronts = models * pairs
     head = (
-        f"{found.cases:,} deployments of {models} models evaluated in {text.seconds(took)}, {found.fitting:,} fit; "
-        f"{len(found):,} are on the front of their chip, {found.skipped:,} pairs of chip and model fit nowhere."
+        f"{found.cases:,} deployments of {models} models evaluated in {text.seconds(took)}, "
+        f"{found.fitting:,} fit; {len(found):,} are on the front of their chip, "
+        f"{found.skipped:,} pairs of chip and model fit nowhere."
     )
     said = f"Of the {fronts:,} fronts over all chips (a model and a pair of lengths), these stand on most:"
     columns = [Column("chip", 100, right=False), Column("throughput", 90), Column("cost", 80)]
@@ -97,7 +100,9 @@ def _report(found: Atlas, chips: list[dict[str, Any]], took: float, pairs: int, 
 
 
 def chart(found: Atlas, model: str, pair: tuple[float, float]) -> Any:
-    """Fronts of one model at one pair of lengths: the chips on the front over all, and the best of the others."""
+    """Fronts of one model at one pair of lengths: the chips on the front over all, and the best of the
+    others.
+    """
     from ..atlas import model_rows
     from ..report.plots import pareto, pareto_pair
 

@@ -1,4 +1,6 @@
-"""`tokcalc compare`: chips x models x formats x workloads in one table, sorted, filtered, relative to a baseline."""
+"""`tokcalc compare`: chips x models x formats x workloads in one table, sorted, filtered, relative to a
+baseline.
+"""
 
 from __future__ import annotations
 
@@ -105,7 +107,7 @@ def compare(
     ]:
         names = [base, *names]
     degrees = {"chips": _whole("--chips", chips), "tp": _whole("--tp", tp)}
-    varied = {
+    varied: dict[str, list[Any]] = {
         "weights": _words(weights), "kv": _words(kv), "engine": _words(engine),
         "isl": [options.length("--isl", word) for word in isl.split(",")],
         "osl": [options.length("--osl", word) for word in osl.split(",")],
@@ -113,8 +115,10 @@ def compare(
     }  # fmt: skip
     found = answers(
         names, options.names("--model", model, "llama-70b", "models"), **varied,
-        cache_hit=options.share("--cache-hit", cache_hit, 0.0, 1.0), draft=draft, acceptance=acceptance, memory=memory,
-        overrides=options.assignments(set_ or []) or None, rent=rent, price=price, on=options.date("--on", on),
+        cache_hit=options.share("--cache-hit", cache_hit, 0.0, 1.0), draft=draft, acceptance=acceptance,
+        memory=memory,
+        overrides=options.assignments(set_ or []) or None, rent=rent, price=price, on=options.date("--on",
+        on),
         currency=currency.strip().upper(),
         utilisation=options.share("--utilisation", utilisation, 0.0, 1.0, open_low=True),
     )  # fmt: skip

@@ -1,4 +1,6 @@
-"""Plots of a comparison: stacked terms of a step, speed against batch or context, cost against speed with list prices."""
+"""Plots of a comparison: stacked terms of a step, speed against batch or context, cost against speed with
+list prices.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ def draw(
             "isl": row["workload.isl"], "concurrency": row["workload.concurrency"],
             "output_tok_s_user": row["speed.output_tok_s_user.value"],
             "low": row["speed.output_tok_s_user.low"], "high": row["speed.output_tok_s_user.high"],
-            "output_tok_s_chip": row["speed.output_tok_s_chip.value"], "per_m_output": row.get("cost.per_m_output"),
+            "output_tok_s_chip": row["speed.output_tok_s_chip.value"],
+            "per_m_output": row.get("cost.per_m_output"),
         }
         for row, name in zip(rows, names, strict=True)
     ]  # fmt: skip
@@ -89,7 +92,9 @@ def _terms(found: list[dict[str, Any]], rows: list[dict[str, Any]], names: list[
 
 
 def _list_prices(rows: list[dict[str, Any]], currency: str) -> list[dict[str, Any]]:
-    """What sellers ask for the model's output tokens, one mark a seller; empty where no list price is known."""
+    """What sellers ask for the model's output tokens, one mark a seller; empty where no list price is
+    known.
+    """
     models = {str(row["model"]) for row in rows}
     if len(models) != 1:
         return []

@@ -1,4 +1,6 @@
-"""`tokcalc plan`: the best deployment under limits, what came next, why the rest lost, and the Pareto front."""
+"""`tokcalc plan`: the best deployment under limits, what came next, why the rest lost, and the Pareto
+front.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .. import units
-from ..errors import UsageError
-from . import options, text
+from . import limits, options, text
 from .table import Column, render
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ def plan(
 ) -> None:
     """Find the best deployment of a model under limits.
 
-    tokcalc plan --chip h100,b200 --model llama-70b --ttft 500ms --speed "50 tok/s" searches cuts, batches, formats
-    and engines. Exit code 1 and the closest miss where nothing keeps the limits.
+    tokcalc plan --chip h100,b200 --model llama-70b --ttft 500ms --speed "50 tok/s" searches cuts, batches,
+    formats and engines. Exit code 1 and the closest miss where nothing keeps the limits.
     """
     from ..planner import plan as search
 
@@ -87,13 +88,15 @@ def plan(
         options.names("--chip", chip, "h100,b200", "chips"),
         options.names("--model", model, "llama-70b", "models")[0],
         aim=aim.strip().lower(), isl=options.length("--isl", isl), osl=options.length("--osl", osl),
-        cache_hit=options.share("--cache-hit", cache_hit, 0.0, 1.0), ttft_s=_time("--ttft", ttft),
-        tpot_s=_tpot(tpot, speed), per_m=_money_limit(cost, currency), power_w=_quantity("--power", power, "power"),
+        cache_hit=options.share("--cache-hit", cache_hit, 0.0, 1.0), ttft_s=limits.duration("--ttft", ttft),
+        tpot_s=limits.longest_step(tpot, speed), per_m=limits.amount(cost, currency),
+        power_w=limits.quantity("--power", power, "power"),
         chips=None if chips is None else options.length("--chips", str(chips), options.MOST_CHIPS),
-        weights=_list(weights), engines=_list(engine), drafts=_drafts(draft),
+        weights=limits.words_of(weights), engines=limits.words_of(engine), drafts=limits.draft_lengths(draft),
         acceptance=options.share("--acceptance", acceptance, 0.0, 1.0),
         utilisation=options.share("--utilisation", utilisation, 0.0, 1.0, open_low=True),
-        kv=kv, memory=memory, rent=rent, price=price, on=options.date("--on", on), currency=currency.strip().upper(),
+        kv=kv, memory=memory, rent=rent, price=price, on=options.date("--on", on),
+        currency=currency.strip().upper(),
         overrides=options.assignments(set_ or []) or None,
     )  # fmt: skip
     _write(found, export or [], plot)
@@ -127,18 +130,18 @@ def report(found: Planned, width: int) -> list[str]:
 
 
 def _asked(found: Planned) -> str:
-    work, limits = found.workload, found.limits
+    work, kept = found.workload, found.limits
     said = [f"{found.model}; {work['isl']:,.0f} tokens in, {work['osl']:,.0f} out", f"aim: {_AIM[found.aim]}"]
-    if limits.ttft_s is not None:
-        said.append(f"first token within {units.duration(limits.ttft_s)}")
-    if limits.tpot_s is not None:
-        said.append(f"at least {text.number(1 / limits.tpot_s)} tok/s per user")
-    if limits.per_m is not None:
-        said.append(f"at most {units.money(found.currency, limits.per_m)} per million tokens")
-    if limits.power_w is not None:
-        said.append(f"at most {units.si(limits.power_w, 'W')}")
-    if limits.chips is not None:
-        said.append(f"at most {limits.chips:,} chips")
+    if kept.ttft_s is not None:
+        said.append(f"first token within {units.duration(kept.ttft_s)}")
+    if kept.tpot_s is not None:
+        said.append(f"at least {text.number(1 / kept.tpot_s)} tok/s per user")
+    if kept.per_m is not None:
+        said.append(f"at most {units.money(found.currency, kept.per_m)} per million tokens")
+    if kept.power_w is not None:
+        said.append(f"at most {units.si(kept.power_w, 'W')}")
+    if kept.chips is not None:
+        said.append(f"at most {kept.chips:,} chips")
     return "; ".join(said) + "."
 
 
@@ -148,8 +151,8 @@ def _verdict(found: Planned) -> str:
     parts = [
         f"{many}, {best['label']}, {best['weights']} weights, {best['kv']} cache"
         + (f", {best['engine']}" if best["engine"] else ""),
-        f"{text.number(best['output_tok_s_user'])} tok/s per user, {text.number(best['output_tok_s'])} in all,"
-        f" first token after {text.seconds(best['ttft_s'])}",
+        f"{text.number(best['output_tok_s_user'])} tok/s per user, "
+        f"{text.number(best['output_tok_s'])} in all, first token after {text.seconds(best['ttft_s'])}",
     ]
     if best["per_m_blended"] is not None:
         parts.append(
@@ -164,18 +167,24 @@ def _verdict(found: Planned) -> str:
 
 
 def _missed(found: Planned) -> str:
-    parts = []
-    for why, column, value, most in found.missed:
-        shown = {
-            "ttft_s": units.duration, "tpot_s": lambda v: f"{text.number(1 / v)} tok/s per user",
-            "per_m_blended": lambda v: f"{units.money(found.currency, v)} per million",
-            "power_w": lambda v: units.si(v, "W"), "chips": lambda v: f"{v:,.0f} chips",
-        }[column]  # fmt: skip
-        parts.append(f"{why}, {shown(value)} instead of {shown(most)}")
-    if not found.miss:
-        return "No deployment keeps all limits."
-    row = found.miss
-    return f"No deployment keeps all limits. The closest, {row['chips']} x {row['chip']} {row['label']}: {'; '.join(parts)}."
+    parts = [
+        f"{why}, {_shown(column, value, found.currency)} instead of {_shown(column, most, found.currency)}"
+        for why, column, value, most in found.missed
+    ]
+    row = found.miss or {}
+    named = f"{row['chips']} x {row['chip']} {row['label']}"
+    return f"No deployment keeps all limits. The closest, {named}: {'; '.join(parts)}."
+
+
+def _shown(column: str, value: float, currency: str) -> str:
+    """A limited figure as a person writes it."""
+    if column == "ttft_s":
+        return units.duration(value)
+    if column == "tpot_s":
+        return f"{text.number(1 / value)} tok/s per user"
+    if column == "per_m_blended":
+        return f"{units.money(currency, value)} per million"
+    return units.si(value, "W") if column == "power_w" else f"{value:,.0f} chips"
 
 
 def _losers(found: Planned) -> str:
@@ -189,9 +198,11 @@ def _table(rows: list[dict[str, Any]], currency: str, width: int, marks: list[st
     """Deployments line by line; the front marks those within the limits."""
     columns = [
         Column("", 210, right=False), Column("chip", 200, right=False), Column("chips", 95),
-        Column("deployment", 190, right=False), Column("weights", 60, right=False), Column("engine", 30, right=False),
+        Column("deployment", 190, right=False), Column("weights", 60, right=False), Column("engine", 30,
+        right=False),
         Column("tok/s/user", 180), Column("tok/s/chip", 170), Column("TTFT", 120),
-        Column(f"{currency}/M", 160), Column(f"{currency}/M out", 50), Column("tok/J", 40), Column("grade", 45, right=False),
+        Column(f"{currency}/M", 160), Column(f"{currency}/M out", 50), Column("tok/J", 40), Column("grade",
+        45, right=False),
     ]  # fmt: skip
     names = ["best", *(str(i) for i in range(2, len(rows) + 1))] if marks is None else marks
     cells = []
@@ -203,7 +214,8 @@ def _table(rows: list[dict[str, Any]], currency: str, width: int, marks: list[st
 
         cells.append(
             (mark, row["chip"], str(row["chips"]), row["label"], row["weights"], row["engine"] or "-",
-             text.number(row["output_tok_s_user"]), text.number(row["output_tok_s_chip"]), text.seconds(row["ttft_s"]),
+             text.number(row["output_tok_s_user"]), text.number(row["output_tok_s_chip"]),
+             text.seconds(row["ttft_s"]),
              amount("per_m_blended"), amount("per_m_output"), text.number(row["tok_per_joule"]), row["grade"])
         )  # fmt: skip
     return render(columns, cells, width)
@@ -248,66 +260,3 @@ def chart(found: Planned) -> Any:
         priced = [row for row in rows if row["per_m_blended"] is not None]
         return pareto_pair(priced, cost="per_m_blended", title=title, currency=found.currency)
     return pareto(rows, title=title)
-
-
-def _list(words: _Text) -> list[str] | None:
-    return None if words is None else [word.strip() for word in words.split(",") if word.strip()]
-
-
-def _drafts(words: _Text) -> tuple[float, ...]:
-    if words is None:
-        return (0.0,)
-    found = [0 if word.strip() == "0" else options.length("--draft", word, 64) for word in words.split(",")]
-    return tuple(float(value) for value in dict.fromkeys(found))
-
-
-def _time(option: str, words: _Text) -> float | None:
-    return _quantity(option, words, "time")
-
-
-def _quantity(option: str, words: _Text, kind: str) -> float | None:
-    if words is None:
-        return None
-    try:
-        value = units.parse(words, kind)
-    except UsageError as error:
-        raise UsageError(f"{option}: {error}") from None
-    if not value > 0:
-        raise UsageError(f"{option} {words!r} leaves nothing; give a limit above zero")
-    return value
-
-
-def _tpot(tpot: _Text, speed: _Text) -> float | None:
-    """Longest seconds per token from both options; the tighter one holds."""
-    found = [] if tpot is None else [_quantity("--tpot", tpot, "time")]
-    if speed is not None:
-        number = speed.lower().replace("tokens", "tok").removesuffix("/user").removesuffix("tok/s").strip()
-        found.append(1.0 / _rate(number, speed))
-    return min((value for value in found if value is not None), default=None)
-
-
-def _rate(number: str, speed: str) -> float:
-    try:
-        value = float(number.replace(",", ""))
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise UsageError(f'--speed {speed!r} is no speed; write "50 tok/s"')
-    return value
-
-
-def _money_limit(cost: _Text, currency: str) -> float | None:
-    if cost is None:
-        return None
-    words = cost.strip()
-    code = currency.strip().upper()
-    number = (
-        words.upper().removesuffix(code).replace(",", "").strip().removeprefix("$" if code == "USD" else code)
-    )
-    try:
-        value = float(number)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise UsageError(f'--cost {cost!r} is no amount in {code}; write "2.5 {code}", or change --currency')
-    return value

@@ -9,7 +9,10 @@ from .. import units
 
 
 class Line:
-    """Call with (done, total) as work goes on; `close` wipes the line. Work done before the first call is not rated."""
+    """Call with (done, total) as work goes on; `close` wipes the line.
+
+    Work done before the first call is not rated.
+    """
 
     def __init__(self, noun: str, show: bool | None = None) -> None:
         self.noun = noun

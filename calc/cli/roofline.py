@@ -166,7 +166,8 @@ def _operators(
                 continue
             row = rows.setdefault(
                 op.name,
-                {"chip": chip.id, "operator": op.name, "batch": size, "dtype": term.roof, "flops": 0.0, "bytes": 0.0,
+                {"chip": chip.id, "operator": op.name, "batch": size, "dtype": term.roof, "flops": 0.0,
+                "bytes": 0.0,
                  "seconds": 0.0},
             )  # fmt: skip
             row["flops"] += float(op.count) * float(op.flops)
@@ -193,7 +194,8 @@ def _report(roofs: list[dict[str, Any]], points: list[dict[str, Any]], width: in
     columns = [Column("chip", 100, right=False), Column("type", 90, right=False), Column("peak", 80)]
     columns += [Column("bandwidth", 70), Column("ridge FLOP/B", 60)]
     cells = [
-        (r["chip"], r["dtype"], text.ops(r["peak_ops_s"], r["dtype"]), text.rate(r["bandwidth_bytes_s"], "B/s"),
+        (r["chip"], r["dtype"], text.ops(r["peak_ops_s"], r["dtype"]), text.rate(r["bandwidth_bytes_s"],
+        "B/s"),
          text.number(r["ridge"]))
         for r in roofs
     ]  # fmt: skip
@@ -212,7 +214,8 @@ def _report(roofs: list[dict[str, Any]], points: list[dict[str, Any]], width: in
             under = "compute" if p["intensity"] > roof["ridge"] else "memory"
             drawn.append(
                 (p["chip"], p["operator"], f"{p['batch']:,}", text.number(p["intensity"]),
-                 text.ops(p["ops_s"], p["dtype"]), f"{100 * p['ops_s'] / ceiling:.0f} %", text.seconds(p["seconds"]), under)
+                 text.ops(p["ops_s"], p["dtype"]), f"{100 * p['ops_s'] / ceiling:.0f} %",
+                 text.seconds(p["seconds"]), under)
             )  # fmt: skip
         lines += ["", render(columns, drawn, width), "", *_small(roofs, points, width)]
     return lines

@@ -92,13 +92,14 @@ def sweep(
 ) -> None:
     """Evaluate any grid of questions, in blocks and bounded memory.
 
-    a:b:xF multiplies from a to b, a:b:+S adds, commas list; every option can vary, also memory.hbm.pin_rate.
-    An interrupted export goes on where it stopped.
+    a:b:xF multiplies from a to b, a:b:+S adds, commas list; every option can vary, also
+    memory.hbm.pin_rate. An interrupted export goes on where it stopped.
     """
     given: dict[str, Any] = {
         "isl": isl, "osl": osl, "concurrency": concurrency, "cache_hit": cache_hit, "draft": draft,
         "acceptance": acceptance, "weights": weights, "kv": kv, "chips": chips, "tp": tp, "pp": pp, "dp": dp,
-        "ep": ep, "engine": engine, "memory": memory, "rent": rent, "price": price, "on": options.date("--on", on),
+        "ep": ep, "engine": engine, "memory": memory, "rent": rent, "price": price,
+        "on": options.date("--on", on),
         "currency": currency.strip().upper() if currency else None, "utilisation": utilisation,
         "overrides": options.assignments(set_ or []) or None,
     }  # fmt: skip
@@ -209,7 +210,8 @@ def _plot(question: Question, path: str) -> None:
         lines *= len(axis)
     if lines > MOST_LINES or len(numeric[0]) > MOST_POINTS:
         raise UsageError(
-            f"--plot would draw {lines:,} lines of {len(numeric[0]):,} points; vary less, at most {MOST_LINES} lines"
+            f"--plot would draw {lines:,} lines of {len(numeric[0]):,} points; "
+            f"vary less, at most {MOST_LINES} lines"
         )
     key = f"{'deployment' if numeric[0].name in DEGREES else 'workload'}.{numeric[0].name}"
     y = "speed.output_tok_s_user.value"
@@ -230,7 +232,8 @@ def _plot(question: Question, path: str) -> None:
     from ..report.plots.theme import title_of
 
     chart = speed_against(
-        rows, "x", "y", series="series", x_title=title_of(numeric[0].name), y_title=title_of("output_tok_s_user"),
+        rows, "x", "y", series="series", x_title=title_of(numeric[0].name),
+        y_title=title_of("output_tok_s_user"),
         title=_title(question),
     )  # fmt: skip
     save(chart, path)
