@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -27,6 +28,7 @@ def main() -> int:
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
     job = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import xllamacpp
 
     try:
@@ -39,6 +41,12 @@ def main() -> int:
         print(json.dumps(_serve(server, request)), file=answers)
     answers.flush()
     os._exit(0)  # the server's threads don't all end by themselves
+
+
+def _end_with_parent() -> None:
+    """The parent holds stdin open; when it is gone, whatever ended it, so is this process."""
+    sys.stdin.read()
+    os._exit(4)
 
 
 def _parameters(xllamacpp: Any, job: dict[str, Any]) -> Any:

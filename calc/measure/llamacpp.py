@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -105,7 +106,7 @@ def measure_file(
         assert worker.stdin is not None
         assert worker.stdout is not None
         worker.stdin.write(json.dumps(job) + "\n")
-        worker.stdin.close()
+        worker.stdin.flush()
         first = worker.stdout.readline()
         if not first or "error" in json.loads(first):
             raise UsageError(
@@ -124,6 +125,9 @@ def measure_file(
     finally:
         worker.kill()
         worker.wait()
+        if worker.stdin:
+            with suppress(OSError):
+                worker.stdin.close()
         if worker.stdout:
             worker.stdout.close()
 
