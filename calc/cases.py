@@ -7,7 +7,7 @@ Stands after `measured` and `row_inputs`, before `predict` and `calibrate`, whic
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +117,14 @@ def _model(name: str) -> Model:
     return load_model(name)
 
 
+def _software(constants: Constants, name: str, version: str, date: str) -> str:
+    """Name of the engine of that release; "" for none and for software without constants of its own."""
+    try:
+        return find_engine(constants, name, version, date).name if name else ""
+    except TokcalcError:
+        return ""
+
+
 def build_blocks(rows: pd.DataFrame, constants: Constants) -> tuple[list[Block], dict[int, str]]:
     """(blocks, reasons): every row is in one block, or has a reason by its position."""
     found = gather(rows, constants)
@@ -133,19 +141,21 @@ def gather(rows: pd.DataFrame, constants: Constants) -> Blocks:
     reasons: dict[int, str] = {}
     isl, osl = row_inputs.lengths(rows, assumed, reasons)
     draft, accepted = row_inputs.drafting(rows, assumed, reasons)
-    keys = ["chip", "model", "weights", "kv", "engine", "release"]
+    keys = ["chip", "model", "weights", "kv", "software"]
+    named = zip(*(row_inputs.texts(rows, k) for k in ("engine", "version", "date")), strict=True)
     table = rows.assign(
-        **{k: row_inputs.texts(rows, k) for k in keys[:-1]}, release=row_inputs.texts(rows, "version"),
+        **{k: row_inputs.texts(rows, k) for k in keys[:-1]},
+        software=[_software(constants, *words) for words in named],
         isl=isl, osl=osl, draft=draft, accepted=accepted, most=row_inputs.note_max_batch(rows), requests=row_inputs.note_requests(rows),
     )  # fmt: skip
     blocks: list[Block] = []
-    for (chip_name, model_name, weights, kv, engine_name, version), part in table.groupby(keys, sort=True):
+    for (chip_name, model_name, weights, kv, software), part in table.groupby(keys, sort=True):
         part = part[[i not in reasons for i in part.index]]
         if part.empty:
             continue
         try:
-            block = _block(part, str(chip_name), str(model_name), str(weights), str(kv), str(engine_name), str(version),
-                           constants, assumed)  # fmt: skip
+            block = _block(part, str(chip_name), str(model_name), str(weights), str(kv), str(software), constants,
+                           assumed)  # fmt: skip
         except TokcalcError as error:
             reasons.update(dict.fromkeys(part.index.tolist(), str(error)))
             continue
@@ -154,14 +164,11 @@ def gather(rows: pd.DataFrame, constants: Constants) -> Blocks:
 
 
 def _block(
-    part: pd.DataFrame, chip_name: str, model_name: str, weights: str, kv: str, engine_name: str, version: str,
+    part: pd.DataFrame, chip_name: str, model_name: str, weights: str, kv: str, software: str,
     constants: Constants, assumed: list[list[str]],
 ) -> Block:  # fmt: skip
     chip, model = _chip(chip_name), _model(model_name)
-    try:
-        engine = find_engine(constants, engine_name or None, version)
-    except TokcalcError:
-        engine = find_engine(constants, None)
+    engine = find_engine(constants, software or None)
     where = part.index.to_numpy()
     mine: list[list[str]] = [assumed[i] for i in where]
     if not weights:
@@ -171,13 +178,17 @@ def _block(
     weights = find_format(weights).name
     kv = kv or (engine.default_kv(weights) if "fp8" in chip.peak_ops_s else "bf16")
     formats = component_formats(model, weights, kv)
+    if engine.rest and model.is_moe and formats.experts is not formats.ffn:
+        rest = find_format(engine.rest)
+        formats = replace(formats, attention=rest, ffn=rest, head=rest)
     engine = engine_for(constants, engine, chip, model, weights)
     isl, osl = part["isl"].to_numpy(float), part["osl"].to_numpy(float)
     plan, replicas = row_inputs.degrees(part, chip, model, formats, engine, isl + osl, mine)
     regime = part["regime"].to_numpy(dtype=str)
-    limit = np.minimum(pool_limit(engine, chip, model, plan, formats, isl, osl), part["most"].to_numpy(float))
+    most = part["most"].to_numpy(float) * np.where(np.asarray(plan.dp) > 1, plan.dp, 1.0)  # per rank
+    limit = np.minimum(pool_limit(engine, chip, model, plan, formats, isl, osl), most)
     batch = _batch(part, regime, plan, replicas, limit, mine)
-    running = np.where(np.isin(regime, _AS_ASKED), batch, np.minimum(batch, limit))
+    running = np.maximum(np.where(np.isin(regime, _AS_ASKED), batch, np.minimum(batch, limit)), 1.0)
     polled = np.array([text.startswith("inferencex") for text in row_inputs.texts(part, "note")])
     return Block(
         chip, model, weights, kv, formats, engine,
@@ -198,11 +209,11 @@ def _batch(
     maximum = part["max_load"].to_numpy(dtype=bool)
     queued = part["requests"].to_numpy(float) / replicas
     queued = np.where(np.isfinite(queued), queued, limit)
-    batch = np.where(maximum | np.isnan(asked), queued, np.maximum(asked / replicas, 1.0))
+    batch = np.where(maximum | np.isnan(asked), queued, asked / replicas)
     for i in np.flatnonzero(~maximum & np.isnan(asked)):
         if regime[i] == "wide-ep":
             batch[i] = row_inputs.ASSUMED_STREAMS * plan.chips[i] / plan.pp[i]
         if regime[i] in ("prefill-b1", "decode-b1"):
             batch[i] = 1.0
         assumed[i].append(f"{batch[i]:.0f} in flight")
-    return np.maximum(batch, 1.0)
+    return np.where(np.isin(regime, ("open-loop", "mlperf-server")), batch, np.maximum(batch, 1.0))

@@ -117,7 +117,7 @@ def load_constants(fitted: bool = True) -> Constants:
     def read(name: str) -> dict[str, Any]:
         return tomllib.loads((folder / name).read_text(encoding="utf-8"))
 
-    tables = _merged(_merged(read("kernels.toml"), read("families.toml")), read("accelerators.toml"))
+    tables = _merged(_merged(read("families.toml"), read("kernels.toml")), read("accelerators.toml"))
     engines = read("engines.toml")
     if not fitted or not (folder / "fitted.toml").is_file():
         return Constants(tables, engines)

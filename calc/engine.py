@@ -52,6 +52,8 @@ class Engine:
     pool: float
     poll_steps: tuple[float, ...]
     kv_low: tuple[str, ...]
+    split: str
+    rest: str
     prompt_factor: float = 1.0
 
     def default_kv(self, weights: str) -> str:
@@ -74,10 +76,11 @@ def engine_names(constants: Constants) -> list[str]:
     return sorted(name for name in constants.engines if name not in (DEFAULT, "prompt"))
 
 
-def find_engine(constants: Constants, name: str | None, version: str = "") -> Engine:
+def find_engine(constants: Constants, name: str | None, version: str = "", date: str = "") -> Engine:
     """The engine of that name or alias in any case; None: the defaults. Unknown: UnknownName with the known names.
 
-    version: of the software; releases before a rewrite have constants of their own (`older = {version, engine}`).
+    version, date: of the software; releases before a rewrite have constants of their own
+    (`older = {version, below, date, engine}`: a version beyond `below` is another library's, then the date tells).
     """
     if name is None:
         return _build(DEFAULT, {}, constants)
@@ -85,10 +88,16 @@ def find_engine(constants: Constants, name: str | None, version: str = "") -> En
     for known, table in constants.engines.items():
         if known != "prompt" and (key == known or key in table.get("aliases", ())):
             older = table.get("older")
-            if older and _release(version) and _release(version) < _release(older["version"]):
+            if older and _is_older(older, _release(version), date):
                 return find_engine(constants, older["engine"])
             return _build(known, table, constants)
     raise UnknownName(f"engine '{name}' is unknown; choose one of {', '.join(engine_names(constants))}")
+
+
+def _is_older(older: Mapping[str, Any], release: tuple[int, ...], date: str) -> bool:
+    if release and release < _release(older["below"]):
+        return release < _release(older["version"])
+    return bool(date) and date < str(older["date"])
 
 
 def _release(version: str) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ before `serving`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,9 +25,17 @@ Array = Any
 def decode_operators(
     model: Model, plan: Plan, fmt: Formats, batch: Array, context: Array, verified: Array = 1.0
 ) -> Sequence[Operator]:
-    """One token for `batch` requests at `context`: pipeline stages take micro-batches of batch/pp in turn."""
+    """One token for `batch` requests at `context`: pipeline stages take micro-batches of batch/pp in turn.
+
+    The stage with the output head is the slowest and sets the pace of a full pipeline, so that every stage waits for
+    it: the head counts once per stage in use.
+    """
     rows = np.maximum(np.asarray(batch, dtype=float) / plan.pp, np.minimum(plan.dp, batch))
-    return operators(model, plan, decode_pass(rows, context, verified), fmt)
+    ops = operators(model, plan, decode_pass(rows, context, verified), fmt)
+    if np.all(np.asarray(plan.pp) == 1):
+        return ops
+    paced = np.clip(np.asarray(batch, dtype=float) / plan.dp, 1.0, plan.pp)
+    return [replace(op, count=op.count * paced) if op.name == "output head" else op for op in ops]
 
 
 def prompt_operators(

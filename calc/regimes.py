@@ -19,6 +19,7 @@ from .roofline import smooth_max
 Array = Any
 Metrics = dict[str, Array]
 MS = 1e3
+BUSIEST = 0.98  # share of the time that prompts take beyond which a mean wait says nothing
 HIDING = 3.0  # how sharply the longer of kernels and messages rules when two half batches take turns
 
 
@@ -160,13 +161,19 @@ def _unqueued(case: Case) -> Case:
 
 
 def open_loop(case: Case, seconds: Seconds, soft: Any) -> Metrics:
-    """Offered rate: b = rate x TPOT of output tokens are decoding, so output rate = b/TPOT; TTFT as in a closed loop.
+    """Offered rate: b = rate x TPOT of output tokens are decoding, so output rate = b/TPOT (b below 1: idle at times).
+
+    TTFT: as alone, and the wait rho S/(2 (1 - rho)) of prompts that arrive at random (M/D/1, S = PM).
 
     Worked: 20 streams at 25 ms: 800 tok/s. A b above what memory holds is saturated (`saturated`).
     """
     p = parts(case, seconds, soft)
     tpot = tpot_of(p, case, soft)
-    return _speed(tpot, case.running / (case.osl * tpot), case, ttft_of(p, case, soft, tpot))
+    rate = case.batch / (case.osl * tpot)
+    steps = soft.ttft_steps + soft.dp_steps * (np.asarray(case.dp) > 1)
+    rho = np.minimum(rate * p.prompt, BUSIEST)
+    wait = rho * p.prompt / (2.0 * (1.0 - rho))
+    return _speed(tpot, rate, case, soft.frontend_s + p.alone + steps * p.step + wait)
 
 
 def saturated(case: Case) -> Array:
@@ -177,6 +184,7 @@ def saturated(case: Case) -> Array:
 def max_load(case: Case, seconds: Seconds, soft: Any) -> Metrics:
     """Everything queued at once: running = what memory holds, a slot turns over in PM + OSL TPOT.
 
+    A burst that fits at once is prefilled first: a mean request waits for half of the prompts only while it decodes.
     TTFT: half of the prompts stand before one's own, and half of the rounds that memory cuts the queue into.
     Worked: 256 running, PM 50 ms, OSL 128, step 20 ms, g 1: TPOT 119.6 ms, 15.4 s a slot, 2,133 output tok/s, most
     of it prompts.
@@ -186,7 +194,9 @@ def max_load(case: Case, seconds: Seconds, soft: Any) -> Metrics:
     life = p.prompt + case.osl * tpot
     rounds = 0.5 * np.maximum(case.batch / case.running - 1.0, 0.0) * life
     ttft = soft.frontend_s + p.alone + 0.5 * (case.running - 1.0) * p.prompt + rounds
-    return _speed(tpot, case.running / life, case, ttft)
+    burst = np.asarray(case.batch) <= np.asarray(case.running)
+    shown = np.where(burst, p.step + 0.5 * (tpot - p.step), tpot)
+    return _speed(tpot, case.running / life, case, ttft, tpot_ms=shown * MS, output_tok_s_user=1.0 / shown)
 
 
 def phase(case: Case, seconds: Seconds, soft: Any) -> Metrics:

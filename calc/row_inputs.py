@@ -33,6 +33,7 @@ ASSUMED_ISL = 512.0  # prompts of benchmarks that print no length: llama-bench's
 ASSUMED_OSL = 256.0  # answers of single-stream tools (MLC, exllamav2) that print no length
 ASSUMED_CONTEXT = 2000.0  # cached tokens of a decode phase that prints none
 ASSUMED_STREAMS = 128.0  # streams per chip of a decode phase that prints none: what wide-EP reports run
+ROOM = 0.6  # of memory for weights at most where a machine is to be filled with requests
 _MAX_BATCH = re.compile(r"max batch (\d+)/replica")
 _REQUESTS = re.compile(r"(\d+) (?:requests|prompts|\(all|\(max-num-seqs)")
 _DRAFT = re.compile(r"MTP-(\d)|k=(\d)|(\w+) draft token", re.IGNORECASE)
@@ -119,8 +120,14 @@ def drafting(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(drafted tokens, tokens that a step yields) where drafting is on; prompts do not care; else a reason."""
     on = numbers(rows, "spec_decode", 0.0) > 0
+    model = texts(rows, "model")
     draft, accepted = np.zeros(len(rows)), np.ones(len(rows))
     note, regime, metric = texts(rows, "note"), texts(rows, "regime"), texts(rows, "metric")
+    for i in range(len(rows)):
+        entry = _dataset(regime[i], model[i], note[i])
+        if entry and "beams" in entry:  # rows that share a prompt's cache, as drafted tokens do, but yield one token
+            draft[i] = float(entry["beams"]) - 1.0
+            assumed[i].append(f"{entry['beams']} beams")
     for i in np.flatnonzero(on):
         if regime[i] == "prefill-b1" or metric[i] == "input_tok_s":
             continue
@@ -157,7 +164,8 @@ def degrees(
 ) -> tuple[Plan, np.ndarray]:  # fmt: skip
     """(plan of one replica, replicas alike) of each row; what is not printed is filled and said.
 
-    A system without degrees whose regime fills memory is cut into the smallest replicas that hold the model with
+    Engines that split models by layers have stages instead of tensor parallel ranks. TensorRT-LLM's MLPerf entries
+    run latent attention (MLA) data parallel. A system without degrees whose regime fills memory is cut into the smallest replicas that hold the model with
     room to run; a single stream spreads over all of its chips; a number of chips not printed is the least that fits.
     """
     chips, tp, pp, dp, ep = (numbers(rows, c) for c in ("chips", "tp", "pp", "dp", "ep"))
@@ -165,26 +173,36 @@ def degrees(
     size = len(rows)
     replicas = np.ones(size)
     least = _least_chips(chip, model, fmt, engine, float(np.max(context)))
+    roomy = _roomy_chips(chip, model, fmt, least)
+    latent = any(group.attention.kv_lora_rank for group in model.groups)
     for i in range(size):
         known = not np.isnan(tp[i])
         own_pp = 1.0 if np.isnan(pp[i]) else pp[i]
         own_dp = np.nan if np.isnan(dp[i]) else dp[i]
         if np.isnan(chips[i]):
-            chips[i] = (tp[i] * own_pp * (1.0 if np.isnan(own_dp) else own_dp)) if known else least
+            few = roomy if regime[i] in ("max-load", "mlperf-offline", "mlperf-server") else least
+            if regime[i] == "decode-b1" and chip.kind != "gpu":
+                few = max(few, float(chip.chips_per_system or 1))
+            chips[i] = (tp[i] * own_pp * (1.0 if np.isnan(own_dp) else own_dp)) if known else few
             if not known:
-                assumed[i].append(f"{least:g} chips, the fewest that hold the model")
+                assumed[i].append(f"{few:g} chips")
         if not known:
             per = chips[i] / own_pp / (1.0 if np.isnan(own_dp) else own_dp)
             if regime[i].startswith("mlperf") or (regime[i] in ("max-load", "energy", "price") and chips[i] > 8):
-                tp[i] = min(float(least), per)
+                tp[i] = min(roomy, per)
                 replicas[i] = per / tp[i]
                 if replicas[i] > 1:
                     assumed[i].append(f"{replicas[i]:g} replicas of {tp[i]:g}")
             elif regime[i] == "wide-ep" and model.is_moe:
                 tp[i] = 1.0
                 ep[i] = chips[i] if np.isnan(ep[i]) else ep[i]
+            elif engine.split == "layers":
+                tp[i], own_pp = 1.0, own_pp * max(1.0, per)
             else:
                 tp[i] = max(1.0, per)
+        elif latent and regime[i].startswith("mlperf") and "trtllm" in engine.name and np.nan_to_num(own_dp, nan=1.0) == 1:
+            tp[i], own_dp = 1.0, tp[i]
+            assumed[i].append("attention data parallel")
         pp[i] = own_pp
         if regime[i] == "wide-ep" and not np.isnan(ep[i]) and ep[i] > tp[i]:
             own_dp = ep[i] / tp[i]  # the chips of the row may be a share of the system that holds the experts
@@ -207,6 +225,9 @@ def _least_chips(chip: Chip, model: Model, fmt: Formats, engine: Engine, context
     return 1024.0
 
 
-def fits_physically(chip: Chip, model: Model, plan: Plan, fmt: Formats) -> Array:
-    """True where weights alone are smaller than the memory of the chips."""
-    return weight_bytes_per_chip(model, plan, fmt) < chip.memory_bytes
+def _roomy_chips(chip: Chip, model: Model, fmt: Formats, least: float) -> float:
+    """Fewest chips whose weights leave the cache its room: what who fills a machine with requests would choose."""
+    chips = least
+    while chips < 512 and float(weight_bytes_per_chip(model, Plan(chips), fmt)) > ROOM * chip.memory_bytes:
+        chips *= 2
+    return chips
