@@ -13,9 +13,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import planner_choice as choice
+from .drafting import check_draft
 from .errors import NoAnswer, UsageError
 from .planner_choice import AIMS, Limits
-from .planner_search import BATCHES, MOST_CHIPS, MOST_PIPED, NUMBERS, Candidates, join, search, settings_for
+from .planner_pools import pool_candidates
+from .planner_search import (
+    BATCHES,
+    MOST_CHIPS,
+    MOST_PIPED,
+    NUMBERS,
+    POOLS,
+    Candidates,
+    join,
+    search,
+    settings_for,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,6 +104,7 @@ def plan(
     acceptance: float = 0.0,
     cache_hit: float = 0.0,
     utilisation: float = 1.0,
+    disaggregated: bool = True,
     **options: Any,
 ) -> Planned:
     """The deployment that serves an aim best under limits, of all cuts, formats, engines, batches, draft
@@ -101,8 +114,9 @@ def plan(
     tokens-per-chip. ttft_s, tpot_s: longest seconds; per_m: highest money per million tokens, input and
     output as they come; power_w: watts of the chips; chips: how many there are (replicas fill them).
     weights: formats to try, ["any"] for all that the chip multiplies in; default the released one and 8
-    bit. batches, cuts: search only these. options: kv, memory, rent, own, price, on, currency, overrides.
-    Raises UsageError for wrong input, NoAnswer where nothing fits.
+    bit. batches, cuts: search only these. disaggregated: try pools of prefill and decode too. options: kv,
+    memory, rent, own, price, on, currency, overrides. Raises UsageError for wrong input, NoAnswer where
+    nothing fits.
     """
     names = [name.strip() for name in chip.split(",")] if isinstance(chip, str) else list(chip)
     limits = Limits(ttft_s, tpot_s, per_m, power_w, chips)
@@ -117,7 +131,17 @@ def plan(
         )  # fmt: skip
 
     settings = settings_for(names, model, options, weights, engines)
-    found = join([look(s, batches or BATCHES, cuts) for s in settings])
+    if any(drafts):
+        for s in settings:
+            check_draft(s.chip, s.model, s.constants, "ngram")
+    parts = [look(s, batches or BATCHES, cuts) for s in settings]
+    if disaggregated and cuts is None and batches is None:
+        pools = pool_candidates(
+            settings, isl=float(isl), osl=float(osl), most_chips=chips or MOST_CHIPS, cached=cache_hit,
+            utilisation=utilisation,
+        )  # fmt: skip
+        parts += [] if pools is None else [pools]
+    found = join(parts)
     cases = len(found)
     lost = choice.losses(found, limits, aim)
     good = int(choice.within(found, limits).sum())
@@ -155,6 +179,8 @@ def _refined(found: Candidates, limits: Limits, aim: str, look: Any) -> Candidat
     kept = choice.distinct(found, order, REFINED)
     grid = np.array(BATCHES, dtype=float)
     for place in kept:
+        if found["prefill"][place] >= 0:
+            continue
         s = found.settings[found.where[place]]
         batch = found["concurrency"][place]
         low = grid[grid < batch].max(initial=1.0)
@@ -175,10 +201,14 @@ def _row(found: Candidates, place: int, limits: Limits, inside: bool) -> dict[st
     if limits.power_w is not None and numbers["power_w"]:
         replicas = max(1, min(replicas, int(limits.power_w // numbers["power_w"])))
     engine = None if s.engine.name == "any" or s.chip.weights_in_sram else s.engine.name
+    pools = found["prefill"][place] >= 0
+    first = found.settings[int(found["prefill"][place])] if pools else None
+    numbers |= {name: int(found[name][place]) for name in POOLS[1:]}
+    named = choice.chip_name(found, place)
     return {
-        "chip": s.chip.id, "model": s.model.id, "weights": s.weights, "kv": s.kv, "engine": engine,
-        "grade": s.grade,
-        **numbers, "replicas": replicas, "within": inside, "label": label(numbers, s.chip.weights_in_sram),
+        "chip": named, "model": s.model.id, "weights": s.weights, "kv": s.kv, "engine": None if pools else engine,
+        "grade": max(s.grade, first.grade) if first else s.grade, **numbers, "replicas": replicas,
+        "within": inside, "label": pool_label(numbers) if pools else label(numbers, s.chip.weights_in_sram),
     }  # fmt: skip
 
 
@@ -189,6 +219,12 @@ def label(row: Mapping[str, Any], piped: bool) -> str:
     degrees = " ".join(f"{n.upper()}{row[n]}" for n in ("tp", "pp", "dp", "ep") if row[n] > 1 or n == "tp")
     draft = f" draft {row['draft']}" if row.get("draft") else ""
     return f"{degrees} b{row['concurrency']}{draft}"
+
+
+def pool_label(row: Mapping[str, Any]) -> str:
+    """Pools of prefill and decode: "2x4 prefill, 3x8 decode b192", replicas x chips of one."""
+    first = f"{row['prefill_replicas']}x{row['prefill_chips']} prefill"
+    return f"{first}, {row['decode_replicas']}x{row['decode_chips']} decode b{row['concurrency']}"
 
 
 def _check(

@@ -45,6 +45,10 @@ class Limits:
         return [(why, column, float(most)) for why, column, most in rules if most is not None]
 
 
+_CUT = ("tp", "pp", "dp", "ep")
+_POOLS = ("prefill", "prefill_chips", "decode_chips")
+
+
 def within(found: Candidates, limits: Limits) -> np.ndarray:
     """True for the cases that fit and keep every limit; an unknown figure keeps none."""
     good = found.fits.copy()
@@ -93,8 +97,8 @@ def distinct(found: Candidates, order: np.ndarray, count: int) -> list[int]:
     kept = []
     for place in order:
         s = found.settings[found.where[place]]
-        cut = tuple(float(found[name][place]) for name in ("tp", "pp", "dp", "ep"))
-        key = (s.chip.id, s.weights, *(() if s.chip.weights_in_sram else cut))
+        cut = tuple(float(found[name][place]) for name in (*_CUT, *_POOLS))
+        key = (s.chip.id, s.weights, *(cut[len(_CUT) :] if s.chip.weights_in_sram else cut))
         if key not in seen:
             seen.add(key)
             kept.append(int(place))
@@ -164,8 +168,10 @@ def plot_rows(found: Candidates) -> list[dict[str, object]]:
     """Cases for a plot: all on a front of their own chip, and an even choice of the others that fit."""
     speed = found["output_tok_s_user"]
     kept: set[int] = set()
-    chips = np.array([s.chip.id for s in found.settings])[found.where]
-    for chip in dict.fromkeys(s.chip.id for s in found.settings):
+    chips = np.array([s.chip.id for s in found.settings], dtype=object)[found.where]
+    for place in np.flatnonzero(found["prefill"] >= 0):
+        chips[place] = chip_name(found, int(place))
+    for chip in dict.fromkeys(chips.tolist()):
         own = np.flatnonzero(found.fits & (chips == chip))
         for column, higher in (("output_tok_s_chip", True), ("per_m_blended", False)):
             kept |= set(own[front(speed[own], found[column][own], higher)].tolist())
@@ -179,6 +185,16 @@ def plot_rows(found: Candidates) -> list[dict[str, object]]:
     ]
 
 
+def chip_name(found: Candidates, place: int) -> str:
+    """The chip of a case; both where prompts run on another one: "h100-sxm + wse-3"."""
+    second = str(found.settings[int(found.where[place])].chip.id)
+    if found["prefill"][place] < 0:
+        return second
+    first = found.settings[int(found["prefill"][place])].chip.id
+    return second if first == second else f"{first} + {second}"
+
+
 def _short(found: Candidates, place: int) -> str:
     """A point's name in a plot: chips and requests in flight."""
-    return f"{found['chips'][place]:.0f} chips, {found['concurrency'][place]:.0f} in flight"
+    count = int(found["chips"][place])
+    return f"{count} chip{'s' if count > 1 else ''}, {found['concurrency'][place]:.0f} in flight"

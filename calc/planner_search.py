@@ -30,6 +30,7 @@ NUMBERS = (
     "input_tok_s", "output_tok_s_user", "output_tok_s_chip", "per_hour", "per_m_input", "per_m_output",
     "per_m_blended", "power_w", "tok_per_joule", "used_share",
 )  # fmt: skip
+POOLS = ("prefill", "prefill_chips", "prefill_replicas", "decode_chips", "decode_replicas")
 _ENGINES = {"nvidia": ("vllm", "sglang", "trtllm"), "amd": ("vllm", "sglang")}
 
 
@@ -37,7 +38,8 @@ _ENGINES = {"nvidia": ("vllm", "sglang", "trtllm"), "amd": ("vllm", "sglang")}
 class Candidates:
     """Deployments as columns.
 
-    `where[i]` is the place of case i in `settings`; fits: in memory with its batch.
+    `where[i]` is the place of case i in `settings` (of its decode pool where prompts have a pool of their
+    own, whose setting is then column `prefill`, else -1); fits: in memory with its batch.
     """
 
     settings: tuple[Setting, ...]
@@ -66,6 +68,9 @@ def join(parts: Sequence[Candidates]) -> Candidates:
         where.append(part.where + len(settings))
         settings += part.settings
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0].columns}
+    shifts = np.cumsum([0, *(len(part.settings) for part in parts[:-1])])
+    shift = np.concatenate([np.full(len(p), by, dtype=float) for p, by in zip(parts, shifts, strict=True)])
+    columns["prefill"] = np.where(columns["prefill"] >= 0, columns["prefill"] + shift, -1.0)
     return Candidates(
         tuple(settings), np.concatenate(where), np.concatenate([p.fits for p in parts]),
         np.concatenate([p.holds for p in parts]), columns,
@@ -154,11 +159,12 @@ def search(
         "tpot_s": found.tpot_s, "ttft_s": found.ttft_s, "output_tok_s": found.output_tok_s,
         "input_tok_s": found.input_tok_s, "output_tok_s_user": 1.0 / found.tpot_s,
         "output_tok_s_chip": found.output_tok_s / found.chips, "used_share": found.used_share,
-        **_money(s, found, isl / osl, cached, utilisation),
+        **_money(s, found, isl / osl, cached, utilisation), **dict.fromkeys(POOLS, 0.0),
+        "prefill": -1.0,
     }  # fmt: skip
     if s.chip.weights_in_sram:
         figures["pp"] = found.chips
-    columns = {name: np.broadcast_to(figures[name], shape).ravel() for name in NUMBERS}
+    columns = {name: np.broadcast_to(figures[name], shape).ravel() for name in (*NUMBERS, *POOLS)}
     small = columns["chips"] <= most_chips
     holds = np.broadcast_to(found.fits, shape).ravel() & small
     waits = np.broadcast_to(found.running < found.concurrency, shape).ravel()

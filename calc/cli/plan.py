@@ -50,7 +50,12 @@ def plan(
     weights: Annotated[_Text, _search(metavar="TYPES", help="Weight formats: fp8,bf16 or any.")] = None,
     kv: Annotated[_Text, _search(metavar="TYPE", help="Data type of the KV cache.")] = None,
     engine: Annotated[_Text, _search(metavar="NAMES", help="Engines: vllm,sglang,trtllm.")] = None,
-    draft: Annotated[_Text, _search(metavar="LENGTHS", help="Draft lengths to try: 0,1,3,5.")] = None,
+    draft: Annotated[
+        _Text, _search(metavar="LENGTHS", help="Draft lengths to try, by n-gram lookup: 0,3,5.")
+    ] = None,
+    aggregated: Annotated[
+        bool, _search("--aggregated", help="Leave out separate pools of prefill and decode.")
+    ] = False,
     acceptance: Annotated[
         float, _search(metavar="SHARE", help="Chance that a drafted token is accepted.")
     ] = 0.0,
@@ -95,7 +100,7 @@ def plan(
         weights=limits.words_of(weights), engines=limits.words_of(engine), drafts=limits.draft_lengths(draft),
         acceptance=options.share("--acceptance", acceptance, 0.0, 1.0),
         utilisation=options.share("--utilisation", utilisation, 0.0, 1.0, open_low=True),
-        kv=kv, memory=memory, rent=rent, price=price, on=options.date("--on", on),
+        disaggregated=not aggregated, kv=kv, memory=memory, rent=rent, price=price, on=options.date("--on", on),
         currency=currency.strip().upper(),
         overrides=options.assignments(set_ or []) or None,
     )  # fmt: skip
