@@ -1,0 +1,105 @@
+"""Measured rows through the model: every row answered or reasoned, and what is assumed said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from tokcalc.measured import COLUMNS, packaged_rows
+from tokcalc.predict import fit_bands, predict_rows
+
+
+def rows(*given):
+    """Rows of a measured table from dictionaries, typed as `read_rows` types them."""
+    frame = pd.DataFrame([{**dict.fromkeys(COLUMNS, ""), **row} for row in given])
+    for name in ("chips", "tp", "pp", "dp", "ep", "isl", "osl", "concurrency", "value", "spec_decode"):
+        frame[name] = pd.to_numeric(frame[name], errors="coerce").astype(float)
+    frame["max_load"] = [bool(row.get("max_load")) for row in given]
+    return frame
+
+
+BASE = {
+    "chip": "h100-sxm", "model": "llama-3.1-70b", "chips": 4, "tp": 4, "pp": 1, "dp": 1, "weights": "fp8",
+    "engine": "vllm", "isl": 1000, "osl": 500, "concurrency": 16, "regime": "serving", "metric": "tpot_ms", "value": 20,
+}  # fmt: skip
+
+
+def test_every_shipped_point_has_a_prediction_or_a_reason():
+    points = packaged_rows()
+    found = predict_rows(points)
+    assert list(found.index) == list(points.index)
+    predicted = found["predicted"].notna()
+    assert (found.loc[predicted, "predicted"] > 0).all()
+    assert (found.loc[predicted, "low"] < found.loc[predicted, "predicted"]).all()
+    assert (found.loc[predicted, "predicted"] < found.loc[predicted, "high"]).all()
+    assert found.loc[predicted, "grade"].isin(list("ABCD")).all()
+    assert (found.loc[~predicted, "reason"] != "").all()
+    assert (found.loc[predicted, "reason"] == "").all()
+    assert predicted.mean() > 0.85
+
+
+def test_any_index_is_kept():
+    frame = rows(BASE, {**BASE, "metric": "ttft_ms"}).set_axis([7, 3])
+    assert list(predict_rows(frame).index) == [7, 3]
+
+
+def test_metrics_of_one_run_agree():
+    found = predict_rows(
+        rows(*({**BASE, "metric": m} for m in ("tpot_ms", "ttft_ms", "output_tok_s", "total_tok_s", "e2e_s")))
+    )["predicted"].to_numpy()
+    tpot, ttft, out, total, e2e = found
+    assert e2e == pytest.approx(ttft / 1e3 + 499 * tpot / 1e3)
+    assert out == pytest.approx(16 * 500 / e2e)
+    assert total == pytest.approx(3 * out)
+
+
+def test_missing_inputs_are_named():
+    found = predict_rows(rows({**BASE, "isl": "", "weights": "", "metric": "output_tok_s"}))
+    assert "isl" in found["assumed"][0]
+    assert "weights" in found["assumed"][0]
+    assert np.isfinite(found["predicted"][0])
+
+
+def test_the_first_token_of_an_unknown_prompt_is_refused():
+    found = predict_rows(rows({**BASE, "isl": "", "metric": "ttft_ms"}))
+    assert found["predicted"].isna().all()
+    assert "length" in found["reason"][0]
+
+
+def test_drafting_needs_its_acceptance():
+    unknown, noted = {**BASE, "spec_decode": 1}, {**BASE, "spec_decode": 1, "note": "MTP-2, acceptance 2.58"}
+    found = predict_rows(rows(unknown, noted, BASE))
+    assert "acceptance" in found["reason"][0]
+    assert found["predicted"][1] < found["predicted"][2]
+
+
+def test_test_sets_bring_their_lengths():
+    row = {**BASE, "model": "gpt-j-6b", "regime": "mlperf-offline", "metric": "output_tok_s", "isl": "", "max_load": True,
+           "chips": 8, "tp": "", "pp": "", "dp": "", "concurrency": ""}  # fmt: skip
+    found = predict_rows(rows(row, {**row, "chips": 4}))
+    assert "beams" in found["assumed"][0]
+    assert found["predicted"][0] == pytest.approx(2 * found["predicted"][1])  # replicas alike, side by side
+
+
+def test_layer_splits_do_not_speed_up_one_stream():
+    row = {**BASE, "chip": "rtx-4090", "engine": "llama.cpp", "model": "llama-3-70b", "weights": "q4_k_m", "tp": "",
+           "pp": "", "isl": 0, "osl": 128, "concurrency": 1, "regime": "decode-b1", "metric": "output_tok_s_user"}  # fmt: skip
+    two, four = predict_rows(rows({**row, "chips": 2}, {**row, "chips": 4}))["predicted"]
+    assert four <= two * 1.01
+
+
+def test_a_model_that_barely_fits_runs():
+    row = {**BASE, "chip": "b200-sxm", "model": "deepseek-v3", "chips": 4, "tp": 4}
+    assert np.isfinite(predict_rows(rows(row))["predicted"][0])
+
+
+def test_a_price_without_an_hour_says_so():
+    found = predict_rows(rows({**BASE, "regime": "price", "metric": "usd_per_m_output"}))
+    assert "price" in found["reason"][0]
+
+
+def test_bands_hold_the_share_that_they_are_fitted_to():
+    ratio = np.exp(np.random.default_rng(0).normal(0, 0.2, 2000))
+    judged = pd.DataFrame({"regime": "serving", "metric": "tpot_ms", "grade": "A", "ratio": ratio})
+    factor = float(fit_bands(judged)["factor"].iloc[0])
+    assert np.mean((1 / factor <= ratio) & (ratio <= factor)) == pytest.approx(0.8, abs=0.01)

@@ -1,0 +1,128 @@
+"""Compositions of seconds: worked numbers, limits in which regimes must agree, orders that physics fixes."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokcalc.constants import load_constants
+from tokcalc.engine import engine_names, find_engine, poll_wait_steps
+from tokcalc.regimes import REGIMES, Case, Seconds, metrics
+
+BARE = SimpleNamespace(
+    step_s=0.0, sequence_s=0.0, prefill_step_s=0.0, interference=1.0, frontend_s=0.01, ttft_steps=2.5, dp_steps=0.0,
+    queue_share=0.055, queue_time=0.76, factor=1.0, prompt_factor=1.0,
+)  # fmt: skip
+
+
+def with_(**more):
+    return SimpleNamespace(**{**vars(BARE), **more})
+
+
+def test_a_prompt_alone_is_isl_over_its_seconds():
+    found = metrics("prefill-b1", Case(1000.0, 1.0, 1.0, 1.0), Seconds(0.01, 0.05, 0.05), BARE)
+    assert found["input_tok_s"] == pytest.approx(20_000)
+    assert found["ttft_ms"] == pytest.approx(50)
+
+
+def test_streams_in_step_share_the_step():
+    found = metrics("decode-batch", Case(0.0, 100.0, 8.0, 8.0), Seconds(0.01, 0.05, 0.05), BARE)
+    assert found["output_tok_s"] == pytest.approx(800)
+    assert found["output_tok_s_user"] == pytest.approx(100)
+
+
+def test_host_work_of_a_step():
+    engine = with_(step_s=1e-3, sequence_s=10e-6)
+    found = metrics("decode-batch", Case(0.0, 100.0, 32.0, 32.0), Seconds(0.008, 0.05, 0.05), engine)
+    assert found["tpot_ms"] == pytest.approx(9.32)
+
+
+def test_a_static_batch_pays_prompts_then_steps():
+    found = metrics("static-batch", Case(512.0, 101.0, 8.0, 8.0), Seconds(0.01, 0.05, 0.05), BARE)
+    assert found["e2e_s"] == pytest.approx(8 * 0.05 + 100 * 0.01)
+    assert found["input_tok_s"] == pytest.approx(8 * 512 / 0.4)
+
+
+def test_interference_of_a_closed_loop():
+    engine = with_(interference=1.2)
+    found = metrics("serving", Case(1000.0, 800.0, 33.0, 33.0), Seconds(0.01, 0.05, 0.05), engine)
+    assert found["tpot_ms"] == pytest.approx(12.4)
+
+
+def test_first_token_of_a_closed_loop():
+    found = metrics("serving", Case(1000.0, 800.0, 33.0, 33.0), Seconds(0.01, 0.05, 0.04), BARE)
+    assert found["ttft_ms"] == pytest.approx(10 + 50 + 25 + 0.055 * 32 * 40)
+
+
+def test_offered_streams_give_their_rate():
+    found = metrics("open-loop", Case(500.0, 100.0, 20.0, 20.0), Seconds(0.025, 0.0, 0.0), BARE)
+    assert found["output_tok_s"] == pytest.approx(800)
+
+
+def test_short_outputs_at_maximum_load_are_mostly_prompts():
+    found = metrics("max-load", Case(2048.0, 128.0, 256.0, 256.0), Seconds(0.02, 0.05, 0.05), BARE)
+    assert found["output_tok_s"] == pytest.approx(256 * 128 / (0.05 + 128 * (0.02 + 255 / 128 * 0.05)))
+    alone = metrics("decode-batch", Case(2048.0, 128.0, 256.0, 256.0), Seconds(0.02, 0.05, 0.05), BARE)
+    assert found["output_tok_s"] < 0.2 * alone["output_tok_s"]
+
+
+def test_a_burst_and_a_static_batch_take_as_long():
+    """Everything at once and nothing after it: prompts, then steps, however the engine mixes them."""
+    case, seconds = Case(1024.0, 512.0, 64.0, 64.0), Seconds(0.012, 0.03, 0.03)
+    burst, static = metrics("max-load", case, seconds, BARE), metrics("static-batch", case, seconds, BARE)
+    assert burst["output_tok_s"] == pytest.approx(static["output_tok_s"], rel=0.01)
+
+
+def test_messages_hide_behind_kernels_in_a_phase():
+    case = Case(4000.0, 1.0, 2048.0, 2048.0)
+    hidden = metrics("wide-ep", case, Seconds(0.04, 0.1, 0.02, decode_exchange=0.004), BARE)
+    whole = metrics("wide-ep", case, Seconds(0.04, 0.1, 0.02), BARE)
+    assert 0.036 * 1e3 <= hidden["tpot_ms"] < whole["tpot_ms"] == pytest.approx(40)
+
+
+@given(
+    regime=st.sampled_from(sorted(REGIMES)), batch=st.integers(1, 2000), limit=st.integers(1, 2000),
+    isl=st.integers(1, 100_000), osl=st.integers(1, 10_000), step=st.floats(1e-4, 1.0), prompt=st.floats(1e-4, 10.0),
+)  # fmt: skip
+def test_all_metrics_are_positive_and_slower_kernels_never_help(regime, batch, limit, isl, osl, step, prompt):
+    case = Case(float(isl), float(osl), float(batch), float(min(batch, limit)))
+    fast = metrics(regime, case, Seconds(step, prompt, 0.8 * prompt), BARE)
+    slow = metrics(regime, case, Seconds(2 * step, 2 * prompt, 1.6 * prompt), BARE)
+    for name, value in fast.items():
+        assert np.isfinite(value)
+        assert value > 0
+        worse = slow[name] > value if name in ("tpot_ms", "ttft_ms", "e2e_s") else slow[name] < value
+        assert worse
+
+
+@given(running=st.integers(1, 500), more=st.integers(1, 500))
+def test_what_waits_for_memory_raises_only_the_first_token(running, more):
+    seconds = Seconds(0.02, 0.1, 0.08)
+    full = metrics("serving", Case(1000.0, 500.0, float(running), float(running)), seconds, BARE)
+    over = metrics("serving", Case(1000.0, 500.0, float(running + more), float(running)), seconds, BARE)
+    assert over["ttft_ms"] > full["ttft_ms"]
+    assert over["tpot_ms"] == full["tpot_ms"]
+    assert over["output_tok_s"] == pytest.approx(full["output_tok_s"])
+
+
+def test_releases_before_a_rewrite_have_their_own_engine():
+    constants = load_constants()
+    old = find_engine(constants, "trtllm", "0.17")
+    assert old.name != "trtllm"
+    assert find_engine(constants, "trtllm", "1.0.0rc3").name == "trtllm"
+    # rows of MLPerf name the version of another library: then the date tells
+    assert find_engine(constants, "trtllm", "10.2.0", "2024-08").name == old.name
+    assert find_engine(constants, "trtllm", "10.14", "2026").name == "trtllm"
+
+
+def test_every_engine_builds_and_polls():
+    constants = load_constants()
+    for name in engine_names(constants):
+        engine = find_engine(constants, name)
+        assert engine.step_s >= 0
+        assert 0.5 <= engine.memory_fraction <= 1.05
+    sglang = find_engine(constants, "sglang")
+    assert list(poll_wait_steps(sglang, np.array([4.0, 64.0]))) == [5.0, 15.0]
