@@ -29,7 +29,8 @@ ACTIVATION_BYTES = 2.0  # residual stream and messages are 16 bit in every engin
 class Operator:
     """Work of one rank for `count` layers alike; figures are per layer. kind chooses the constants in `constants`.
 
-    kind: gemm | attention_decode | attention_prefill | moe | elementwise | all_reduce | all_to_all
+    kind: gemm | moe | attention_decode | mla_decode | linear_decode | attention_prefill | elementwise |
+    all_reduce | all_to_all
     format: number format whose roof and constants apply; kernels: launches; message_bytes, ranks: collectives only.
     """
 
@@ -131,6 +132,7 @@ def _attention(att: Attention, p: Pass, plan: Plan, count: float, kv: Format) ->
         state = att.state_elements / np.asarray(plan.tp, dtype=float)
         flops = 7.0 * tokens * state
         moved = sequences * state * 2.0 * 4.0 + tokens * att.hidden * ACTIVATION_BYTES
+        kind = "linear_decode" if p.decode else "attention_prefill"
         return [Operator("linear attention", kind, count, flops, moved, "bf16", 1.0)]
 
     # what one query sees: everything, a window, or the indexer's choice
@@ -152,6 +154,7 @@ def _attention(att: Attention, p: Pass, plan: Plan, count: float, kv: Format) ->
     if att.kv_lora_rank:
         read_per_pair = float(att.kv_lora_rank + att.rope_dim)  # the latent stands on every rank
         if p.decode:
+            kind = "mla_decode"
             flops = 2.0 * pairs * heads * (2.0 * att.kv_lora_rank + att.rope_dim)
         else:
             flops = 2.0 * pairs * heads * (att.nope_dim + att.rope_dim + att.v_head_dim)
