@@ -18,6 +18,7 @@ import numpy as np
 
 from . import sram
 from .engine import engine_for
+from .landscape_blocks import LIST, by_lengths, in_blocks, list_length
 from .memory import footprint
 from .parallel import Plan
 from .passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
@@ -105,6 +106,13 @@ def served(
     chip: Chip, model: Model, plan: Plan, fmt: Formats, engine: Engine, constants: Constants, load: Load
 ) -> Landscape:
     """Closed loops on chips whose weights stream from memory, as `serving.serve` composes them."""
+    length = list_length(plan, load)
+    if length > LIST:
+        return Landscape(
+            **in_blocks(
+                plan, load, length, lambda p, q: served(chip, model, p, fmt, engine, constants, q).arrays()
+            )
+        )
     engine = engine_for(constants, engine, chip, model, fmt.experts.name if model.is_moe else fmt.ffn.name)
     most = engine.max_sequences * np.asarray(plan.dp)
     whole = footprint(chip, model, plan, fmt, engine, load.isl + load.osl)
@@ -202,6 +210,7 @@ def _steady(
     yielded = accepted_tokens(load.acceptance, load.draft)
     fresh = load.isl * (1.0 - np.asarray(load.cached_share))
     cached = load.isl - fresh
+    constants = constants.tuned(engine)
     context, fresh = read_context(engine, load.isl, load.osl), padded_tokens(engine, fresh)
     decode = step_time(decode_operators(model, plan, fmt, running, context, verified), chip, constants)
     alone = step_time(prompt_operators(model, plan, fmt, 1.0, fresh, cached), chip, constants)
@@ -252,7 +261,9 @@ def piped(chip: Chip, model: Model, fmt: Formats, load: Load, chips: Array | Non
     A layer's region is chosen for the cache that it reads, so each context is placed apart.
     """
     if np.size(load.isl + load.osl) > 1:
-        return _piped_by_context(chip, model, fmt, load, chips)
+        return Landscape(
+            **by_lengths(load, chips, lambda q, count: piped(chip, model, fmt, q, count).arrays())
+        )
     least = sram.place(chip, model, fmt, 1.0, load.isl + load.osl).chips
     s = sram.steady(chip, model, fmt, load, chips)
     stored = (s.pipe.weights_bytes + s.running * s.pipe.kv_bytes_per_sequence) / s.pipe.chips
@@ -270,25 +281,3 @@ def piped(chip: Chip, model: Model, fmt: Formats, load: Load, chips: Array | Non
         used_share=stored / chip.memory_bytes,
         busy=np.minimum(1.0, 0.3 + 0.7 * s.running / s.full),
     )
-
-
-def _piped_by_context(chip: Chip, model: Model, fmt: Formats, load: Load, chips: Array | None) -> Landscape:
-    """`piped` for each pair of lengths, put together in the shape of the grid."""
-    given = (load.isl, load.osl, load.concurrency, load.cached_share, load.draft, load.acceptance)
-    spread = np.broadcast_arrays(
-        *(np.asarray(v, dtype=float) for v in given), *(() if chips is None else (chips,))
-    )
-    shape = spread[0].shape
-    flat = [part.ravel() for part in spread]
-    pairs, where = np.unique(np.stack(flat[:2]), axis=1, return_inverse=True)
-    where = np.ravel(where)
-    whole: dict[str, np.ndarray] = {}
-    for place, (isl, osl) in enumerate(pairs.T):
-        own = np.flatnonzero(where == place)
-        part = Load(float(isl), float(osl), *(column[own] for column in flat[2:6]))
-        found = piped(chip, model, fmt, part, None if chips is None else flat[6][own])
-        for name in Landscape.__dataclass_fields__:
-            value = np.asarray(getattr(found, name))
-            column = whole.setdefault(name, np.empty(where.size, dtype=value.dtype))
-            column[own] = value
-    return Landscape(**{name: column.reshape(shape) for name, column in whole.items()})

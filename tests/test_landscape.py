@@ -9,6 +9,7 @@ from tokcalc.constants import load_constants
 from tokcalc.engine import find_engine
 from tokcalc.errors import DoesNotFit
 from tokcalc.landscape import MAX, evaluate
+from tokcalc.landscape_blocks import LIST
 from tokcalc.landscape_money import price_line, watts_of
 from tokcalc.operators import component_formats
 from tokcalc.parallel import Plan
@@ -155,3 +156,19 @@ def test_more_requests_than_fit_wait():
     assert np.all(np.diff(found["ttft_s"]) > 0)
     assert found["running"][-1] == found["running"][-2]
     assert found["tpot_s"][-1] == found["tpot_s"][-2]
+
+
+@pytest.mark.parametrize("pair", [PAIRS[0], PAIRS[1]])
+@pytest.mark.parametrize("plans", [4, 9000])
+def test_a_long_list_of_unrelated_cases_equals_serving(pair, plans):
+    chip, model, fmt, engine, constants = setting(pair)
+    rng = np.random.default_rng(1)
+    count = LIST + 1500
+    tp = (2.0 ** rng.integers(0, 4, count)) if plans == 4 else 1.0 + rng.integers(0, plans, count) % 4096
+    isl, osl, batch = (
+        rng.integers(low, high, count).astype(float) for low, high in ((1, 9000), (1, 900), (1, 3000))
+    )
+    listed = evaluate(chip, model, Plan(tp, 1, 1, 1), fmt, engine, constants, Load(isl, osl, batch))
+    whole = serve(chip, model, Plan(tp, 1, 1, 1), fmt, engine, constants, Load(isl, osl, batch))
+    for name in ("tpot_s", "ttft_s", "output_tok_s", "running"):
+        np.testing.assert_allclose(getattr(listed, name), getattr(whole, name), rtol=1e-9)
