@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import UsageError
-from .grid import NAMES, make_axis, parse_axes
+from .grid import NAMES, Axis, make_axis, parse_axes
 from .sweep_cases import Columns, Question, Words, columns_of
 
 if TYPE_CHECKING:
@@ -85,7 +85,23 @@ def ask(
             raise UsageError(
                 f"{axis.name} is given twice, as --{axis.name.replace('_', '-')} and in --grid; keep one"
             )
-    return Question(tuple(axes), _checked(fixed), columns_of(columns))
+    _check_drafts(axes, fixed)
+    kept = columns_of(columns)
+    others = [axis.name for axis in axes if axis.name == "memory" or "." in axis.name]
+    return Question(
+        tuple(axes), _checked(fixed), (*kept[:2], *others, *kept[2:]) if columns is None else kept
+    )
+
+
+def _check_drafts(axes: Sequence[Axis], fixed: Mapping[str, Any]) -> None:
+    """Drafts and their acceptance are given together, as in a single question."""
+    given = {axis.name for axis in axes} | {name for name, value in fixed.items() if value}
+    if "acceptance" in given and "draft" not in given:
+        raise UsageError("--acceptance needs --draft, the number of tokens drafted per step")
+    if "draft" in given and "acceptance" not in given:
+        raise UsageError(
+            "--draft needs --acceptance, the chance that a drafted token is accepted, such as 0.7"
+        )
 
 
 def _values(values: Any) -> list[Any]:

@@ -280,3 +280,16 @@ class TestDask:
 def test_a_part_is_the_same_wherever_it_is_made():
     question = ask("h100", "llama-3.1-8b", GRID, None, {"on": DAY})
     assert part_bytes(question.to_dict(), 0, ".csv") == part_bytes(question.to_dict(), 0, ".csv")
+
+
+def test_every_input_that_varies_has_a_column():
+    table = sweep(
+        "h100",
+        "llama-3.1-8b",
+        {"memory": ["hbm3", "hbm4"], "engine": "vllm,sglang", "memory.hbm.pin_rate": ["6 Gbit/s"]},
+    )
+    assert list(table["memory"].unique()) == ["hbm3", "hbm4"]
+    assert list(table["memory.hbm.pin_rate"].unique()) == ["6 Gbit/s"]
+    assert set(table["deployment.engine"]) == {"vllm", "sglang"}
+    with pytest.raises(UsageError, match="--draft"):
+        sweep("h100", "llama-3.1-8b", {"acceptance": [0.5, 0.9]})

@@ -25,9 +25,11 @@ _question, _workload, _deployment, _money, _output = (
     for title in ("Question", "Workload", "Deployment", "Money", "Output")
 )
 SHOWN = {
-    "chip": "chip", "model": "model", "deployment.weights": "weights", "deployment.chips": "chips",
-    "deployment.tp": "tp", "deployment.pp": "pp", "deployment.dp": "dp", "deployment.ep": "ep",
-    "workload.isl": "isl", "workload.osl": "osl", "workload.concurrency": "requests in flight",
+    "chip": "chip", "model": "model", "deployment.weights": "weights", "deployment.kv": "kv",
+    "deployment.engine": "engine", "deployment.chips": "chips", "deployment.tp": "tp", "deployment.pp": "pp",
+    "deployment.dp": "dp", "deployment.ep": "ep", "workload.isl": "isl", "workload.osl": "osl",
+    "workload.concurrency": "requests in flight", "workload.cache_hit": "cache hit", "workload.draft": "draft",
+    "workload.acceptance": "acceptance", "workload.utilisation": "in use",
     "speed.output_tok_s_user.value": "speed per user", "speed.output_tok_s_chip.value": "per chip",
     "speed.output_tok_s.value": "throughput", "speed.ttft_s.value": "TTFT", "cost.per_m_output": "cost/M out",
     "cost.per_m_input": "cost/M in", "memory.used_share": "memory used",
@@ -152,8 +154,9 @@ def _show(question: Question, sort: str, top: int, json_: bool, bar: Line) -> No
         return
     print("\n".join(text.wrap(_heading(question, answered, len(rows), sort, lowest), text.width())))
     print()
+    others = {axis.name: axis.name for axis in question.axes if axis.name in rows.columns}
     labels = {
-        key: label for key, label in SHOWN.items() if key in rows.columns and _tells(rows, key, question)
+        key: label for key, label in (others | SHOWN).items() if key in rows and _tells(rows, key, question)
     }
     labels = labels or {name: name for name in rows.columns}
     print(layout(rows, labels, text.width(), priority=_priority(labels, question)).text)
@@ -170,12 +173,12 @@ def _why(question: Question) -> str:
 
 
 def _heading(question: Question, answered: int, shown: int, sort: str, lowest: bool) -> str:
-    size = f"{question.rows:,} cases" + (
-        "" if answered == question.rows else f", {answered:,} with an answer"
-    )
-    order = f"the {shown} with the {'lowest' if lowest else 'highest'} {sort.lstrip('-')}"
-    rest = "" if shown >= answered else "; --export FILE.parquet keeps all"
-    return f"{size}; {order}{rest}."
+    size = f"{question.rows:,} case" + ("s" if question.rows > 1 else "")
+    size += "" if answered == question.rows else f", {answered:,} with an answer"
+    order = f"{'lowest' if lowest else 'highest'} {sort.lstrip('-')}"
+    if shown >= answered:
+        return f"{size}, {order} first."
+    return f"{size}; the {shown} with the {order}; --export FILE.parquet keeps all."
 
 
 def _tells(rows: pd.DataFrame, key: str, question: Question) -> bool:
@@ -190,7 +193,7 @@ def _tells(rows: pd.DataFrame, key: str, question: Question) -> bool:
 
 def _priority(labels: dict[str, str], question: Question) -> list[str]:
     varied = [axis.name for axis in question.axes if len(axis) > 1]
-    first = [key for key in labels if key.split(".")[-1] in varied]
+    first = [key for key in labels if key in varied or key.split(".")[-1] in varied]
     speeds = [f"speed.{name}.value" for name in ("output_tok_s_user", "output_tok_s_chip", "ttft_s")]
     return [*first, *speeds, "cost.per_m_output", *labels]
 
