@@ -214,6 +214,8 @@ def _engines(fitted: Fit) -> dict[str, Any]:
         name = str(key[0])
         if name in _ENGINE_FIELDS:
             out.setdefault(key[1], {})[_ENGINE_FIELDS[name]] = value
+        elif name == "t0.engine_moe":
+            out.setdefault(key[1], {}).setdefault(key[2], {})["expert_floor"] = value
         elif name in ("factor.engine_family", "step.engine_family"):
             out.setdefault(key[1], {}).setdefault(key[2], {})[name.split(".")[0]] = value
         elif name == "prompt.engine":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,7 @@ def scopes(chip: Chip) -> tuple[str, ...]:
 
 def format_chain(name: str, roof: str) -> tuple[str, ...]:
     """Formats whose constants may stand for this one: itself, the roof it computes at, any."""
-    same = {"fp16": "bf16", "int8": "fp8", "mxfp4": "nvfp4", "fp4": "nvfp4"}
+    same = {"fp16": "bf16", "fp8_block": "fp8", "int8": "fp8", "mxfp4": "nvfp4", "fp4": "nvfp4"}
     stored = "int4" if name.startswith(("q", "exl2")) else same.get(name, name)  # weights that kernels expand
     chain = [name, stored, roof, same.get(roof, roof), "any"]
     return tuple(dict.fromkeys(chain))
@@ -54,6 +54,7 @@ class Constants:
 
     tables: Mapping[str, Any]
     engines: Mapping[str, Any] = field(default_factory=dict)
+    expert_floor: float = 1.0  # of the engine at hand: its floor of expert kernels over the family's
 
     @property
     def fitted_chips(self) -> frozenset[str]:
@@ -80,7 +81,14 @@ class Constants:
         """Constants of a kernel class on a chip in a format."""
         t = self.find(kind, chip, format_chain(name, roof))[0]
         t0 = t["t0_s"] if "t0_s" in t else t["t0_us"] * _US
+        if kind == "moe":
+            t0 = t0 * self.expert_floor
         return Kernel(t0, t["eta_m"], t["eta_c"], t["p"])
+
+    def tuned(self, engine: Any) -> Constants:
+        """The same constants with what an engine changes in the kernels: the floor of its expert kernels."""
+        floor = getattr(engine, "expert_floor", 1.0)
+        return self if floor == self.expert_floor else replace(self, expert_floor=floor)
 
     def collective(self, kind: str, chip: Chip, ranks: Array) -> tuple[Array, Array, Array]:
         """(alpha_s, eta_b, q) for that many ranks, interpolated in log2 between the fitted 2, 4 and 8."""

@@ -85,12 +85,13 @@ def draft_token_s(
     fmt = component_formats(
         draft, "bf16" if draft.native_format in ("fp16", "fp32") else draft.native_format, d.kv
     )
-    return step_time(decode_operators(draft, d.plan, fmt, batch, context), d.chip, constants).seconds
+    ops = decode_operators(draft, d.plan, fmt, batch, context)
+    return step_time(ops, d.chip, constants.tuned(d.engine)).seconds
 
 
 def _kernels(d: Deployment, constants: Constants, batch: Array, context: Array, length: int) -> StepTime:
     ops = decode_operators(d.model, d.plan, d.formats, batch, context, length + 1.0)
-    return step_time(ops, d.chip, constants)
+    return step_time(ops, d.chip, constants.tuned(d.engine))
 
 
 def lengths(

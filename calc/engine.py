@@ -28,7 +28,8 @@ DEFAULT = "any"
 class Engine:
     """One engine's constants in SI units; meanings in specs/engines/README.md, use in `regimes`.
 
-    prompt_factor: of prompt seconds, resolved for a model, its weights and the chip's family by `engine_for`.
+    prompt_factor: of prompt seconds; expert_floor: of expert kernels' floor over the family's; both resolved for a
+    model, its weights and the chip's family by `engine_for`.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Engine:
     split: str
     rest: str
     prompt_factor: float = 1.0
+    expert_floor: float = 1.0
 
     def default_kv(self, weights: str) -> str:
         """Format of the KV cache when nobody says: 8 bit where the engine's checkpoints bring it, else 16 bit."""
@@ -111,6 +113,7 @@ def prompt_factor(constants: Constants, engine: Engine, chip: Chip, model: Model
     table = constants.engines.get("prompt", {})
     kind = "moe" if model.is_moe else "dense"
     own = engine.prompt_moe if model.is_moe else engine.prompt_dense
+    weights = weights.removesuffix("_block")
     return float(own * table.get("family", {}).get(chip.family, 1.0) * table.get(kind, {}).get(weights, 1.0))
 
 
@@ -130,6 +133,7 @@ def engine_for(constants: Constants, engine: Engine, chip: Chip, model: Model, w
     return replace(
         engine, prompt_factor=prompt_factor(constants, engine, chip, model, weights),
         factor=engine.factor * by.get("factor", 1.0), step_s=engine.step_s * by.get("step", 1.0),
+        expert_floor=engine.expert_floor * by.get("expert_floor", 1.0),
     )  # fmt: skip
 
 

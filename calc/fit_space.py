@@ -20,13 +20,12 @@ Key = tuple[Any, ...]
 # stay near their measured starts, floors may move most, engines differ by a few per cent; the floor of fused expert
 # kernels is another implementation on each family and format, so it moves freely there.
 PRIORS: Mapping[str, float] = {
-    "t0.family": 0.6, "t0.kind_format": 0.6, "t0.own": 0.1,
-    "t0.own_moe": 0.5,
+    "t0.family": 0.6, "t0.kind_format": 0.6, "t0.own": 0.3, "t0.own_moe": 0.8, "t0.engine_moe": 0.2,
     "eta_m.kind": 0.03, "eta_m.kind_format": 0.03, "eta_m.family": 0.03, "eta_m.own": 0.02,
     "eta_c.kind": 0.1, "eta_c.kind_format": 0.1, "eta_c.family": 0.1, "eta_c.own": 0.03,
     "p.kind": 0.2, "p.kind_format": 0.3,
     "alpha.scope": 0.3, "alpha.own": 0.1, "eta_b.scope": 0.2, "eta_b.own": 0.06, "q.scope": 0.15,
-    "factor.engine": 0.03, "factor.engine_family": 0.03, "step.engine": 0.4, "step.engine_family": 0.3,
+    "factor.engine": 0.02, "factor.engine_family": 0.02, "step.engine": 0.4, "step.engine_family": 0.3,
     "sequence.engine": 0.4, "prefill_step.engine": 0.6, "interference.engine": 0.1, "frontend.engine": 0.3,
     "ttft_steps.engine": 0.4, "queue_share.engine": 0.1, "prompt.engine": 0.2, "prompt.family": 0.1,
     "prompt.weights": 0.12, "group.rate": 0.06, "group.ttft": 0.3,
@@ -54,11 +53,17 @@ class Space:
         """Prior widths of all parameters; 0 for the constant."""
         return np.array(self.width)
 
-    def kernel(self, kind: str, fmt: str, family: str) -> dict[str, tuple[int, ...]]:
-        """Indices of the deviations of one kernel class: floor, shares, knee."""
+    def kernel(self, kind: str, fmt: str, family: str, engine: str | None = None) -> dict[str, tuple[int, ...]]:
+        """Indices of the deviations of one kernel class: floor (of experts by engine too), shares, knee."""
+        floor = [self.get("t0.family", family), self.get("t0.kind_format", kind, fmt)]
+        if kind == "moe":
+            floor.append(self.get("t0.own_moe", kind, fmt, family))
+            if engine is not None:
+                floor.append(self.get("t0.engine_moe", engine, family))
+        else:
+            floor.append(self.get("t0.own", kind, fmt, family))
         return {
-            "t0": (self.get("t0.family", family), self.get("t0.kind_format", kind, fmt),
-                   self.get("t0.own_moe" if kind == "moe" else "t0.own", kind, fmt, family)),
+            "t0": tuple(floor),
             "eta_m": (self.get("eta_m.kind", kind), self.get("eta_m.kind_format", kind, fmt),
                       self.get("eta_m.family", family), self.get("eta_m.own", kind, fmt, family)),
             "eta_c": (self.get("eta_c.kind", kind), self.get("eta_c.kind_format", kind, fmt),

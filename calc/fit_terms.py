@@ -37,19 +37,27 @@ class Flat:
         self._parts: list[tuple[Array, ...]] = []
 
     def add(
-        self, ops: Sequence[Operator], chip: Chip, constants: Constants, rows: Array, space: Space
+        self,
+        ops: Sequence[Operator],
+        chip: Chip,
+        constants: Constants,
+        rows: Array,
+        space: Space,
+        engine: str | None = None,
     ) -> None:
-        """Append the operators of a block whose cases stand at `rows`."""
+        """Append the operators of a block whose cases stand at `rows`, run by that engine."""
         for term in ideal_terms(ops, chip):
             if term.collective:
                 self._collective(term, chip, constants, rows, space)
             else:
-                self._kernel(term, chip, constants, rows, space)
+                self._kernel(term, chip, constants, rows, space, engine)
 
-    def _kernel(self, term: Term, chip: Chip, constants: Constants, rows: Array, space: Space) -> None:
+    def _kernel(
+        self, term: Term, chip: Chip, constants: Constants, rows: Array, space: Space, engine: str | None
+    ) -> None:
         table = constants.find(term.kind, chip, format_chain(term.format, term.roof))[0]
         t0 = table["t0_s"] if "t0_s" in table else table["t0_us"] * 1e-6
-        places = space.kernel(term.kind, term.format, chip.family)
+        places = space.kernel(term.kind, term.format, chip.family, engine)
         logs = np.log([max(t0, 1e-12), table["eta_m"], table["eta_c"], table["p"]])
         self._append(rows, term.count, term.kernels, term.x_s, term.y_s, logs,
                      (places["t0"], places["eta_m"], places["eta_c"], places["p"]))  # fmt: skip

@@ -86,9 +86,12 @@ def component_formats(model: Model, weights: str, kv: str = "bf16") -> Formats:
     """The recipe that a format's name stands for in released checkpoints.
 
     Four-bit mixture models keep attention and shared experts at 16 bit (gpt-oss, Kimi K2, NVIDIA's nvfp4 exports);
-    engines keep the output head at 16 bit for fp8 and 4-bit weights; llama.cpp and exl2 quantise the head too.
+    engines keep the output head at 16 bit for fp8 and 4-bit weights; llama.cpp and exl2 quantise the head too. Models
+    that were released in fp8 carry a scale per block of weights.
     """
     fmt, cache, wide = find_format(weights), find_format(kv), find_format("bf16")
+    if fmt.name == "fp8" and model.native_format == "fp8":
+        fmt = find_format("fp8_block")
     file_format = fmt.name.startswith(("q", "exl2"))
     if model.is_moe and fmt.name in ("nvfp4", "mxfp4", "int4"):
         return Formats(wide, wide, fmt, wide, cache)

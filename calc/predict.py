@@ -79,6 +79,7 @@ def _block_values(block: Block, constants: Constants) -> tuple[Array, Array, str
     if block.chip.weights_in_sram:
         return _piped(block)
     decode_ops, alone_ops, batched_ops = block.passes()
+    constants = constants.tuned(block.engine)
     decode = step_time(decode_ops, block.chip, constants)
     alone = step_time(alone_ops, block.chip, constants).seconds
     batched = step_time(batched_ops, block.chip, constants)
@@ -96,6 +97,12 @@ def _block_values(block: Block, constants: Constants) -> tuple[Array, Array, str
     letter = answer_grade(block.chip, constants, scope)
     words = _binding(block, decode)
     values, missing = _pick(block, {r: metrics(r, block.case(), seconds, block.engine) for r in _kinds(block)})
+    points = np.flatnonzero(np.isfinite(block.user_speed) & (block.regime == "price"))
+    rates: dict[tuple[float, ...], float] = {}
+    for i in points:
+        values[i], text = _frontier(block, int(i), constants, rates)
+        missing |= {int(i): text}
+    words[points] = "a stated speed of one user"
     of_energy = block.metric == "joule_per_output_token"
     if of_energy.any():
         values = np.where(of_energy, _joules(block, seconds), values)
@@ -127,6 +134,28 @@ def _pick(block: Block, tables: Mapping[str, Mapping[str, Array]]) -> tuple[Arra
         else:
             missing[i] = f"no {metric} is modelled for {regime}"
     return values, missing
+
+
+def _frontier(
+    block: Block, i: int, constants: Constants, rates: dict[tuple[float, ...], float]
+) -> tuple[float, str]:
+    """(value, reason if there is none) of a row that states the speed of one user instead of a layout."""
+    from .frontier import best_rate, usd_per_hour, usd_per_million
+
+    point = (float(block.isl[i]), float(block.osl[i]), float(block.user_speed[i]))
+    if point not in rates:
+        rates[point] = best_rate(block.chip, block.model, block.formats, block.engine, constants, *point)
+    rate = rates[point]
+    reason = f"no layout within a machine gives one user {block.user_speed[i]:g} tokens per second"
+    metric = str(block.metric[i])
+    if metric == "total_tok_s":
+        return rate, reason
+    if metric == "usd_per_m_output":
+        rate *= float(block.osl[i] / (block.isl[i] + block.osl[i]))
+    try:
+        return usd_per_million(rate, usd_per_hour(block.chip, _day(block.date[i]))), reason
+    except TokcalcError as error:
+        return np.nan, str(error)
 
 
 def _joules(block: Block, seconds: Seconds) -> Array:

@@ -128,6 +128,7 @@ def serve(
     All arguments of `plan` and `load` may be arrays of cases.
     """
     engine = engine_for(constants, engine, chip, model, fmt.experts.name if model.is_moe else fmt.ffn.name)
+    constants = constants.tuned(engine)
     memory = footprint(chip, model, plan, fmt, engine, load.context)
     running = np.minimum(load.concurrency, pool_limit(engine, chip, model, plan, fmt, load.isl, load.osl))
     verified = np.asarray(load.draft) + 1.0
