@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from .model import Model
 
 Array = Any
-_AS_ASKED = (  # what is in flight was running, whatever memory the rules give
-    "decode-b1", "decode-batch", "static-batch", "prefill-b1", "wide-ep", "open-loop", "mlperf-server",
+_AS_ASKED = (  # what is in flight was running, whatever the rules of memory say
+    "decode-b1", "decode-batch", "prefill-b1", "wide-ep", "open-loop", "mlperf-server",
 )
 
 
@@ -65,6 +65,7 @@ class Block:
     accepted: np.ndarray  # tokens that a step yields
     replicas: np.ndarray
     poll: np.ndarray  # steps that a benchmarked engine waits before it looks for requests
+    user_speed: np.ndarray  # tokens per second of one user that a frontier's row states instead of a layout; or NaN
 
     @property
     def context(self) -> Array:
@@ -196,7 +197,7 @@ def _block(
         where, regime, part["metric"].to_numpy(dtype=str), plan, isl, osl, batch, limit, running,
         row_inputs.numbers(part, "spec_decode", 0.0), np.ones(len(part), dtype=bool), np.zeros(len(part)),
         part["draft"].to_numpy(float), part["accepted"].to_numpy(float), replicas,
-        np.where(polled, poll_wait_steps(engine, batch), 0.0),
+        np.where(polled, poll_wait_steps(engine, batch), 0.0), row_inputs.note_user_speed(part),
     )  # fmt: skip
 
 

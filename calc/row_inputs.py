@@ -36,6 +36,8 @@ ASSUMED_STREAMS = 128.0  # streams per chip of a decode phase that prints none: 
 ROOM = 0.6  # of memory for weights at most where a machine is to be filled with requests
 _MAX_BATCH = re.compile(r"max batch (\d+)/replica")
 _REQUESTS = re.compile(r"(\d+) (?:requests|prompts|\(all|\(max-num-seqs)")
+_POINT = re.compile(r"operating point (\d+) tok/s/user")
+_AT = re.compile(r"tokens at (\d+) tok/s/user")
 _DRAFT = re.compile(r"MTP-(\d)|k=(\d)|(\w+) draft token", re.IGNORECASE)
 _YIELD = re.compile(r"acceptance (\d+\.\d+)(?![\d%])|([\d.]+) tokens/step")
 _CHANCE = re.compile(r"acceptance ([\d.]+)%")
@@ -156,6 +158,15 @@ def note_requests(rows: pd.DataFrame) -> np.ndarray:
     """Requests of a whole run, where the row's remarks print them; inf elsewhere: a queue that never empties."""
     found = [_REQUESTS.search(text) for text in texts(rows, "note")]
     return np.array([float(m[1]) if m else np.inf for m in found])
+
+
+def note_user_speed(rows: pd.DataFrame) -> np.ndarray:
+    """Tokens per second of one user at which a frontier was read, where the row's remarks print it; NaN elsewhere.
+
+    Prices print the speed too: "at 23 tok/s/user".
+    """
+    found = [_POINT.search(text) or _AT.search(text) for text in texts(rows, "note")]
+    return np.array([float(m[1]) if m else np.nan for m in found])
 
 
 def degrees(
