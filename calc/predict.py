@@ -79,6 +79,7 @@ def _block_values(block: Block, constants: Constants) -> tuple[Array, Array, str
     if block.chip.weights_in_sram:
         return _piped(block)
     decode_ops, alone_ops, batched_ops = block.passes()
+    constants = constants.tuned(block.engine)
     decode = step_time(decode_ops, block.chip, constants)
     alone = step_time(alone_ops, block.chip, constants).seconds
     batched = step_time(batched_ops, block.chip, constants)
