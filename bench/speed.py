@@ -5,7 +5,7 @@
 A full estimate is TPOT, TTFT, throughput, memory fit and cost per million tokens of one case. "grid": axes
 of tensor degree, input length, output length and requests in flight, as sweep, plan and atlas ask.
 "unrelated": every case with inputs of its own. "one by one": the public `estimate`. Peers that can be
-imported are timed on a like question. Run on an idle machine; thread pools are held to one core.
+imported are timed on a like question. Thread pools are held to one core; seconds are the processor's.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ CHECKED = 60
 
 
 def rate(work: Callable[[], int], seconds: float) -> float:
-    """Best cases per second of repeated calls: the least disturbed one."""
+    """Best cases per processor second of repeated calls, so that other programs on the machine count least."""
     work()
     best, began = 0.0, time.perf_counter()
     while time.perf_counter() - began < seconds:
-        start = time.perf_counter()
+        start = time.process_time()
         cases = work()
-        best = max(best, cases / (time.perf_counter() - start))
+        best = max(best, cases / max(time.process_time() - start, 1e-9))
     return best
 
 
@@ -105,7 +105,7 @@ def largest_difference(s: Setting, chip: str, model: str, weights: str) -> float
             (getattr(found, n)[i], answer["speed"][n]["value"]) for n in ("tpot_s", "ttft_s", "output_tok_s")
         ]
         pairs += [(money[n][i], answer["cost"][n]) for n in money if s.price is not None]
-        worst = max(worst, *(abs(a / b - 1) for a, b in pairs))
+        worst = max(worst, *(abs(a - b) / max(abs(b), 1e-300) for a, b in pairs))
     return float(worst)
 
 
