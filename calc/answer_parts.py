@@ -113,7 +113,7 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
         for n, t, k in sorted(rows, key=lambda r: -r[1]) if t > 0
     )  # fmt: skip
     bound_by, share = _bound(d.chip, d.model, d, constants, rows, total)
-    scope = constants.find("gemm", d.chip, (d.weights, "any"))[1]
+    scope = constants.scope(d.chip, d.weights)
     if running < batch:
         ask = ask.with_note(
             f"{batch:.0f} requests in flight, of which {running:.0f} fit the KV cache; the others wait"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import UnknownName
+from .formats import find_format, roof
 
 if TYPE_CHECKING:
     from .chip import Chip
@@ -76,6 +77,11 @@ class Constants:
                 if found is not None:
                     return found, scope, name
         raise KeyError(kind)
+
+    def scope(self, chip: Chip, weights: str) -> str:
+        """Where the constants of this chip's matrix products in these weights come from: its id, family, kind, any."""
+        fmt = find_format(weights)
+        return self.find("gemm", chip, format_chain(fmt.name, roof(fmt, chip.peak_ops_s)[0]))[1]
 
     def kernel(self, kind: str, chip: Chip, name: str, roof: str) -> Kernel:
         """Constants of a kernel class on a chip in a format."""

@@ -93,7 +93,7 @@ def _block_values(block: Block, constants: Constants) -> tuple[Array, Array, str
             )
         )
     )  # fmt: skip
-    scope = constants.find("gemm", block.chip, (block.weights, "any"))[1]
+    scope = constants.scope(block.chip, block.weights)
     letter = answer_grade(block.chip, constants, scope)
     words = _binding(block, decode)
     values, missing = _pick(block, {r: metrics(r, block.case(), seconds, block.engine) for r in _kinds(block)})

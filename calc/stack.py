@@ -61,6 +61,11 @@ def stack_table(chip: Chip, constants: Constants | None = None) -> tuple[Mapping
     own = chip.efficiency.get("stack")
     if isinstance(own, Mapping):
         return own, chip.id
+    measured = chip.efficiency.get("step")
+    if isinstance(measured, Mapping):  # a machine that `bench` described: host work per step, nothing in front
+        host = {"step_us": measured["overhead_s"] * 1e6, "sequence_us": measured["sequence_s"] * 1e6}
+        prompts = measured["overhead_s"] * 1e3
+        return {**host, "prefill_ms": prompts, "frontend_ms": 0.0, "ttft_steps": 1.0}, chip.id
     tables = (constants or load_constants()).tables.get("stack", {})
     for scope in scopes(chip)[:3]:
         if scope in tables:

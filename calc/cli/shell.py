@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "margin": ("tokcalc.cli.margin:margin", "Set list prices of tokens beside what they cost here."),
     "sensitivity": ("tokcalc.cli.sensitivity:sensitivity", "Rank the inputs that matter most for cost or speed."),
     "scenario": ("tokcalc.cli.scenario:scenario", "Recompute the public claims of the debate."),
+    "bench": ("tokcalc.cli.bench:command", "Measure this machine and write it as the chip local."),
     "calibrate": ("tokcalc.cli.calibrate:calibrate", "Fit the constants to measured rows, groups left out."),
     "validate": (
         "tokcalc.cli.validate:validate",
