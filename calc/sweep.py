@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ASK = 1_000_000_000  # cases from which a run must be confirmed
-MEMORY = 20_000_000  # rows that a DataFrame may have before the same
+MEMORY = 250_000_000  # numbers that a DataFrame may hold before the same: 2 GB
 MONEY = ("rent", "currency", "on", "price", "own", "fx", "region", "overrides")
 TABLE = 100_000  # rows of a file that is not streamed
 SPEED = 1e6  # cases a second, for the size that a question names
@@ -46,7 +46,7 @@ def sweep(
     the names; a case that does not fit has NaN and a `reason`.
     """
     question = ask(chip, model, grid, columns, workload)
-    confirm(question, yes, MEMORY if path is None else ASK)
+    confirm(question, yes, MEMORY // len(question.columns) if path is None else ASK)
     from .sweep_answers import check, stretch
     from .sweep_files import frame
 

@@ -211,7 +211,8 @@ class TestCommand:
         ["--cost", "x"],
          ["--power", "3"], ["--chips", "0"], ["--draft", "3"], ["--weights", "fp3"], ["--engine", "x"],
          ["--plot", "a.gif"],
-         ["--export", "/missing/a.csv"], ["--export", "a.foo"], ["--isl", "-4"], ["--cost", "3 EUR"]],
+         ["--export", "/missing/a.csv"], ["--export", "a.foo"], ["--isl", "-4"], ["--cost", "3 EUR"],
+         ["--model", "llama-8b,llama-70b"]],
     )  # fmt: skip
     def test_bad_input_is_one_sentence(self, extra, tmp_path):
         done = run("plan", "--chip", "h100", "--model", "llama-70b", *extra, cwd=tmp_path)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .. import units
+from ..errors import UsageError
 from . import limits, options, text
 from .table import Column, render
 
@@ -91,7 +92,7 @@ def plan(
         check_plot(plot)
     found = search(
         options.names("--chip", chip, "h100,b200", "chips"),
-        options.names("--model", model, "llama-70b", "models")[0],
+        _single(options.names("--model", model, "llama-70b", "models")),
         aim=aim.strip().lower(), isl=options.length("--isl", isl), osl=options.length("--osl", osl),
         cache_hit=options.share("--cache-hit", cache_hit, 0.0, 1.0), ttft_s=limits.duration("--ttft", ttft),
         tpot_s=limits.longest_step(tpot, speed), per_m=limits.amount(cost, currency),
@@ -111,6 +112,14 @@ def plan(
     else:
         print("\n".join(report(found, text.width())))
     raise typer.Exit(0 if found.best is not None else 1)
+
+
+def _single(models: list[str]) -> str:
+    if len(models) > 1:
+        raise UsageError(
+            f"--model names {len(models)} models; a plan is for one, `tokcalc atlas` is for many"
+        )
+    return models[0]
 
 
 def report(found: Planned, width: int) -> list[str]:
