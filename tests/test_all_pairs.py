@@ -1,4 +1,4 @@
-"""Every chip with every model: an answer without NaN, or a reason; never another exception."""
+"""Every chip with every model: an answer without NaN that keeps to physics, or a reason; never another exception."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from test_roofs import excesses
 from tokcalc import estimate
-from tokcalc.catalog import list_ids
+from tokcalc.catalog import list_ids, load_chip, load_model
 from tokcalc.errors import TokcalcError
 
 
@@ -36,6 +37,8 @@ def test_every_model_has_an_answer_or_a_reason(chip: str) -> None:
             continue
         bad = [path for path, number in numbers(answer) if not math.isfinite(number)]
         assert not bad, (chip, model, bad)
+        above = excesses(load_chip(chip), load_model(model), answer)
+        assert not above, (chip, model, above)
         speed = answer["speed"]
         assert speed["output_tok_s_user"]["value"] > 0
         assert speed["ttft_s"]["value"] > 0

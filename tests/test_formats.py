@@ -33,7 +33,14 @@ def test_bits_count_the_scales(name: str, bits: float) -> None:
 
 @pytest.mark.parametrize(
     ("alias", "name"),
-    [("FP4", "nvfp4"), ("awq", "int4"), ("w8a8", "int8"), ("bfloat16", "bf16"), (" F16 ", "fp16"), ("mxfp8", "fp8")],
+    [
+        ("FP4", "nvfp4"),
+        ("awq", "int4"),
+        ("w8a8", "int8"),
+        ("bfloat16", "bf16"),
+        (" F16 ", "fp16"),
+        ("mxfp8", "fp8"),
+    ],
 )
 def test_other_names_of_a_format(alias: str, name: str) -> None:
     assert find_format(alias).name == name

@@ -41,7 +41,9 @@ def decoding(model: Model, context: float, plan: Plan | None = None, batch: floa
 
 
 def prompt(model: Model, tokens: float, cached: float = 0.0, plan: Plan | None = None) -> list[Operator]:
-    return operators(model, plan or Plan(), prefill_pass(1.0, tokens, cached), component_formats(model, "bf16"))
+    return operators(
+        model, plan or Plan(), prefill_pass(1.0, tokens, cached), component_formats(model, "bf16")
+    )
 
 
 def only(model: Model, kind: str) -> tuple[Model, Attention, int]:
@@ -86,7 +88,9 @@ def test_ranks_together_do_the_work_of_one(name: str) -> None:
 def test_a_dense_model_is_cut_without_rest(name: str) -> None:
     model = load_model(name)
     for tp in (2, 4, 8):
-        assert tp * matrices(decoding(model, 0.0, Plan(tp=tp))) == pytest.approx(matrices(decoding(model, 0.0)))
+        assert tp * matrices(decoding(model, 0.0, Plan(tp=tp))) == pytest.approx(
+            matrices(decoding(model, 0.0))
+        )
 
 
 def test_attention_work_is_cut_by_heads() -> None:
@@ -155,7 +159,9 @@ def test_a_chunk_after_cached_tokens() -> None:
 def test_latent_attention_is_absorbed_in_decode_and_expanded_in_prefill() -> None:
     model = load_model("deepseek-v3")  # 61 layers, 128 heads, rank 512 + 64 rope, 128 nope and value
     assert work(decoding(model, 3000.0), "attention") == pytest.approx(61 * 2 * 128 * (2 * 512 + 64) * 3000)
-    assert work(prompt(model, 3000.0), "attention") == pytest.approx(61 * 128 * (128 + 64 + 128) * 3000 * 3001)
+    assert work(prompt(model, 3000.0), "attention") == pytest.approx(
+        61 * 128 * (128 + 64 + 128) * 3000 * 3001
+    )
 
 
 def test_absorbed_latent_attention_does_242_operations_per_byte() -> None:
@@ -212,7 +218,8 @@ def test_compressed_attention_reads_its_window_and_entries() -> None:
 
 
 @pytest.mark.xfail(
-    reason="a prompt's tokens see compressed entries of cached tokens only, none of the prompt itself", strict=False
+    reason="a prompt's tokens see compressed entries of cached tokens only, none of the prompt itself",
+    strict=False,
 )
 def test_a_prompt_of_compressed_attention_is_the_sum_of_its_positions() -> None:
     for kind in ("csa", "hca"):

@@ -23,7 +23,9 @@ def test_distinct_experts_of_balanced_routing(experts: int, top_k: int, tokens: 
 @given(st.integers(1, 512), st.data())
 def test_tokens_reach_between_top_k_and_all_experts(experts: int, data: st.DataObject) -> None:
     top_k = data.draw(st.integers(1, experts))
-    tokens = np.sort(np.array(data.draw(st.lists(st.integers(1, 100_000), min_size=2, max_size=6)), dtype=float))
+    tokens = np.sort(
+        np.array(data.draw(st.lists(st.integers(1, 100_000), min_size=2, max_size=6)), dtype=float)
+    )
     reached = distinct_experts(experts, top_k, tokens)
     near = 1e-9 * experts
     assert np.all(reached >= top_k - near)
@@ -35,7 +37,9 @@ def test_no_tokens_reach_no_expert() -> None:
     assert distinct_experts(256, 8, 0) == 0
 
 
-@pytest.mark.parametrize(("heads", "tp", "held"), [(8, 1, 8), (8, 4, 2), (8, 8, 1), (8, 16, 1), (1, 8, 1), (4, 8, 1)])
+@pytest.mark.parametrize(
+    ("heads", "tp", "held"), [(8, 1, 8), (8, 4, 2), (8, 8, 1), (8, 16, 1), (1, 8, 1), (4, 8, 1)]
+)
 def test_kv_heads_are_replicated_beyond_their_number(heads: int, tp: int, held: float) -> None:
     assert kv_heads_per_rank(heads, tp) == held
 

@@ -156,7 +156,9 @@ def test_the_nearest_scope_speaks() -> None:
     chip = load_chip("h100-sxm")
     assert scopes(chip) == ("h100-sxm", "hopper", "gpu", "any")
     row = {"t0_us": 1.0, "eta_m": 0.5, "eta_c": 0.5, "p": 2.0}
-    tables = {"gemm": {scope: {"any": row | {"t0_us": float(i)}} for i, scope in enumerate(reversed(scopes(chip)))}}
+    tables = {
+        "gemm": {scope: {"any": row | {"t0_us": float(i)}} for i, scope in enumerate(reversed(scopes(chip)))}
+    }
     assert Constants(tables).kernel("gemm", chip, "bf16", "bf16").t0_s == pytest.approx(3e-6)
     del tables["gemm"]["h100-sxm"]
     assert Constants(tables).find("gemm", chip)[1] == "hopper"
@@ -166,7 +168,8 @@ def test_the_nearest_scope_speaks() -> None:
 
 def test_a_chip_files_own_table_comes_first() -> None:
     chip = replace(
-        load_chip("h100-sxm"), efficiency={"kernel": {"bf16": {"t0_us": 9.0, "eta_m": 0.1, "eta_c": 0.1, "p": 1.0}}}
+        load_chip("h100-sxm"),
+        efficiency={"kernel": {"bf16": {"t0_us": 9.0, "eta_m": 0.1, "eta_c": 0.1, "p": 1.0}}},
     )
     assert load_constants().kernel("gemm", chip, "bf16", "bf16").t0_s == pytest.approx(9e-6)
 
@@ -194,7 +197,7 @@ def test_shipped_shares_are_shares() -> None:
         for scope, formats in tables[kind].items():
             for name, row in formats.items():
                 assert 0 < row["eta_m"] <= 1, (kind, scope, name)
-                assert 0 < row["eta_c"] <= 1, (kind, scope, name)
+                assert 0 < row["eta_c"] <= 2, (kind, scope, name)  # above 1: test_roofs
                 assert row.get("t0_us", row.get("t0_s", 0.0)) >= 0, (kind, scope, name)
                 assert 0.4 <= row["p"] <= 6.0, (kind, scope, name)
     for kind in ("all_reduce", "all_to_all"):
@@ -214,7 +217,12 @@ def test_prompts_share_a_pass_up_to_the_token_budget() -> None:
     from tokcalc.engine import find_engine
 
     engine = replace(find_engine(load_constants(), None), chunk_tokens=8192.0)
-    assert prompts_per_pass(engine, 64.0, np.array([100.0, 1024.0, 4096.0, 10_000.0])).tolist() == [64, 8, 2, 1]
+    assert prompts_per_pass(engine, 64.0, np.array([100.0, 1024.0, 4096.0, 10_000.0])).tolist() == [
+        64,
+        8,
+        2,
+        1,
+    ]
     assert passes_per_prompt(engine, np.array([1.0, 8192.0, 8193.0, 20_000.0])).tolist() == [1, 1, 2, 3]
 
 
