@@ -55,6 +55,7 @@ class Engine:
     kv_low: tuple[str, ...]
     split: str
     rest: str
+    stage_loss: float
     prompt_factor: float = 1.0
     expert_floor: float = 1.0
 

@@ -67,12 +67,14 @@ class Parts:
 def parts(case: Case, seconds: Seconds, soft: Any) -> Parts:
     """Kernels with their host work: step = f D + stages x c + b/dp s, prompt = m (f P + chunks x h).
 
-    f: engine factor, m: its prompt factor. On stacks whose host runs ahead, kernels and host join as a smooth
+    f: engine factor, m: its prompt factor; each further pipeline stage in use adds its share of bubbles. On stacks whose host runs ahead, kernels and host join as a smooth
     maximum. Worked: D 8 ms, f 1, c 1 ms, s 10 us, b 32: 9.32 ms.
     """
     overlap = getattr(soft, "overlap", 1.0)
     host = soft.step_s * case.pp + soft.sequence_s * case.running / case.dp
-    step = smooth_max(soft.factor * seconds.decode, host, overlap) / case.accepted
+    stages = np.minimum(case.pp, np.maximum(case.running / case.dp, 1.0))
+    bubbles = 1.0 + getattr(soft, "stage_loss", 0.0) * (stages - 1.0)
+    step = bubbles * smooth_max(soft.factor * seconds.decode, host, overlap) / case.accepted
     chunks = soft.prefill_step_s * case.passes
     alone = soft.prompt_factor * smooth_max(soft.factor * seconds.alone, chunks, overlap)
     prompt = soft.prompt_factor * smooth_max(soft.factor * seconds.batched, chunks / case.together, overlap)

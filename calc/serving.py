@@ -79,8 +79,12 @@ def accepted_tokens(acceptance: Array, draft: Array) -> Array:
 
 
 def decode_step_s(engine: Engine, kernel_s: Array, batch: Array, stages: Array) -> Array:
-    """One decode step with its host work: factor x kernels, a constant per stage, a term per sequence of a rank."""
-    return host_joined(engine, kernel_s, engine.step_s * stages + engine.sequence_s * batch)
+    """One decode step with its host work: factor x kernels, a constant per stage, a term per sequence of a rank.
+
+    Stages in use beyond the first add bubbles, as in `regimes.parts`.
+    """
+    bubbles = 1.0 + engine.stage_loss * (np.minimum(stages, np.maximum(batch, 1.0)) - 1.0)
+    return bubbles * host_joined(engine, kernel_s, engine.step_s * stages + engine.sequence_s * batch)
 
 
 def prompt_service_s(engine: Engine, kernel_s: Array, passes: Array) -> Array:
