@@ -145,12 +145,14 @@ def plan(
     cases = len(found)
     lost = choice.losses(found, limits, aim)
     good = int(choice.within(found, limits).sum())
+    grid = found
     if batches is None:
         found = _refined(found, limits, aim, look)
     inside = choice.within(found, limits)
     order = choice.ranked(found, inside, aim)
     title, currency = settings[0].model.id, str(options.get("currency") or "USD")
-    front = [_row(found, place, limits, bool(inside[place])) for place in choice.fronts(found, found.fits)]
+    kept = choice.within(grid, limits)
+    front = [_row(grid, place, limits, bool(kept[place])) for place in choice.fronts(grid, grid.fits)]
     if not order.size:
         miss = choice.closest(found, limits)
         if miss is None:
@@ -159,12 +161,12 @@ def plan(
             raise NoAnswer(_unpriced(aim, names))
         row = _row(found, miss[0], limits, False)
         return Planned(
-            title, aim, limits, workload, currency, cases, good, None, [], lost, front, row, miss[1], found
+            title, aim, limits, workload, currency, cases, good, None, [], lost, front, row, miss[1], grid
         )
-    kept = choice.distinct(found, order, RUNNERS + 1)
-    rows = [_row(found, place, limits, True) for place in kept]
+    first = choice.distinct(found, order, RUNNERS + 1)
+    rows = [_row(found, place, limits, True) for place in first]
     return Planned(
-        title, aim, limits, workload, currency, cases, good, rows[0], rows[1:], lost, front, found=found
+        title, aim, limits, workload, currency, cases, good, rows[0], rows[1:], lost, front, found=grid
     )
 
 

@@ -161,7 +161,7 @@ def thin(places: Sequence[int], count: int) -> list[int]:
     return [places[round(i * (len(places) - 1) / (count - 1))] for i in range(count)]
 
 
-MOST_PLOTTED = 1500
+MOST_PLOTTED = 300
 
 
 def plot_rows(found: Candidates) -> list[dict[str, object]]:
