@@ -1,7 +1,8 @@
 """Measured rows to cases of the core: one block per chip, model, formats and engine, with arrays of the rest.
 
-`row_inputs` fills what a row leaves out; here rows of a kind are gathered, and their passes and regimes' cases made.
-Stands after `measured` and `row_inputs`, before `predict` and `calibrate`, which share these blocks.
+`row_inputs` fills what a row leaves out; here rows of a kind are gathered, and their passes and regimes'
+cases made. Stands after `measured` and `row_inputs`, before `predict` and `calibrate`, which share these
+blocks.
 """
 
 from __future__ import annotations
@@ -33,7 +34,12 @@ if TYPE_CHECKING:
 
 Array = Any
 _AS_ASKED = (  # what is in flight was running, whatever the rules of memory say
-    "decode-b1", "decode-batch", "prefill-b1", "wide-ep", "open-loop", "mlperf-server",
+    "decode-b1",
+    "decode-batch",
+    "prefill-b1",
+    "wide-ep",
+    "open-loop",
+    "mlperf-server",
 )
 
 
@@ -65,7 +71,9 @@ class Block:
     accepted: np.ndarray  # tokens that a step yields
     replicas: np.ndarray
     poll: np.ndarray  # steps that a benchmarked engine waits before it looks for requests
-    user_speed: np.ndarray  # tokens per second of one user that a frontier's row states instead of a layout; or NaN
+    user_speed: (
+        np.ndarray
+    )  # tokens per second of one user that a frontier's row states instead of a layout; or NaN
 
     @property
     def context(self) -> Array:
@@ -75,7 +83,10 @@ class Block:
     @property
     def together(self) -> Array:
         """Prompts that share a pass of the replica."""
-        return prompts_per_pass(self.engine, self.running / self.plan.dp, np.maximum(self.isl, 1.0)) * self.plan.dp
+        return (
+            prompts_per_pass(self.engine, self.running / self.plan.dp, np.maximum(self.isl, 1.0))
+            * self.plan.dp
+        )
 
     def passes(self) -> tuple[Sequence[Operator], Sequence[Operator], Sequence[Operator]]:
         """Operators of a decode step, of one prompt alone, and of a full pass of `together` prompts."""
@@ -147,7 +158,8 @@ def gather(rows: pd.DataFrame, constants: Constants) -> Blocks:
     table = rows.assign(
         **{k: row_inputs.texts(rows, k) for k in keys[:-1]},
         software=[_software(constants, *words) for words in named],
-        isl=isl, osl=osl, draft=draft, accepted=accepted, most=row_inputs.note_max_batch(rows), requests=row_inputs.note_requests(rows),
+        isl=isl, osl=osl, draft=draft, accepted=accepted, most=row_inputs.note_max_batch(rows),
+        requests=row_inputs.note_requests(rows),
     )  # fmt: skip
     blocks: list[Block] = []
     for (chip_name, model_name, weights, kv, software), part in table.groupby(keys, sort=True):

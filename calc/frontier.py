@@ -1,7 +1,8 @@
 """Points of a frontier: the best rate per chip at a stated speed of one user, over layouts and batches.
 
-Sources print what a chip delivers at so many tokens per second and user without saying on which layout; here small
-layouts are tried and the best is taken, as those sources do. Stands after `serving`, beside `predict`.
+Sources print what a chip delivers at so many tokens per second and user without saying on which layout;
+here small layouts are tried and the best is taken, as those sources do. Stands after `serving`, beside
+`predict`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ WIDTHS = (1.0, 2.0, 4.0, 8.0)  # chips of a replica inside one machine
 def best_rate(
     chip: Chip, model: Model, fmt: Formats, engine: Engine, constants: Constants, isl: float, osl: float, user: float
 ) -> float:  # fmt: skip
-    """Input and output tokens per second and chip where one user gets `user` tokens per second; NaN if none can.
+    """Input and output tokens per second and chip where one user gets `user` tokens per second; NaN if none
+    can.
 
     Rates between two batches of a layout are interpolated in logarithms.
     """

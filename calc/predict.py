@@ -28,7 +28,8 @@ _QUANTITY = {
 }  # fmt: skip
 _BOUND = {
     "gemm": "weights", "moe": "expert weights", "attention_decode": "KV cache", "mla_decode": "KV cache",
-    "linear_decode": "attention state", "attention_prefill": "attention", "elementwise": "element-wise kernels",
+    "linear_decode": "attention state", "attention_prefill": "attention",
+    "elementwise": "element-wise kernels",
     "all_reduce": "messages between chips", "all_to_all": "messages between chips",
 }  # fmt: skip
 
@@ -36,8 +37,8 @@ _BOUND = {
 def predict_rows(rows: pd.DataFrame, constants: Constants | None = None) -> pd.DataFrame:
     """predicted, low, high, grade, bound_by, reason, assumed of each row, on the index of `rows`.
 
-    rows: as `measured.read_rows` types them. `reason` is filled where nothing is predicted, `assumed` names what
-    the row does not print and the prediction took.
+    rows: as `measured.read_rows` types them. `reason` is filled where nothing is predicted, `assumed` names
+    what the row does not print and the prediction took.
     """
     import pandas as pd
 
@@ -63,7 +64,9 @@ def predict_rows(rows: pd.DataFrame, constants: Constants | None = None) -> pd.D
         ]
     good = np.isfinite(predicted) & (predicted > 0)
     predicted[~good] = np.nan
-    reason = np.array(["" if good[i] else reasons.get(i, "the model gave no number") for i in range(size)], dtype=object)
+    reason = np.array(
+        ["" if good[i] else reasons.get(i, "the model gave no number") for i in range(size)], dtype=object
+    )
     bound[~good] = grade[~good] = ""
     return pd.DataFrame(
         {
@@ -96,7 +99,9 @@ def _block_values(block: Block, constants: Constants) -> tuple[Array, Array, str
     scope = constants.scope(block.chip, block.weights)
     letter = answer_grade(block.chip, constants, scope)
     words = _binding(block, decode)
-    values, missing = _pick(block, {r: metrics(r, block.case(), seconds, block.engine) for r in _kinds(block)})
+    values, missing = _pick(
+        block, {r: metrics(r, block.case(), seconds, block.engine) for r in _kinds(block)}
+    )
     points = np.flatnonzero(np.isfinite(block.user_speed) & (block.regime == "price"))
     rates: dict[tuple[float, ...], float] = {}
     for i in points:
@@ -222,8 +227,9 @@ def _day(text: str) -> str | None:
 def fit_bands(judged: pd.DataFrame, share: float = 0.8) -> pd.DataFrame:
     """Half-widths of the band that holds `share` of the residuals: columns regime, metric, grade, n, factor.
 
-    judged: rows with regime, metric, grade and ratio = predicted / measured of groups left out. factor f is the
-    quantile of max(ratio, 1/ratio), so that measured lies in predicted/f .. predicted x f for that share of rows.
+    judged: rows with regime, metric, grade and ratio = predicted / measured of groups left out. factor f is
+    the quantile of max(ratio, 1/ratio), so that measured lies in predicted/f .. predicted x f for that
+    share of rows.
     """
     import pandas as pd
 
@@ -232,5 +238,7 @@ def fit_bands(judged: pd.DataFrame, share: float = 0.8) -> pd.DataFrame:
     keys: Sequence[str] = ("regime", "metric", "grade")
     for values, part in done.groupby(list(keys), sort=True):
         away = np.exp(np.abs(np.log(part["ratio"].to_numpy(dtype=float))))
-        lines.append(dict(zip(keys, values, strict=True)) | {"n": len(part), "factor": float(np.quantile(away, share))})
+        lines.append(
+            dict(zip(keys, values, strict=True)) | {"n": len(part), "factor": float(np.quantile(away, share))}
+        )
     return pd.DataFrame(lines, columns=[*keys, "n", "factor"])

@@ -1,7 +1,9 @@
-"""How measurements are taken, as compositions of seconds: one function per regime, arrays over rows, no physics.
+"""How measurements are taken, as compositions of seconds: one function per regime, arrays over rows, no
+physics.
 
-Given the seconds of one decode step and of one prompt, each regime says what a benchmark of its kind prints. The
-answer, `predict` and `calibrate` share these. Stands after `passes` (whose seconds come in), before `serving`.
+Given the seconds of one decode step and of one prompt, each regime says what a benchmark of its kind
+prints. The answer, `predict` and `calibrate` share these. Stands after `passes` (whose seconds come in),
+before `serving`.
 
 `soft` is anything with the fields of `engine.Engine`, each a number or an array over rows.
 """
@@ -25,10 +27,12 @@ HIDING = 3.0  # how sharply the longer of kernels and messages rules when two ha
 
 @dataclass(frozen=True)
 class Case:
-    """Rows of one regime. isl, osl: tokens; batch: requests in flight; running: those that memory lets run at once.
+    """Rows of one regime. isl, osl: tokens; batch: requests in flight; running: those that memory lets run
+    at once.
 
-    pp, dp: degrees; together: prompts that share a pass; passes: chunks of one prompt; poll: steps until a busy
-    engine looks for new requests; accepted: tokens that one step yields (drafting); replicas: alike, side by side.
+    pp, dp: degrees; together: prompts that share a pass; passes: chunks of one prompt; poll: steps until a
+    busy engine looks for new requests; accepted: tokens that one step yields (drafting); replicas: alike,
+    side by side.
     """
 
     isl: Array
@@ -67,7 +71,8 @@ class Parts:
 def parts(case: Case, seconds: Seconds, soft: Any) -> Parts:
     """Kernels with their host work: step = f D + stages x c + b/dp s, prompt = m (f P + chunks x h).
 
-    f: engine factor, m: its prompt factor; each further pipeline stage in use adds its share of bubbles. On stacks whose host runs ahead, kernels and host join as a smooth
+    f: engine factor, m: its prompt factor; each further pipeline stage in use adds its share of bubbles. On
+    stacks whose host runs ahead, kernels and host join as a smooth
     maximum. Worked: D 8 ms, f 1, c 1 ms, s 10 us, b 32: 9.32 ms.
     """
     overlap = getattr(soft, "overlap", 1.0)
@@ -82,7 +87,8 @@ def parts(case: Case, seconds: Seconds, soft: Any) -> Parts:
 
 
 def tpot_of(p: Parts, case: Case, soft: Any) -> Array:
-    """TPOT among others: step + g (running - 1)/OSL x prompt; each of the others brings one prompt in OSL tokens.
+    """TPOT among others: step + g (running - 1)/OSL x prompt; each of the others brings one prompt in OSL
+    tokens.
 
     Worked: step 10 ms, prompt 50 ms, 33 running, OSL 800, g 1.2: 12.4 ms.
     """
@@ -90,10 +96,11 @@ def tpot_of(p: Parts, case: Case, soft: Any) -> Array:
 
 
 def ttft_of(p: Parts, case: Case, soft: Any, tpot: Array) -> Array:
-    """Mean TTFT of a closed loop: front + P1 + (n + poll + n_dp [dp > 1]) step + k b PM + w OSL TPOT (b/running - 1).
+    """Mean TTFT of a closed loop: front + P1 + (n + poll + n_dp [dp > 1]) step + k b PM + w OSL TPOT
+    (b/running - 1).
 
-    n: steps from arrival to the first answer; k: share of the other prompts standing before one's own; the last
-    term is the wait of requests that memory does not hold, w of a running request's life.
+    n: steps from arrival to the first answer; k: share of the other prompts standing before one's own; the
+    last term is the wait of requests that memory does not hold, w of a running request's life.
     Worked: front 10 ms, P1 50 ms, n 2.5, step 10 ms, k .055, b 33, PM 40 ms, all running: 157.6 ms.
     """
     steps = soft.ttft_steps + case.poll + soft.dp_steps * (np.asarray(case.dp) > 1)
@@ -130,9 +137,11 @@ def decode(case: Case, seconds: Seconds, soft: Any) -> Metrics:
 
 
 def static_batch(case: Case, seconds: Seconds, soft: Any) -> Metrics:
-    """A batch from prompt to end: E2E = b PM + OSL step, output rate = b OSL/E2E; beyond memory in turns of `running`.
+    """A batch from prompt to end: E2E = b PM + OSL step, output rate = b OSL/E2E; beyond memory in turns of
+    `running`.
 
-    Worked: b 8, PM 50 ms, OSL 100, step 10 ms: 1.4 s, 571 output tok/s; input rate of the prompt phase 8 ISL/0.4 s.
+    Worked: b 8, PM 50 ms, OSL 100, step 10 ms: 1.4 s, 571 output tok/s; input rate of the prompt phase 8
+    ISL/0.4 s.
     """
     p = parts(case, seconds, soft)
     turns = np.maximum(case.batch / case.running, 1.0)
@@ -144,7 +153,8 @@ def static_batch(case: Case, seconds: Seconds, soft: Any) -> Metrics:
 
 
 def serving(case: Case, seconds: Seconds, soft: Any) -> Metrics:
-    """Closed loop: rate = running/(TTFT + (OSL - 1) TPOT), what waits for memory is in TTFT and not in the rate.
+    """Closed loop: rate = running/(TTFT + (OSL - 1) TPOT), what waits for memory is in TTFT and not in the
+    rate.
 
     Worked: 32 running, TTFT 150 ms, TPOT 12 ms, OSL 800: 3.29 requests/s, 2,629 output tok/s.
     """
@@ -163,7 +173,8 @@ def _unqueued(case: Case) -> Case:
 
 
 def open_loop(case: Case, seconds: Seconds, soft: Any) -> Metrics:
-    """Offered rate: b = rate x TPOT of output tokens are decoding, so output rate = b/TPOT (b below 1: idle at times).
+    """Offered rate: b = rate x TPOT of output tokens are decoding, so output rate = b/TPOT (b below 1: idle
+    at times).
 
     TTFT: as alone, and the wait rho S/(2 (1 - rho)) of prompts that arrive at random (M/D/1, S = PM).
 
@@ -186,10 +197,10 @@ def saturated(case: Case) -> Array:
 def max_load(case: Case, seconds: Seconds, soft: Any) -> Metrics:
     """Everything queued at once: running = what memory holds, a slot turns over in PM + OSL TPOT.
 
-    A burst that fits at once is prefilled first: a mean request waits for half of the prompts only while it decodes.
-    TTFT: half of the prompts stand before one's own, and half of the rounds that memory cuts the queue into.
-    Worked: 256 running, PM 50 ms, OSL 128, step 20 ms, g 1: TPOT 119.6 ms, 15.4 s a slot, 2,133 output tok/s, most
-    of it prompts.
+    A burst that fits at once is prefilled first: a mean request waits for half of the prompts only while it
+    decodes. TTFT: half of the prompts stand before one's own, and half of the rounds that memory cuts the
+    queue into. Worked: 256 running, PM 50 ms, OSL 128, step 20 ms, g 1: TPOT 119.6 ms, 15.4 s a slot, 2,133
+    output tok/s, most of it prompts.
     """
     p = parts(case, seconds, soft)
     tpot = tpot_of(p, case, soft)
@@ -202,7 +213,8 @@ def max_load(case: Case, seconds: Seconds, soft: Any) -> Metrics:
 
 
 def phase(case: Case, seconds: Seconds, soft: Any) -> Metrics:
-    """One phase of a disaggregated system: decoding b/step, or prompts one after the other ISL/PM per replica.
+    """One phase of a disaggregated system: decoding b/step, or prompts one after the other ISL/PM per
+    replica.
 
     Such systems run two half batches in turn, so expert messages hide behind the other half's kernels:
     kernels and messages join as a smooth maximum.

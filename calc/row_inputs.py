@@ -1,6 +1,7 @@
 """What a measured row leaves out, filled by stated rules: lengths, formats, chips and degrees, drafting.
 
-Each rule says in words what it assumed, or why the row can't be answered. Stands after `measured`, before `cases`.
+Each rule says in words what it assumed, or why the row can't be answered. Stands after `measured`, before
+`cases`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 Array = Any
 
 NOMINAL_LENGTH = 0.9  # mean of a uniform draw between 0.8 and 1.0, as the InferenceX client draws lengths
-ASSUMED_ISL = 512.0  # prompts of benchmarks that print no length: llama-bench's, and the order of chat prompts
+ASSUMED_ISL = (
+    512.0  # prompts of benchmarks that print no length: llama-bench's, and the order of chat prompts
+)
 ASSUMED_OSL = 256.0  # answers of single-stream tools (MLC, exllamav2) that print no length
 ASSUMED_CONTEXT = 2000.0  # cached tokens of a decode phase that prints none
 ASSUMED_STREAMS = 128.0  # streams per chip of a decode phase that prints none: what wide-EP reports run
@@ -75,7 +78,9 @@ def default_weights(chip: Chip, model: Model) -> str:
     return native if is_native(fmt, chip.peak_ops_s) or fmt.bits < 8 else wide
 
 
-def lengths(rows: pd.DataFrame, assumed: list[list[str]], reasons: dict[int, str]) -> tuple[np.ndarray, np.ndarray]:
+def lengths(
+    rows: pd.DataFrame, assumed: list[list[str]], reasons: dict[int, str]
+) -> tuple[np.ndarray, np.ndarray]:
     """(isl, osl) of every row: its own, its test set's mean, or a stated default; TTFT of an unknown prompt has none."""
     isl, osl = numbers(rows, "isl"), numbers(rows, "osl")
     regime, metric, model = texts(rows, "regime"), texts(rows, "metric"), texts(rows, "model")
@@ -127,7 +132,9 @@ def drafting(
     note, regime, metric = texts(rows, "note"), texts(rows, "regime"), texts(rows, "metric")
     for i in range(len(rows)):
         entry = _dataset(regime[i], model[i], note[i])
-        if entry and "beams" in entry:  # rows that share a prompt's cache, as drafted tokens do, but yield one token
+        if (
+            entry and "beams" in entry
+        ):  # rows that share a prompt's cache, as drafted tokens do, but yield one token
             draft[i] = float(entry["beams"]) - 1.0
             assumed[i].append(f"{entry['beams']} beams")
     for i in np.flatnonzero(on):
@@ -161,7 +168,8 @@ def note_requests(rows: pd.DataFrame) -> np.ndarray:
 
 
 def note_user_speed(rows: pd.DataFrame) -> np.ndarray:
-    """Tokens per second of one user at which a frontier was read, where the row's remarks print it; NaN elsewhere.
+    """Tokens per second of one user at which a frontier was read, where the row's remarks print it; NaN
+    elsewhere.
 
     Prices print the speed too: "at 23 tok/s/user".
     """
@@ -175,9 +183,10 @@ def degrees(
 ) -> tuple[Plan, np.ndarray]:  # fmt: skip
     """(plan of one replica, replicas alike) of each row; what is not printed is filled and said.
 
-    Engines that split models by layers have stages instead of tensor parallel ranks. TensorRT-LLM's MLPerf entries
-    run latent attention (MLA) data parallel. A system without degrees whose regime fills memory is cut into the smallest replicas that hold the model with
-    room to run; a single stream spreads over all of its chips; a number of chips not printed is the least that fits.
+    Engines that split models by layers have stages instead of tensor parallel ranks. TensorRT-LLM's MLPerf
+    entries run latent attention (MLA) data parallel. A system without degrees whose regime fills memory is
+    cut into the smallest replicas that hold the model with room to run; a single stream spreads over all of
+    its chips; a number of chips not printed is the least that fits.
     """
     chips, tp, pp, dp, ep = (numbers(rows, c) for c in ("chips", "tp", "pp", "dp", "ep"))
     regime = texts(rows, "regime")
@@ -199,7 +208,9 @@ def degrees(
                 assumed[i].append(f"{few:g} chips")
         if not known:
             per = chips[i] / own_pp / (1.0 if np.isnan(own_dp) else own_dp)
-            if regime[i].startswith("mlperf") or (regime[i] in ("max-load", "energy", "price") and chips[i] > 8):
+            if regime[i].startswith("mlperf") or (
+                regime[i] in ("max-load", "energy", "price") and chips[i] > 8
+            ):
                 tp[i] = min(roomy, per)
                 replicas[i] = per / tp[i]
                 if replicas[i] > 1:
@@ -211,7 +222,12 @@ def degrees(
                 tp[i], own_pp = 1.0, own_pp * max(1.0, per)
             else:
                 tp[i] = max(1.0, per)
-        elif latent and regime[i].startswith("mlperf") and "trtllm" in engine.name and np.nan_to_num(own_dp, nan=1.0) == 1:
+        elif (
+            latent
+            and regime[i].startswith("mlperf")
+            and "trtllm" in engine.name
+            and np.nan_to_num(own_dp, nan=1.0) == 1
+        ):
             tp[i], own_dp = 1.0, tp[i]
             assumed[i].append("attention data parallel")
         pp[i] = own_pp

@@ -20,7 +20,8 @@ def rows(*given):
 
 BASE = {
     "chip": "h100-sxm", "model": "llama-3.1-70b", "chips": 4, "tp": 4, "pp": 1, "dp": 1, "weights": "fp8",
-    "engine": "vllm", "isl": 1000, "osl": 500, "concurrency": 16, "regime": "serving", "metric": "tpot_ms", "value": 20,
+    "engine": "vllm", "isl": 1000, "osl": 500, "concurrency": 16, "regime": "serving", "metric": "tpot_ms",
+    "value": 20,
 }  # fmt: skip
 
 
@@ -108,10 +109,16 @@ def test_bands_hold_the_share_that_they_are_fitted_to():
 def test_a_faster_user_costs_rate_and_money():
     row = {**BASE, "chip": "b200-sxm", "model": "gpt-oss-120b", "weights": "mxfp4", "regime": "price", "chips": 1,
            "tp": "", "isl": 1024, "osl": 1024, "concurrency": "", "metric": "total_tok_s", "date": "2026-01-01"}  # fmt: skip
-    notes = ("operating point 50 tok/s/user", "operating point 100 tok/s/user", "operating point 99999 tok/s/user")
+    notes = (
+        "operating point 50 tok/s/user",
+        "operating point 100 tok/s/user",
+        "operating point 99999 tok/s/user",
+    )
     rates = predict_rows(rows(*({**row, "note": n} for n in notes)))
     assert rates["predicted"][0] > rates["predicted"][1]
     assert "99999" in rates["reason"][2]
-    costs = predict_rows(rows(*({**row, "metric": "usd_per_m_total", "note": n} for n in notes[:2])))["predicted"]
+    costs = predict_rows(rows(*({**row, "metric": "usd_per_m_total", "note": n} for n in notes[:2])))[
+        "predicted"
+    ]
     assert costs[0] < costs[1]
     assert costs[0] * rates["predicted"][0] == pytest.approx(costs[1] * rates["predicted"][1])

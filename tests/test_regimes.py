@@ -13,7 +13,8 @@ from tokcalc.engine import engine_names, find_engine, poll_wait_steps
 from tokcalc.regimes import REGIMES, Case, Seconds, metrics
 
 BARE = SimpleNamespace(
-    step_s=0.0, sequence_s=0.0, prefill_step_s=0.0, interference=1.0, frontend_s=0.01, ttft_steps=2.5, dp_steps=0.0,
+    step_s=0.0, sequence_s=0.0, prefill_step_s=0.0, interference=1.0, frontend_s=0.01, ttft_steps=2.5,
+    dp_steps=0.0,
     queue_share=0.055, queue_time=0.76, factor=1.0, prompt_factor=1.0,
 )  # fmt: skip
 
@@ -85,7 +86,8 @@ def test_messages_hide_behind_kernels_in_a_phase():
 
 @given(
     regime=st.sampled_from(sorted(REGIMES)), batch=st.integers(1, 2000), limit=st.integers(1, 2000),
-    isl=st.integers(1, 100_000), osl=st.integers(1, 10_000), step=st.floats(1e-4, 1.0), prompt=st.floats(1e-4, 10.0),
+    isl=st.integers(1, 100_000), osl=st.integers(1, 10_000), step=st.floats(1e-4, 1.0),
+    prompt=st.floats(1e-4, 10.0),
 )  # fmt: skip
 def test_all_metrics_are_positive_and_slower_kernels_never_help(regime, batch, limit, isl, osl, step, prompt):
     case = Case(float(isl), float(osl), float(batch), float(min(batch, limit)))
