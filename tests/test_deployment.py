@@ -36,7 +36,7 @@ def engine() -> Engine:
 def chosen(
     chip: str, model: str, batch: float = 1.0, context: float = 2048.0, **asked: int | str | None
 ) -> Deployment:
-    return choose(load_chip(chip), load_model(model), engine(), batch=batch, context=context, **asked)  # type: ignore[arg-type]
+    return choose(load_chip(chip), load_model(model), engine(), batch=batch, context=context, **asked)
 
 
 # ------------------------------------------------------------------ formats
@@ -188,7 +188,7 @@ def test_contradictory_degrees_are_refused(asked: dict[str, int], part: str) -> 
 @pytest.mark.parametrize("asked", [{"chips": 0}, {"chips": -1}, {"tp": 0}, {"pp": 0}, {"dp": 0}, {"pp": 64}])
 def test_counts_that_no_machine_has_are_refused(asked: dict[str, int]) -> None:
     with pytest.raises(UsageError):
-        estimate("h200-sxm", "llama-3.1-8b", **asked)  # type: ignore[arg-type]
+        estimate("h200-sxm", "llama-3.1-8b", **asked)
 
 
 @pytest.mark.parametrize("model", MODELS)

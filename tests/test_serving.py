@@ -202,13 +202,13 @@ def test_a_verified_step_yields_between_one_and_all_its_tokens(a: float, g: int)
 
 @given(st.floats(0.01, 0.99), st.floats(0.1, 100))
 def test_open_arrivals_wait_as_one_queue_of_constant_service(load: float, capacity: float) -> None:
-    wait, saturated = open_loop(None, load * capacity, capacity)  # type: ignore[arg-type]
+    wait, saturated = open_loop(None, load * capacity, capacity)
     assert not saturated
     assert wait == pytest.approx(load / (2 * (1 - load) * capacity))
 
 
 def test_offered_more_than_it_sustains_the_queue_has_no_end() -> None:
-    wait, saturated = open_loop(None, np.array([0.5, 1.0, 2.0]), 1.0)  # type: ignore[arg-type]
+    wait, saturated = open_loop(None, np.array([0.5, 1.0, 2.0]), 1.0)
     assert saturated.tolist() == [False, True, True]
     assert wait.tolist() == [0.5, np.inf, np.inf]
 
