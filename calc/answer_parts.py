@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .answer_money import energy, money
-from .evidence import evidence
 from .bands import GRADE_MEANING, band
+from .engine import engine_for
+from .evidence import evidence
+from .explain import term_inputs
+from .passes import decode_operators
 from .serving import Load, serve
 
 if TYPE_CHECKING:
@@ -97,19 +100,33 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
     batch = limit if ask.concurrency == "max" else float(ask.concurrency)
     load = Load(float(ask.isl), float(ask.osl), batch, ask.cache_hit, float(ask.draft), ask.acceptance)
     s = serve(d.chip, d.model, d.plan, d.formats, engine, constants, load)
+    engine = engine_for(constants, engine, d.chip, d.model, d.weights)
+    constants = constants.tuned(engine)
     step = float(s.step_s)
     running = float(s.running)
     kernel = [
         (n, float(np.ravel(t)[0]) * engine.factor, k)
         for n, t, k in zip(s.decode.names, s.decode.terms_s, s.decode.bound, strict=True)
     ]
-    host = engine.step_s * float(d.plan.pp) + engine.sequence_s * running
+    inputs = term_inputs(
+        decode_operators(d.model, d.plan, d.formats, running, float(load.context)), d.chip, constants
+    )
+    host = engine.step_s * float(d.plan.pp) + engine.sequence_s * running / float(d.plan.dp)
+    inputs["engine: host work per step"] = {
+        "per step us": engine.step_s * 1e6,
+        "per sequence us": engine.sequence_s * 1e6,
+    }
+    inputs["prompts of other requests"] = {
+        "g": engine.interference,
+        "b": running,
+        "prompt ms": float(s.prompt_s) * 1e3,
+    }
     prompts = float(s.tpot_s) - step
     rows = _merge(kernel)
     rows += [("engine: host work per step", host, "host"), ("prompts of other requests", prompts, "prefill")]
     total = sum(r[1] for r in rows)
     terms = tuple(
-        {"name": n, "seconds": t, "share": t / total, "formula": _FORMULA.get(k, ""), "inputs": {}}
+        {"name": n, "seconds": t, "share": t / total, "formula": _FORMULA.get(k, ""), "inputs": inputs.get(n, {})}
         for n, t, k in sorted(rows, key=lambda r: -r[1]) if t > 0
     )  # fmt: skip
     bound_by, share = _bound(d.chip, d.model, d, constants, rows, total)
@@ -191,7 +208,8 @@ def _busy(d: Deployment, s: Any) -> float:
 
 def _loop(ask: Question) -> tuple[str, ...]:
     return (
-        f"closed loop: {ask.concurrency} request{'s' if ask.concurrency != 1 else ''} in flight, {ask.isl} tokens in and {ask.osl} out",
+        f"closed loop: {ask.concurrency} request{'s' if ask.concurrency != 1 else ''} in flight, "
+        f"{ask.isl} tokens in and {ask.osl} out",
     )
 
 

@@ -30,7 +30,7 @@ def _table() -> Mapping[str, Any]:
     return tomllib.loads(text)
 
 
-def band_factor(quantity: str, grade: str, regime: str = "serving") -> float:
+def band_factor(quantity: str, grade: str, regime: str = "") -> float:
     """Factor f of the band value/f .. value x f; quantity: tpot, ttft, throughput or energy; grade A-D.
 
     Regimes whose residuals differ have tables of their own, `[REGIME.quantity]`, before the general one.

@@ -65,10 +65,10 @@ def fit(
     Raises UsageError where fewer than 20 rows can be fitted.
     """
     constants = constants or load_constants(fitted=False)
-    problem = build(rows, constants)
-    if len(problem.rows) < _LEAST_ROWS:
+    problem = build(rows, constants) if len(rows) else None
+    if problem is None or len(problem.rows) < _LEAST_ROWS:
         raise UsageError(
-            f"only {len(problem.rows)} rows can be fitted, fewer than {_LEAST_ROWS}; "
+            f"only {len(problem.rows) if problem else 0} rows can be fitted, fewer than {_LEAST_ROWS}; "
             "give more data with --data or drop a filter"
         )
     z = solve(problem, np.ones(len(problem.rows)))
@@ -146,7 +146,7 @@ def resolved(fitted: Fit, constants: Constants | None = None) -> dict[str, Any]:
     from .cases import _chip
 
     chips = {c: _chip(c) for c in sorted(set(problem.table["chip"]))}
-    families = {chip.family: chip for chip in chips.values()}
+    families = _representatives(chips.values(), constants)
     for _, kind, fmt, family in [k for k in space.index if k[0] in ("t0.own", "t0.own_moe")]:
         chip = families[family]
         table = constants.find(kind, chip, format_chain(fmt, _roof(fmt, chip)))[0]
@@ -178,6 +178,16 @@ def resolved(fitted: Fit, constants: Constants | None = None) -> dict[str, Any]:
     out["engines"] = _engines(fitted)
     out["fit"] = _record(fitted, sorted(chips))
     return out
+
+
+def _representatives(chips: Any, constants: Constants) -> dict[str, Any]:
+    """One chip per family whose constants are the family's, not a table under its own id, where there is one."""
+    found: dict[str, Any] = {}
+    for chip in chips:
+        own = any(chip.id in table for table in constants.tables.values() if isinstance(table, Mapping))
+        if chip.family not in found or not own:
+            found[chip.family] = chip
+    return found
 
 
 def _known(

@@ -110,7 +110,8 @@ class Constants:
         names = scopes(chip) if chip.scale_up else (chip.id, chip.family, "pcie", "any")
         for scope in names:
             if scope in table:
-                return table[scope], scope
+                found: Mapping[str, Any] = table[scope]
+                return found, scope
         return table["any"], "any"
 
     def engine(self, name: str) -> Mapping[str, Any]:

@@ -171,6 +171,10 @@ def _asked_plan(
     domain: int,
 ) -> Plan:
     """Degrees that were given, the rest filled in: what is left of `chips` becomes tensor parallel, then stages."""
+    if pp is not None and pp > model.layers:
+        raise UsageError(
+            f"--pp {pp} is more stages than {model.name} has layers ({model.layers}); give --tp or --dp"
+        )
     if chips is None:
         return check_plan(tp or 1, pp or 1, dp or 1, ep or 1)
     rest = chips

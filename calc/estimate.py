@@ -64,7 +64,9 @@ class Answer:
         value: Any = self.data
         for key in path.split("."):
             value = value[key]
-        unit = next((u for end, u in (("_tok_s", "1/s"), ("_bytes", "byte"), ("_s", "s")) if end in path), "")
+        names = [name for name in path.split(".") if name not in ("value", "low", "high")]
+        last = names[-1].removesuffix("_per_chip").removesuffix("_user").removesuffix("_chip")
+        unit = next((u for end, u in (("_tok_s", "1/s"), ("_bytes", "byte"), ("_s", "s")) if last.endswith(end)), "")
         return float(value) * registry()(unit or "dimensionless")
 
 
@@ -88,6 +90,7 @@ def estimate(
     dated ones) instead of a rent; region: of its electricity; constants: fitted constants other than those
     shipped. Raises UnknownName, SpecError, UsageError (exit 2) and DoesNotFit, NoAnswer (exit 1).
     """
+    _check(concurrency, cache_hit, draft, {"chips": chips, "tp": tp, "pp": pp, "dp": dp, "ep": ep})
     device = load_chip(chip, overrides, memory) if isinstance(chip, str) else chip
     network = load_model(model) if isinstance(model, str) else model
     constants = constants or load_constants()
@@ -123,6 +126,24 @@ def estimate(
     return Answer(parts.assemble(device, network, body, ask, grade, _command(locals())))
 
 
+def _check(
+    concurrency: int | str, cache_hit: float, draft: int | None, degrees: Mapping[str, int | None]
+) -> None:
+    """UsageError for a load or a degree that is no number of requests, share or chips."""
+    if concurrency != "max" and not (
+        isinstance(concurrency, int | float) and 1 <= concurrency <= _MOST and concurrency == int(concurrency)
+    ):
+        raise UsageError(
+            f"--concurrency {concurrency} is not a number of requests; give a whole number from 1 or max"
+        )
+    if not 0.0 <= cache_hit < 1.0:
+        raise UsageError(f"--cache-hit {cache_hit} is not a share of the input; give a number from 0 to below 1")
+    for name, value in {**degrees, "draft": draft}.items():
+        least = 0 if name == "draft" else 1
+        if value is not None and not (isinstance(value, int) and least <= value <= _MOST):
+            raise UsageError(f"--{name} {value} is not possible; give a whole number of at least {least}")
+
+
 def _count(name: str, value: int) -> int:
     if not isinstance(value, int | float) or value != value or value < 1 or value > 100_000_000:
         raise UsageError(
@@ -145,6 +166,7 @@ def _acceptance(draft: int | None, acceptance: float | None) -> float:
     return float(acceptance)
 
 
+_MOST = 100_000_000
 DEFAULT_ENGINE = "vllm"  # of GPUs, when nobody says: the open engine that runs on most of them
 _DEFAULTS: dict[str, Any] = {
     "isl": 1024,

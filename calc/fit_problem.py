@@ -16,6 +16,7 @@ import numpy as np
 
 from .cases import Block, gather
 from .constants import Constants
+from .errors import UsageError
 from .fit_space import REACH, Space
 from .fit_terms import Flat
 from .regimes import Case, Seconds, metrics
@@ -100,6 +101,8 @@ def build(table: pd.DataFrame, constants: Constants) -> Problem:
         if blocks
         else np.zeros(0, int)
     )
+    if not len(rows):
+        raise UsageError("none of these rows can be fitted; give rows of GPUs without drafting, or drop a filter")
     place = {int(r): i for i, r in enumerate(rows)}
     n = len(rows)
     space = Space()

@@ -22,6 +22,7 @@ from .landscape_blocks import LIST, by_lengths, in_blocks, list_length
 from .memory import footprint
 from .parallel import Plan
 from .passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
+from .regimes import sustained_ttft
 from .serving import (
     Load,
     accepted_tokens,
@@ -222,6 +223,7 @@ def _steady(
     ttft = closed_ttft_s(engine, alone_s, step, prompt, running, plan.dp)
     host = engine.step_s * np.asarray(plan.pp) + engine.sequence_s * running / np.asarray(plan.dp)
     busy = 1.0 - host / (tpot + step * (yielded - 1.0))
+    ttft = sustained_ttft(ttft, prompt, running, load.osl, tpot)
     return _Steady(step, prompt, tpot, ttft, running / (ttft + (load.osl - 1.0) * tpot), busy)
 
 

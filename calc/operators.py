@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Array = Any
 
-ROUTING_SPREAD = 0.7  # correlated tokens hit fewer experts than independent ones
+ROUTING_SPREAD = 0.7  # tokens of one step choose alike: each further one counts as so many independent ones
 ACTIVATION_BYTES = 2.0  # residual stream and messages are 16 bit in every engine modelled
 
 
@@ -150,7 +150,7 @@ def _attention(att: Attention, p: Pass, plan: Plan, count: float, kv: Format) ->
             pairs = sequences * causal_pairs(p.context, new, float(att.index_top_k))
     entries = 0.0
     if att.compress_ratio:
-        compressed = p.context / att.compress_ratio
+        compressed = (p.context if p.decode else p.context + new / 2.0) / att.compress_ratio
         entries = np.minimum(compressed, att.index_top_k) if att.index_top_k else compressed
         pairs = pairs + tokens * entries
 
@@ -213,7 +213,8 @@ def _ffn(ffn: FeedForward, hidden: int, p: Pass, plan: Plan, count: float, fmt: 
         out.append(_gemm("router", count, rank_tokens, hidden, ffn.router_params, find_format("bf16")))
         # whole experts over ep ranks; the rest of the cut is inside an expert
         hits = p.tokens * ffn.top_k / plan.ep
-        distinct = distinct_experts(ffn.experts, ffn.top_k, p.tokens * ROUTING_SPREAD) / plan.ep
+        independent = 1.0 + ROUTING_SPREAD * np.maximum(p.tokens - 1.0, 0.0)
+        distinct = distinct_experts(ffn.experts, ffn.top_k, independent) / plan.ep
         cut = plan.expert_tp
         weights = distinct * ffn.expert_params / cut * fmt.experts.bytes
         acts = hits * (2.0 * hidden + 3.0 * ffn.expert_width / cut) * ACTIVATION_BYTES
@@ -260,6 +261,7 @@ def operators(model: Model, plan: Plan, p: Pass, fmt: Formats) -> list[Operator]
         att, n = group.attention, group.count
         into, back = _attention_shards(att, plan.tp)
         kernels = 3.0 if att.q_lora_rank else 1.0
+        into = into + att.index_params  # the indexer's matrices are on every rank
         out.append(_gemm("attention projections", n, rank_tokens, model.hidden, into, fmt.attention, kernels))
         out += _attention(att, p, plan, n, fmt.kv)
         out.append(_gemm("attention output", n, rank_tokens, max(back_rows(att), 1.0), back, fmt.attention))
@@ -269,7 +271,7 @@ def operators(model: Model, plan: Plan, p: Pass, fmt: Formats) -> list[Operator]
         out.append(
             Operator("elementwise", "elementwise", n, bytes=rank_tokens * width * ACTIVATION_BYTES, kernels=1.0)
         )
-    head = model.head_params or model.embedding_params
+    head = model.head_read_params
     out.append(_gemm("output head", 1.0, p.head_rows / plan.dp, model.hidden, head / tp, fmt.head))
     return out
 

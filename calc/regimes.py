@@ -160,10 +160,19 @@ def serving(case: Case, seconds: Seconds, soft: Any) -> Metrics:
     """
     p = parts(case, seconds, soft)
     tpot = tpot_of(p, case, soft)
-    ttft = ttft_of(p, case, soft, tpot)
-    service = ttft_of(p, _unqueued(case), soft, tpot)
+    ttft = sustained_ttft(ttft_of(p, case, soft, tpot), p.prompt, case.running, case.osl, tpot)
+    service = sustained_ttft(ttft_of(p, _unqueued(case), soft, tpot), p.prompt, case.running, case.osl, tpot)
     rate = case.running / (service + (case.osl - 1.0) * tpot)
     return _speed(tpot, rate, case, ttft, output_tok_s_user=case.osl / (service + (case.osl - 1.0) * tpot))
+
+
+def sustained_ttft(ttft: Array, prompt: Array, running: Array, osl: Array, tpot: Array) -> Array:
+    """TTFT that a closed loop can sustain: prompts alone never take more than all of the time.
+
+    rate x prompt <= 1 with Little's law gives TTFT >= running x prompt - (OSL - 1) TPOT; only short outputs reach it.
+    Worked: 200 running, prompt 30 ms, OSL 1: at least 6 s.
+    """
+    return np.maximum(ttft, running * prompt - np.maximum(np.asarray(osl) - 1.0, 0.0) * tpot)
 
 
 def _unqueued(case: Case) -> Case:

@@ -81,7 +81,7 @@ def default_weights(chip: Chip, model: Model) -> str:
 def lengths(
     rows: pd.DataFrame, assumed: list[list[str]], reasons: dict[int, str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(isl, osl) of every row: its own, its test set's mean, or a stated default; TTFT of an unknown prompt has none."""
+    """(isl, osl) of every row: its own, its test set's mean, or a default; TTFT of an unknown prompt has none."""
     isl, osl = numbers(rows, "isl"), numbers(rows, "osl")
     regime, metric, model = texts(rows, "regime"), texts(rows, "metric"), texts(rows, "model")
     note = texts(rows, "note")
@@ -102,7 +102,7 @@ def lengths(
     return isl * scale, np.maximum(osl, 1.0) * scale
 
 
-def _dataset(regime: str, model: str, note: str) -> Mapping[str, Any] | None:
+def _dataset(regime: str, model: str, note: str) -> Any:
     known = datasets()
     if regime.startswith("mlperf"):
         return known["mlperf"].get(model)

@@ -14,7 +14,7 @@ import numpy as np
 from .engine import engine_for
 from .memory import Footprint, footprint
 from .passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
-from .regimes import Case, Parts, tpot_of, ttft_of
+from .regimes import Case, Parts, sustained_ttft, tpot_of, ttft_of
 from .stack import host_joined, padded_tokens, read_context
 from .step import StepTime, step_time
 
@@ -100,7 +100,9 @@ def shared_tpot_s(step_s: Array, prompt_s: Array, batch: Array, osl: Array, inte
     return tpot_of(Parts(step_s, 0.0, prompt_s), Case(0.0, osl, batch, batch), _Share(interference))
 
 
-def closed_ttft_s(engine: Engine, alone_s: Array, step_s: Array, prompt_s: Array, batch: Array, dp: Array = 1.0) -> Array:
+def closed_ttft_s(
+    engine: Engine, alone_s: Array, step_s: Array, prompt_s: Array, batch: Array, dp: Array = 1.0
+) -> Array:
     """Mean TTFT in a closed loop whose requests all run (`regimes.ttft_of`)."""
     case = Case(0.0, 1.0, batch, batch, dp=dp)
     return ttft_of(Parts(step_s, alone_s, prompt_s), case, engine, 0.0)
@@ -154,6 +156,7 @@ def serve(
     alone_s = prompt_service_s(engine, alone.seconds, passes)
     tpot = shared_tpot_s(step, prompt, running, load.osl, engine.interference)
     ttft = closed_ttft_s(engine, alone_s, step, prompt, running, plan.dp)
+    ttft = sustained_ttft(ttft, prompt, running, load.osl, tpot)
     rate = running / (ttft + (load.osl - 1.0) * tpot)
     ttft = ttft + waiting_s(engine, tpot, prompt, load.osl, load.concurrency, running)
     return Served(

@@ -225,6 +225,7 @@ def steady(
     time. concurrency inf: what fills the pipeline, on chips enough for its cache unless `chips` says how
     many.
     """
+    from .regimes import sustained_ttft
     from .serving import accepted_tokens
 
     asked = np.asarray(load.concurrency, dtype=float)
@@ -242,6 +243,7 @@ def steady(
     alone = pipe.token_s + work
     waiting = np.maximum(batch - running, 0.0)
     ttft = frontend_s(chip) + alone
+    ttft = sustained_ttft(ttft, work, running, load.osl, tpot)
     rate = running / (ttft + (load.osl - 1.0) * tpot)
     return Steady(
         pipe=pipe,

@@ -64,7 +64,7 @@ def calibrate(
     suspect = suspect_reasons(rows, read_suspects(suspects)) != ""
     if suspect.any():
         print(
-            f"{int(suspect.sum())} suspicious rows stay out of the fit and are judged with it",
+            f"{int(suspect.sum())} suspicious rows stay out of the fit and of this table",
             file=sys.stderr,
         )
     found = fitting.fit(rows[~suspect], by=leave_out, folds=folds, progress=_progress)
