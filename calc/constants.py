@@ -118,7 +118,8 @@ class Constants:
         """Constants of a serving engine by name; unknown: UnknownName with the known ones."""
         if name not in self.engines:
             raise UnknownName(f"engine '{name}' is unknown; choose one of {', '.join(sorted(self.engines))}")
-        return self.engines[name]
+        found: Mapping[str, Any] = self.engines[name]
+        return found
 
 
 @lru_cache(maxsize=2)

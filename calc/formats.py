@@ -33,7 +33,7 @@ _FP8 = ("fp8", *_WIDE)
 # Bits: nvfp4 has an 8-bit scale per 16 elements, mxfp4 one per 32, int4 (AWQ, GPTQ) a 16-bit scale per 128 with
 # zero points; fp8_block has a 32-bit scale per 128 x 128 weights (as released by DeepSeek) and needs activations scaled
 # on the way, so its kernels are others than those of fp8 with one scale per matrix; the llama.cpp formats store 16-bit
-# scales per 32 elements (q4_k_m is the mean of a recipe); q-formats, int4 and exl2 are weight-only and compute in 16 bit.
+# scales per 32 elements (q4_k_m is the mean of a recipe); q-formats, int4, exl2 are weight-only, computed in 16 bit.
 _TABLE = (
     Format("fp32", 32, ("fp32", "tf32", "bf16", "fp16")),
     Format("bf16", 16, _WIDE),

@@ -137,7 +137,8 @@ def drafting(
         ):  # rows that share a prompt's cache, as drafted tokens do, but yield one token
             draft[i] = float(entry["beams"]) - 1.0
             assumed[i].append(f"{entry['beams']} beams")
-    for i in np.flatnonzero(on):
+    for at in np.flatnonzero(on):
+        i = int(at)
         if regime[i] == "prefill-b1" or metric[i] == "input_tok_s":
             continue
         found, chance, mean = _DRAFT.search(note[i]), _CHANCE.search(note[i]), _YIELD.search(note[i])

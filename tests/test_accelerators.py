@@ -14,7 +14,7 @@ from tokcalc.constants import load_constants
 from tokcalc.engine import find_engine
 from tokcalc.stack import engine_for_chip, host_joined, padded_tokens, read_context, stack_table
 
-CONSTANTS = load_constants()
+CONSTANTS = load_constants(fitted=False)
 PLAIN = find_engine(CONSTANTS, None)
 TABLES = tomllib.loads((files("tokcalc.specs") / "engines" / "accelerators.toml").read_text(encoding="utf-8"))
 

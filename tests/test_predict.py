@@ -75,7 +75,7 @@ def test_drafting_needs_its_acceptance():
 
 
 def test_test_sets_bring_their_lengths():
-    row = {**BASE, "model": "gpt-j-6b", "regime": "mlperf-offline", "metric": "output_tok_s", "isl": "", "max_load": True,
+    row = {**BASE, "model": "gpt-j-6b", "regime": "mlperf-offline", "metric": "output_tok_s", "isl": "", "max_load": True,  # noqa: E501
            "chips": 8, "tp": "", "pp": "", "dp": "", "concurrency": ""}  # fmt: skip
     found = predict_rows(rows(row, {**row, "chips": 4}))
     assert "beams" in found["assumed"][0]
@@ -84,7 +84,7 @@ def test_test_sets_bring_their_lengths():
 
 def test_layer_splits_do_not_speed_up_one_stream():
     row = {**BASE, "chip": "rtx-4090", "engine": "llama.cpp", "model": "llama-3-70b", "weights": "q4_k_m", "tp": "",
-           "pp": "", "isl": 0, "osl": 128, "concurrency": 1, "regime": "decode-b1", "metric": "output_tok_s_user"}  # fmt: skip
+           "pp": "", "isl": 0, "osl": 128, "concurrency": 1, "regime": "decode-b1", "metric": "output_tok_s_user"}  # fmt: skip  # noqa: E501
     two, four = predict_rows(rows({**row, "chips": 2}, {**row, "chips": 4}))["predicted"]
     assert four <= two * 1.01
 
@@ -108,7 +108,7 @@ def test_bands_hold_the_share_that_they_are_fitted_to():
 
 def test_a_faster_user_costs_rate_and_money():
     row = {**BASE, "chip": "b200-sxm", "model": "gpt-oss-120b", "weights": "mxfp4", "regime": "price", "chips": 1,
-           "tp": "", "isl": 1024, "osl": 1024, "concurrency": "", "metric": "total_tok_s", "date": "2026-01-01"}  # fmt: skip
+           "tp": "", "isl": 1024, "osl": 1024, "concurrency": "", "metric": "total_tok_s", "date": "2026-01-01"}  # fmt: skip  # noqa: E501
     notes = (
         "operating point 50 tok/s/user",
         "operating point 100 tok/s/user",
