@@ -128,7 +128,7 @@ def judge(key: tuple[Any, ...], found: list[Curve]) -> Iterator[dict[str, Any]]:
             "best": "/".join(str(v) for v in found[best].layout),
             "chosen": "/".join(str(v) for v in found[place].layout),
             "agrees": place == best, "regret": 1.0 - chosen / measured[best] if np.isfinite(chosen) else 1.0,
-            "reached": bool(np.isfinite(chosen)),
+            "reached": bool(np.isfinite(chosen)), "blind": float(1.0 - np.nanmean(measured) / measured[best]),
         }  # fmt: skip
 
 
@@ -144,7 +144,8 @@ def report(lines: pd.DataFrame, name: str) -> None:
         f"{name}: {groups.ngroups} groups, {len(lines)} choices: agrees {lines['agrees'].mean():.0%}, "
         f"regret median {lines['regret'].median():.1%}, mean {lines['regret'].mean():.1%}, "
         f"90th percentile {lines['regret'].quantile(0.9):.1%}; median group {per_group.median():.1%}; "
-        f"choice too slow for the speed {1 - len(reached) / len(lines):.0%}"
+        f"choice too slow for the speed {1 - len(reached) / len(lines):.0%}; "
+        f"any layout that reaches it: mean {lines['blind'].mean():.1%}"
     )
 
 
