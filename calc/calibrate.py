@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .constants import Constants, format_chain, load_constants
+from .constants import Constants, load_constants
 from .errors import UsageError
 from .fit_problem import Problem, build, predict, solve
 from .fit_space import REACH
@@ -146,22 +146,16 @@ def resolved(fitted: Fit, constants: Constants | None = None) -> dict[str, Any]:
     from .cases import _chip
 
     chips = {c: _chip(c) for c in sorted(set(problem.table["chip"]))}
-    families = _representatives(chips.values(), constants)
-    for _, kind, fmt, family in [k for k in space.index if k[0] in ("t0.own", "t0.own_moe")]:
-        chip = families[family]
-        table = constants.find(kind, chip, format_chain(fmt, _roof(fmt, chip)))[0]
-        start = {
-            "t0_us": table.get("t0_us", table.get("t0_s", 0.0) * 1e6),
-            **{k: table[k] for k in ("eta_m", "eta_c", "p")},
-        }
-        places = space.kernel(kind, fmt, family)
+    for (kind, fmt, scope), table in space.starts.items():
+        places = space.kernel(kind, fmt, table["family"], None, scope)
+        t0 = table["t0_us"] if "t0_us" in table else table["t0_s"] * 1e6
         values = {
-            "t0_us": start["t0_us"] * np.exp(total(places["t0"])),
-            "eta_m": min(1.0, start["eta_m"] * np.exp(total(places["eta_m"]))),
-            "eta_c": min(1.0, start["eta_c"] * np.exp(total(places["eta_c"]))),
-            "p": float(np.clip(start["p"] * np.exp(total(places["p"])), 0.4, 6.0)),
+            "t0_us": t0 * np.exp(total(places["t0"])),
+            "eta_m": table["eta_m"] * np.exp(total(places["eta_m"])),
+            "eta_c": table["eta_c"] * np.exp(total(places["eta_c"])),
+            "p": float(np.clip(table["p"] * np.exp(total(places["p"])), 0.4, 6.0)),
         }
-        out["kernels"].setdefault(kind, {}).setdefault(family, {})[fmt] = _rounded(values)
+        out["kernels"].setdefault(kind, {}).setdefault(scope, {})[fmt] = _rounded(values)
     for _, kind, scope in [k for k in space.index if k[0] == "alpha.scope"]:
         table = constants.tables[kind][scope]
         lines: dict[str, list[float]] = {"alpha_us": [], "eta_b": [], "q": []}
@@ -178,16 +172,6 @@ def resolved(fitted: Fit, constants: Constants | None = None) -> dict[str, Any]:
     out["engines"] = _engines(fitted)
     out["fit"] = _record(fitted, sorted(chips))
     return out
-
-
-def _representatives(chips: Any, constants: Constants) -> dict[str, Any]:
-    """One chip per family whose constants are the family's, not a table under its own id, where there is one."""
-    found: dict[str, Any] = {}
-    for chip in chips:
-        own = any(chip.id in table for table in constants.tables.values() if isinstance(table, Mapping))
-        if chip.family not in found or not own:
-            found[chip.family] = chip
-    return found
 
 
 def _known(

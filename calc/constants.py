@@ -49,6 +49,13 @@ def format_chain(name: str, roof: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(chain))
 
 
+def _most(chip: Chip, roof_name: str) -> float:
+    """Largest share of a roof that a chip can reach: 1, or more where it also adds up in half precision (GeForce)."""
+    half = {"bf16": "fp16_acc16", "fp16": "fp16_acc16", "fp8": "fp8_acc16"}.get(roof_name, "")
+    peak = chip.peak_ops_s.get(roof_name, 0.0)
+    return max(1.0, chip.peak_ops_s.get(half, 0.0) / peak) if peak else 1.0
+
+
 @dataclass(frozen=True)
 class Constants:
     """All tables: `kernels[kind][scope][format]`, `collectives[kind][scope]`, `engines[name]`."""
@@ -89,7 +96,7 @@ class Constants:
         t0 = t["t0_s"] if "t0_s" in t else t["t0_us"] * _US
         if kind == "moe":
             t0 = t0 * self.expert_floor
-        return Kernel(t0, t["eta_m"], t["eta_c"], t["p"])
+        return Kernel(t0, t["eta_m"], min(t["eta_c"], _most(chip, roof)), t["p"])
 
     def tuned(self, engine: Any) -> Constants:
         """The same constants with what an engine changes in the kernels: the floor of its expert kernels."""

@@ -43,7 +43,7 @@ _SOFT = {  # engine field -> prior classes of its deviations; see fit_space
         ("prompt.engine", "engine", "moe"), ("prompt.family", "family"), ("prompt.weights", "moe", "weights"),
     ),
 }  # fmt: skip
-_FIXED = ("dp_steps", "queue_time")
+_FIXED = {"dp_steps": 0.0, "queue_time": 0.0, "stage_loss": 0.0, "overlap": 1.0}  # field: when an engine has none
 METRICS = ("tpot_ms", "ttft_ms", "output_tok_s", "output_tok_s_user", "input_tok_s", "total_tok_s", "e2e_s")
 REGIMES_FITTED = (
     "prefill-b1", "decode-b1", "decode-batch", "static-batch", "serving", "open-loop", "max-load", "mlperf-offline",
@@ -130,7 +130,7 @@ def build(table: pd.DataFrame, constants: Constants) -> Problem:
             "weights": block.weights,
         }
         for name in base:
-            base[name][at] = getattr(block.engine, name)
+            base[name][at] = getattr(block.engine, name, _FIXED.get(name))
         for name, classes in _SOFT.items():
             for line, (prior, *keys) in enumerate(classes):
                 index[name][line][at] = space.get(prior, *(labels[k] for k in keys))

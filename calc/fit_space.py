@@ -39,6 +39,7 @@ class Space:
 
     index: dict[Key, int] = field(default_factory=lambda: {("zero",): 0})
     width: list[float] = field(default_factory=lambda: [0.0])
+    starts: dict[Key, Mapping[str, Any]] = field(default_factory=dict)  # of (kind, format, scope): where a fit began
 
     def get(self, prior: str, *key: Any) -> int:
         """Index of the deviation of that prior class and key, made at its first use; its start is log 1 = 0."""
@@ -53,21 +54,27 @@ class Space:
         """Prior widths of all parameters; 0 for the constant."""
         return np.array(self.width)
 
-    def kernel(self, kind: str, fmt: str, family: str, engine: str | None = None) -> dict[str, tuple[int, ...]]:
-        """Indices of the deviations of one kernel class: floor (of experts by engine too), shares, knee."""
+    def kernel(
+        self, kind: str, fmt: str, family: str, engine: str | None = None, scope: str | None = None
+    ) -> dict[str, tuple[int, ...]]:
+        """Indices of the deviations of one kernel class: floor (of experts by engine too), shares, knee.
+
+        scope: a chip's id where the chip has a table of its own, which then has deviations of its own; else the family.
+        """
+        own = scope or family
         floor = [self.get("t0.family", family), self.get("t0.kind_format", kind, fmt)]
         if kind == "moe":
-            floor.append(self.get("t0.own_moe", kind, fmt, family))
+            floor.append(self.get("t0.own_moe", kind, fmt, own))
             if engine is not None:
                 floor.append(self.get("t0.engine_moe", engine, family))
         else:
-            floor.append(self.get("t0.own", kind, fmt, family))
+            floor.append(self.get("t0.own", kind, fmt, own))
         return {
             "t0": tuple(floor),
             "eta_m": (self.get("eta_m.kind", kind), self.get("eta_m.kind_format", kind, fmt),
-                      self.get("eta_m.family", family), self.get("eta_m.own", kind, fmt, family)),
+                      self.get("eta_m.family", family), self.get("eta_m.own", kind, fmt, own)),
             "eta_c": (self.get("eta_c.kind", kind), self.get("eta_c.kind_format", kind, fmt),
-                      self.get("eta_c.family", family), self.get("eta_c.own", kind, fmt, family)),
+                      self.get("eta_c.family", family), self.get("eta_c.own", kind, fmt, own)),
             "p": (self.get("p.kind", kind), self.get("p.kind_format", kind, fmt)),
         }  # fmt: skip
 

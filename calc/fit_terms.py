@@ -55,9 +55,11 @@ class Flat:
     def _kernel(
         self, term: Term, chip: Chip, constants: Constants, rows: Array, space: Space, engine: str | None
     ) -> None:
-        table = constants.find(term.kind, chip, format_chain(term.format, term.roof))[0]
+        table, scope, _ = constants.find(term.kind, chip, format_chain(term.format, term.roof))
+        own = chip.id if scope == chip.id else chip.family
+        space.starts[(term.kind, term.format, own)] = {**table, "family": chip.family}
         t0 = table["t0_s"] if "t0_s" in table else table["t0_us"] * 1e-6
-        places = space.kernel(term.kind, term.format, chip.family, engine)
+        places = space.kernel(term.kind, term.format, chip.family, engine, own)
         logs = np.log([max(t0, 1e-12), table["eta_m"], table["eta_c"], table["p"]])
         self._append(rows, term.count, term.kernels, term.x_s, term.y_s, logs,
                      (places["t0"], places["eta_m"], places["eta_c"], places["p"]))  # fmt: skip

@@ -224,11 +224,6 @@ def test_data_centre_chips_are_used_as_fitted_on_the_packaged_points(
     assert np.median(away(table, found)[one_stage]) < 0.01
 
 
-@pytest.mark.xfail(
-    reason="one table a family is written from the start of its last chip, clipped at 1: chips with starts of their "
-    "own (GeForce and their workstation siblings) are predicted otherwise than fitted",
-    strict=False,
-)
 def test_every_packaged_point_is_used_as_fitted(of_packaged: tuple[pd.DataFrame, Fit]) -> None:
     assert np.max(away(*of_packaged)) < 0.01
 
@@ -307,21 +302,15 @@ def test_the_command_writes_a_whole_file(data: str, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine.toml", "residuals.csv"]
 
 
-_NO_ROWS = pytest.mark.xfail(
-    reason="a filter that leaves no row at all ends in an internal error", strict=False
-)
-
-
 @pytest.mark.parametrize(
     ("words", "part"),
     [
         (("--chip", "no-such-chip"), "no-such-chip"),
         (("--chip", "b200-sxm"), "rows can be fitted"),
-        pytest.param(("--engine", "no-such-engine"), "rows can be fitted", marks=_NO_ROWS),
+        pytest.param(("--engine", "no-such-engine"), "rows can be fitted"),
         pytest.param(
             ("--data", str(SPECS / "measured" / "wide-ep.csv"), "--chip", "rngd"),
             "rows can be fitted",
-            marks=_NO_ROWS,
         ),
         (("--folds", "1"), "--folds 1"),
         (("--folds", "-2"), "--folds -2"),

@@ -182,9 +182,6 @@ def test_contradictory_degrees_are_refused(asked: dict[str, int], part: str) -> 
         chosen("h200-sxm", "llama-3.1-8b", **asked)
 
 
-@pytest.mark.xfail(
-    reason="zero and negative counts of chips or degrees are not checked before use", strict=False
-)
 @pytest.mark.parametrize("asked", [{"chips": 0}, {"chips": -1}, {"tp": 0}, {"pp": 0}, {"dp": 0}, {"pp": 64}])
 def test_counts_that_no_machine_has_are_refused(asked: dict[str, int]) -> None:
     with pytest.raises(UsageError):

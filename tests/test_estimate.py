@@ -184,9 +184,6 @@ def test_counts_have_no_unit(path: str) -> None:
     assert estimate("h100-sxm", "llama-3.1-8b").quantity(path).dimensionless
 
 
-@pytest.mark.xfail(
-    reason="`_s` is sought anywhere in the key, so that `bound_share` comes out in seconds", strict=False
-)
 @pytest.mark.parametrize("path", ["bound_share", "memory.used_share"])
 def test_shares_have_no_unit(path: str) -> None:
     assert estimate("h100-sxm", "llama-3.1-8b").quantity(path).dimensionless
@@ -246,11 +243,6 @@ def test_numbers_that_cannot_be_are_refused(ask: dict[str, Any], part: str) -> N
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.xfail(
-    reason="concurrency, cache hits and drafts are not checked before use: other exceptions, or a reason that "
-    "names something else",
-    strict=False,
-)
 @pytest.mark.parametrize(
     ("ask", "part"),
     [

@@ -24,18 +24,6 @@ from tokcalc.operators import component_formats
 SLACK = 1 + 1e-6
 WIDE = find_format("bf16")
 CHIPS = list_ids("chips")
-# Shares of the peak above 1 were measured on GeForce boards, whose data sheets rate products with 32-bit sums while
-# kernels may sum in 16 bit (`fp16_acc16`); other boards of the same generation borrow them and have no such reserve.
-_BORROWED = pytest.mark.xfail(
-    reason="borrows shares of GeForce boards that are above its own peak", strict=False
-)
-_MARKED = [
-    pytest.param(name, marks=_BORROWED)
-    if load_chip(name).family in ("ada", "ampere-consumer", "cdna4")
-    and "fp16_acc16" not in load_chip(name).peak_ops_s
-    else name
-    for name in CHIPS
-]
 
 
 def active_parts(model: Model, weights: str) -> list[tuple[float, Format]]:
@@ -98,7 +86,7 @@ def test_no_speed_exceeds_a_roof(name: str) -> None:
     assert not above
 
 
-@pytest.mark.parametrize("name", _MARKED)
+@pytest.mark.parametrize("name", CHIPS)
 def test_long_prompts_keep_to_the_compute_roof(name: str) -> None:
     # compute is nearly all of the time here, so that a share of the peak above 1 would show
     chip = load_chip(name)
@@ -114,7 +102,7 @@ def test_long_prompts_keep_to_the_compute_roof(name: str) -> None:
     assert not above
 
 
-@pytest.mark.parametrize("name", _MARKED)
+@pytest.mark.parametrize("name", CHIPS)
 def test_shares_of_the_peak_keep_below_the_best_peak_of_the_chip(name: str) -> None:
     chip, constants = load_chip(name), load_constants()
     for label in format_names():
@@ -179,11 +167,6 @@ def test_a_wafer_at_batch_one_is_far_below_its_bandwidth() -> None:
     assert 200 < speed["speed"]["output_tok_s_user"]["value"] < 1000
 
 
-@pytest.mark.xfail(
-    reason="the wait for other prompts is a few per cent of them, so that short answers turn over faster than prompts "
-    "can be read (one token: 7.6 times the dense peak of an H100)",
-    strict=False,
-)
 @pytest.mark.parametrize("osl", [1, 2, 4, 10])
 def test_short_answers_keep_to_the_compute_roof(osl: int) -> None:
     above = {}

@@ -123,7 +123,9 @@ def test_more_bandwidth_or_peak_is_never_slower(
     ):
         found = served(pair, plan, load, engine, better)
         assert found.tpot_s <= base.tpot_s / CLOSE
-        assert found.ttft_s <= base.ttft_s / CLOSE
+        # where prompts alone fill the machine, time saved while generating is waited for the next prompt's turn
+        whole, before = (s.ttft_s + 299.0 * s.tpot_s for s in (found, base))
+        assert whole <= before / CLOSE
         assert found.output_tok_s >= base.output_tok_s * CLOSE
 
 
