@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .answer_money import energy, money
+from .arrivals import arrivals, closed_percentiles
 from .bands import GRADE_MEANING, band
 from .engine import engine_for
 from .evidence import evidence
@@ -47,6 +48,7 @@ class Question:
     grid: str | None = None
     own: Mapping[str, float] | None = None
     region: str = "US"
+    rate: float | None = None
     notes: tuple[str, ...] = ()
 
     def money_terms(self) -> Terms:
@@ -79,12 +81,15 @@ class Body:
     scope: str
     assumptions: tuple[str, ...]
     placement: tuple[Mapping[str, Any], ...] = ()
+    percentiles: tuple[float, float, float] | None = None  # p50, p90, p99 of the TTFT
 
 
 _BOUND = {
     "gemm": "weights streamed from memory",
     "moe": "expert weights streamed from memory",
     "attention_decode": "KV cache streamed from memory",
+    "mla_decode": "KV cache streamed from memory",
+    "linear_decode": "attention state streamed from memory",
     "all_reduce": "messages between chips",
     "all_to_all": "messages between chips",
     "elementwise": "element-wise kernels",
@@ -99,6 +104,15 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
     limit = float(min(memory.batch, engine.max_sequences * float(d.plan.dp)))
     batch = limit if ask.concurrency == "max" else float(ask.concurrency)
     load = Load(float(ask.isl), float(ask.osl), batch, ask.cache_hit, float(ask.draft), ask.acceptance)
+    offered = None
+    if ask.rate is not None:
+        offered = arrivals(d, constants, load, ask.rate, limit)
+        batch = offered.batch
+        load = replace(load, concurrency=batch)
+        ask = ask.with_note(
+            f"open loop: {ask.rate:g} requests/s keep {batch:.1f} in flight; this replica saturates at "
+            f"{offered.highest_rate:.3g} requests/s"
+        )
     s = serve(d.chip, d.model, d.plan, d.formats, engine, constants, load)
     engine = engine_for(constants, engine, d.chip, d.model, d.weights)
     constants = constants.tuned(engine)
@@ -140,12 +154,17 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
         + float(memory.workspace_bytes)
         + running / float(d.plan.dp) * float(memory.kv_bytes_per_sequence)
     ) / float(memory.capacity_bytes)
+    wait = float(s.queue_s) - engine.ttft_steps * step
+    percentiles = closed_percentiles(float(s.ttft_s), max(0.0, wait))
+    if offered:
+        percentiles = offered.percentiles
     return Body(
         deployment={
             "chips": d.chips, "tp": int(d.plan.tp), "pp": int(d.plan.pp), "dp": int(d.plan.dp), "ep": int(d.plan.ep),
             "weights": d.weights, "kv": d.kv, "engine": None if engine.name == "any" else engine.name,
         },
-        batch=batch, tpot_s=float(s.tpot_s), ttft_s=float(s.ttft_s), output_tok_s=float(s.output_tok_s),
+        batch=batch, tpot_s=float(s.tpot_s), ttft_s=offered.ttft_s if offered else float(s.ttft_s),
+        output_tok_s=float(s.output_tok_s),
         input_tok_s=float(s.input_tok_s), prefill_share=float(s.prefill_share),
         memory={
             "weights_bytes_per_chip": float(memory.weights_bytes),
@@ -154,7 +173,7 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
             "capacity_bytes": float(memory.capacity_bytes), "used_share": used, "largest_batch": limit,
         },
         terms=terms, bound_by=bound_by, bound_share=share, busy=_busy(d, s), scope=scope,
-        assumptions=(*d.assumed, *_loop(ask), *ask.notes),
+        assumptions=(*d.assumed, *_loop(ask), *ask.notes), percentiles=percentiles,
     )  # fmt: skip
 
 
@@ -162,6 +181,8 @@ _FORMULA = {
     "gemm": "n t0 + [(Q/(eta_m BW))^p + (F/(eta_c P))^p]^(1/p)",
     "moe": "n t0 + [(Q/(eta_m BW))^p + (F/(eta_c P))^p]^(1/p), Q from E (1 - (1 - k/E)^T) experts",
     "attention_decode": "t0 + [(KV/(eta_m BW))^p + (F/(eta_c P))^p]^(1/p)",
+    "mla_decode": "t0 + [(latent/(eta_m BW))^p + (F/(eta_c P))^p]^(1/p)",
+    "linear_decode": "t0 + [(state/(eta_m BW))^p + (F/(eta_c P))^p]^(1/p)",
     "all_reduce": "[alpha^q + (2 (n-1)/n M / B)^q]^(1/q)",
     "all_to_all": "[alpha^q + (v/B)^q]^(1/q)",
     "elementwise": "t0 + Q/(eta_m BW)",
@@ -207,6 +228,8 @@ def _busy(d: Deployment, s: Any) -> float:
 
 
 def _loop(ask: Question) -> tuple[str, ...]:
+    if ask.rate is not None:
+        return ()
     return (
         f"closed loop: {ask.concurrency} request{'s' if ask.concurrency != 1 else ''} in flight, "
         f"{ask.isl} tokens in and {ask.osl} out",
@@ -223,6 +246,8 @@ def assemble(chip: Chip, model: Model, body: Body, ask: Question, grade: str, co
         return {"value": value, "low": float(low), "high": float(high)}
 
     ttft = banded(body.ttft_s, "ttft")
+    if body.percentiles:
+        ttft |= dict(zip(("p50", "p90", "p99"), body.percentiles, strict=True))
     return {
         "chip": chip.id, "model": model.id, "chip_name": chip.name, "model_name": model.name,
         "deployment": dict(body.deployment),

@@ -79,12 +79,13 @@ def estimate(
     software_date: str | None = None, utilisation: float = 1.0,
     overrides: Mapping[str, str] | None = None, memory: str | None = None, fx: str | None = None,
     grid: str | None = None, own: Mapping[str, float] | None = None, region: str = "US",
-    constants: Constants | None = None, stream: bool = False,
+    constants: Constants | None = None, stream: bool = False, rate: float | None = None,
 ) -> Answer:  # fmt: skip
     """The answer for a chip, a model and a closed loop of `concurrency` requests of isl + osl tokens.
 
     chip, model: names, spec files or loaded objects; concurrency: a number or "max" (what the KV pool holds);
     rent: "2.5 USD/h" per chip; cache_hit: share of input found in a cache; draft, acceptance: speculation.
+    rate: requests per second that arrive on their own instead of `concurrency` in flight (open loop).
     stream: weights beside a wafer too small for them come from the memory next to it.
     fx: "KRW=1400", rates of your own; grid: a region or kg CO2e per kWh; own: inputs of ownership ({} for the
     dated ones) instead of a rent; region: of its electricity; constants: fitted constants other than those
@@ -95,12 +96,12 @@ def estimate(
     network = load_model(model) if isinstance(model, str) else model
     constants = constants or load_constants()
     assumed = engine is None and device.kind == "gpu"
-    software = find_engine(constants, DEFAULT_ENGINE if assumed else engine)
+    software = find_engine(constants, DEFAULT_ENGINE if assumed else engine, date=software_date or "")
     ask = parts.Question(
         isl=_count("isl", isl), osl=_count("osl", osl), concurrency=concurrency, cache_hit=cache_hit,
         draft=draft or 0, acceptance=_acceptance(draft, acceptance), rent=rent, currency=currency, on=on,
         price=price, utilisation=utilisation, software_date=software_date,
-        fx=fx, grid=grid, own=own, region=region,
+        fx=fx, grid=grid, own=own, region=region, rate=_rate(rate, device),
     )  # fmt: skip
     if ask.isl + ask.osl > network.max_context:
         note = f"{ask.isl + ask.osl:,} tokens are beyond the {network.max_context:,} that {network.name} was made for"
@@ -144,6 +145,16 @@ def _check(
             raise UsageError(f"--{name} {value} is not possible; give a whole number of at least {least}")
 
 
+def _rate(rate: float | None, chip: Chip) -> float | None:
+    if rate is None:
+        return None
+    if not (isinstance(rate, int | float) and 0.0 < rate <= _MOST):
+        raise UsageError(f"--rate {rate} is not a rate; give requests per second above 0")
+    if chip.weights_in_sram:
+        raise UsageError(f"--rate is not modelled for {chip.name}; give the load with --concurrency")
+    return float(rate)
+
+
 def _count(name: str, value: int) -> int:
     if not isinstance(value, int | float) or value != value or value < 1 or value > 100_000_000:
         raise UsageError(
@@ -178,7 +189,7 @@ _DEFAULTS: dict[str, Any] = {
 }
 _OPTIONS = (
     "isl", "osl", "concurrency", "weights", "kv", "chips", "tp", "pp", "dp", "ep", "engine", "rent", "currency", "on",
-    "price", "cache_hit", "draft", "acceptance", "software_date", "utilisation", "memory", "fx", "grid",
+    "price", "cache_hit", "draft", "acceptance", "software_date", "utilisation", "memory", "rate", "fx", "grid",
 )  # fmt: skip
 
 

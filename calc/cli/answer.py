@@ -37,6 +37,9 @@ def answer(
     concurrency: Annotated[
         str, _workload(metavar="N|max", help="Requests in flight, or all that fit.")
     ] = "1",
+    rate: Annotated[
+        float | None, _workload(metavar="N", help="Requests per second that arrive on their own (open loop).")
+    ] = None,
     weights: Annotated[
         _Text, _deployment(metavar="TYPE", help="Data type of the weights: bf16, fp8, ...")
     ] = None,
@@ -107,6 +110,7 @@ def answer(
         "isl": options.length("--isl", isl),
         "osl": options.length("--osl", osl),
         "concurrency": options.concurrency(concurrency),
+        "rate": rate,
         "weights": weights,
         "kv": kv,
         "chips": chips,
