@@ -87,7 +87,9 @@ def axis_for(
     low, high = min(present), max(present)
     if zero and low >= 0:
         low = 0.0
-    span = (high - low) or abs(high) or 1.0
+    span = high - low
+    if span <= 1e-6 * max(abs(low), abs(high)):  # one value, or as good as one: a range of its own size
+        span = abs(high) or 1.0
     return Axis(low if zero and low == 0 else low - span * margin, high + span * margin, False, pixels, up)
 
 
