@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .model import Model
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Question:
     """What was asked, checked: tokens, load, money; `notes` gathers what the reader must know."""
 
@@ -62,7 +62,7 @@ class Question:
         return replace(self, notes=(*self.notes, note))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Body:
     """Physics of an answer in plain numbers, whichever kind of machine gave them."""
 

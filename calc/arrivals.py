@@ -49,7 +49,7 @@ def mean_wait_s(service_s: float, load: float) -> float:
     return load * service_s / (2.0 * (1.0 - load))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Arrivals:
     """Steady state of an offered rate: requests in flight, TTFT and its percentiles, the rate that saturates."""
 

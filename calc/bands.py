@@ -5,12 +5,11 @@ Stands after `constants`, whose scope gives the grade; before `estimate` and `pr
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from .catalog.tables import shipped_table
 from .constants import Constants
 
 if TYPE_CHECKING:
@@ -26,8 +25,7 @@ GRADE_MEANING = {
 
 @lru_cache(maxsize=1)
 def _table() -> Mapping[str, Any]:
-    text = (files("tokcalc.specs") / "engines" / "bands.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    return shipped_table("engines", "bands.toml") or {}
 
 
 def band_factor(quantity: str, grade: str, regime: str = "") -> float:

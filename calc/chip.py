@@ -13,7 +13,7 @@ from typing import Any
 GRADES = "ABCD"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Source:
     """Where a figure comes from: page, day it was read or published, grade A (vendor) to D (unconfirmed)."""
 
@@ -24,7 +24,7 @@ class Source:
     note: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MemoryLevel:
     """One tier of memory; `bandwidth_bytes_s` is None where the vendor publishes none (most caches)."""
 
@@ -55,7 +55,7 @@ class MemoryLevel:
         return self.stacks * self.bus_bits_per_stack * self.pin_rate_bit_s / 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Link:
     """One way out of the chip; bandwidths are per direction and per chip, never the two-way headline."""
 
@@ -69,7 +69,7 @@ class Link:
     links: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Power:
     """Watts of one chip at its design limit, and its share of the whole system's draw."""
 
@@ -78,7 +78,7 @@ class Power:
     system: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class HostMemory:
     """Memory of the host that one chip can reach: capacity in bytes, bandwidth in bytes per second."""
 
@@ -88,7 +88,7 @@ class HostMemory:
     label: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Chip:
     """One accelerator as its spec file describes it; peaks are dense rates per unit in operations per second.
 
@@ -211,7 +211,7 @@ _NESTED = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MemoryGeneration:
     """One generation of memory, per stack (HBM) or per device or channel (GDDR, LPDDR, DDR), as `scope` says.
 

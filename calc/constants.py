@@ -6,15 +6,14 @@ constants came (grade A own fit, B family, C class, D nothing but defaults). Sta
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .catalog.tables import shipped_table
 from .errors import UnknownName
 from .formats import find_format, roof
 
@@ -26,7 +25,7 @@ TIERS = ("A", "B", "C", "D")
 _US = 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Kernel:
     """Constants of one kernel class: floor seconds, shares of bandwidth and peak, knee."""
 
@@ -56,7 +55,7 @@ def _most(chip: Chip, roof_name: str) -> float:
     return max(1.0, chip.peak_ops_s.get(half, 0.0) / peak) if peak else 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Constants:
     """All tables: `kernels[kind][scope][format]`, `collectives[kind][scope]`, `engines[name]`."""
 
@@ -135,16 +134,14 @@ def load_constants(fitted: bool = True) -> Constants:
 
     fitted False: the starts alone, which a fit begins from and is pulled to.
     """
-    folder = files("tokcalc.specs") / "engines"
-
     def read(name: str) -> dict[str, Any]:
-        return tomllib.loads((folder / name).read_text(encoding="utf-8"))
+        return shipped_table("engines", name) or {}
 
     tables = _merged(_merged(read("families.toml"), read("kernels.toml")), read("accelerators.toml"))
     engines = read("engines.toml")
-    if not fitted or not (folder / "fitted.toml").is_file():
+    found = read("fitted.toml") if fitted else {}
+    if not found:
         return Constants(tables, engines)
-    found = read("fitted.toml")
     own = {"fit": {"chips": found["fit"]["chips"]}}
     return Constants(_merged(_merged(own, found["kernels"]), tables), _tuned(engines, found["engines"]))
 

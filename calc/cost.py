@@ -147,7 +147,7 @@ def fleet_bill(chips: Any, money_per_chip_hour: Any, hours: Any = 24.0) -> Any:
     return not_negative(chips, "Chips") * money_per_chip_hour * not_negative(hours, "Hours")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Step:
     """One step of a waterfall: its name, its money per hour, its money per million tokens."""
 

@@ -25,7 +25,7 @@ _LEAST_BATCH = 64.0  # sequences that a default deployment holds at once, if tha
 _WEIGHT_ONLY = ("int4", "q")  # formats that any chip can expand while it multiplies in 16 bit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Deployment:
     """A replica: chips, degrees, formats, engine and its memory; `assumed` says what nobody had asked for."""
 

@@ -24,7 +24,7 @@ Array = Any
 DEFAULT = "any"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Engine:
     """One engine's constants in SI units; meanings in specs/engines/README.md, use in `regimes`.
 

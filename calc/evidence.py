@@ -7,12 +7,12 @@ before `estimate`, and needs neither pandas nor the rows themselves.
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .catalog.tables import shipped_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,11 +29,7 @@ _HEAD = """# What is published about each chip, and the median error of the pred
 
 @lru_cache(maxsize=1)
 def _table() -> Mapping[str, Any]:
-    try:
-        text = (files("tokcalc.specs") / "measured" / "evidence.toml").read_text(encoding="utf-8")
-    except OSError:
-        return {}
-    return tomllib.loads(text)
+    return shipped_table("measured", "evidence.toml") or {}
 
 
 def evidence(chip_id: str) -> dict[str, Any]:

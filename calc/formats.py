@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from .errors import UsageError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Format:
     """One number format. `bits` per stored element with its scales; `ladder`: roofs to try, best first."""
 

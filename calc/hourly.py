@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .pricebook import Price
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Hour:
     """Money for an hour of one chip. way: "given", "ownership", "rental" or "class"; parts sum to value.
 
@@ -37,7 +37,7 @@ class Hour:
     owned: OwnershipDefaults | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Terms:
     """How money is asked for: a given rent, ownership with inputs, price terms, day, currency, given rates.
 

@@ -24,7 +24,7 @@ TIGHT_WORKSPACE = 1e9  # bytes without graphs and with small chunks
 TIGHT_POOL = 0.03  # of memory that such a run has for its cache at most
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Footprint:
     """Bytes on the fullest chip of a replica; `batch` is the largest number of sequences of the replica."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BYTES_FP32 = 4.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Attention:
     """One layer's attention block: shapes, weights, and what it keeps of a sequence.
 
@@ -64,7 +64,7 @@ class Attention:
         return self.kv_elements_per_token * tokens + self.compressed_elements_per_token * context
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FeedForward:
     """One layer's FFN. `dense_params` are the weights every token meets, the router aside."""
 
@@ -94,7 +94,7 @@ class FeedForward:
         return self.dense_params + self.router_params + self.top_k * self.expert_params
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LayerGroup:
     """`count` equal decoder layers. `norm_params` are the norms (and residual mixers) around both blocks."""
 
@@ -114,7 +114,7 @@ class LayerGroup:
         return self.attention.params + self.ffn.active_params + self.norm_params
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
     """A decoder: its layer groups, its tables, and where the numbers come from. No vision tower."""
 

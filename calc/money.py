@@ -42,7 +42,7 @@ _AMOUNT = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Rate:
     """Exchange rate: `per_usd` units of `currency` for one dollar, its date, grade, age and source."""
 
@@ -55,7 +55,7 @@ class Rate:
     source: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Money:
     """An amount in one currency. Adds, subtracts, compares and divides only with the same currency."""
 

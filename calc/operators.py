@@ -25,7 +25,7 @@ ROUTING_SPREAD = 0.7  # tokens of one step choose alike: each further one counts
 ACTIVATION_BYTES = 2.0  # residual stream and messages are 16 bit in every engine modelled
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Operator:
     """Work of one rank for `count` layers alike; figures are per layer. kind chooses the constants in `constants`.
 
@@ -45,7 +45,7 @@ class Operator:
     ranks: Array = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Pass:
     """One engine pass over a replica. All per replica (all attention data-parallel ranks together).
 

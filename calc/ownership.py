@@ -63,7 +63,7 @@ def capital_per_hour(
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ownership:
     """Inputs of owning one chip for an hour; floats, or arrays of cases in any field.
 
@@ -119,7 +119,7 @@ class Ownership:
         return sum(money for _, money in self.parts())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OwnershipDefaults:
     """Ownership inputs of a chip with the dated prices behind them and the sentences that must stand
     beside.

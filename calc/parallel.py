@@ -15,7 +15,7 @@ from .errors import UsageError
 Array = Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """Parallel degrees of one replica: tp (tensor) x pp (pipeline) x dp (attention data parallel) = chips.
 

@@ -6,13 +6,13 @@ token, ownership.py into a bill. Constants, their fit and its error: specs/engin
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .catalog.tables import shipped_table
 
 if TYPE_CHECKING:
     from .chip import Chip
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Array = Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PowerShares:
     """Shares of rated power: awake + kernels x busy + compute x share of peak, at most ceiling; idle
     without work.
@@ -43,8 +43,7 @@ class PowerShares:
 @lru_cache(maxsize=1)
 def load_shares() -> PowerShares:
     """The shipped constants, read once."""
-    text = (files("tokcalc.specs") / "engines" / "power.toml").read_text(encoding="utf-8")
-    table = tomllib.loads(text)
+    table = shipped_table("engines", "power.toml") or {}
     return PowerShares(**table["share"], **table["assumed"])
 
 

@@ -47,7 +47,7 @@ class NotYetKnown(NoAnswer):
         self.first = first
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Price:
     """One price with all that a reader needs to doubt it.
 
@@ -88,7 +88,7 @@ class Price:
         return tuple(found)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Offer:
     """One row of a price file, converted to numbers; `row` keeps the cells as written."""
 
@@ -119,11 +119,13 @@ def rows(kind: str) -> tuple[dict[str, str], ...]:
     path = os.path.join(folder(), kind + ".csv")
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file, restval="")
-            missing = [c for c in _COLUMNS[kind].split() if c not in (reader.fieldnames or ())]
+            lines = csv.reader(file)
+            names = next(lines, [])
+            missing = [c for c in _COLUMNS[kind].split() if c not in names]
             if missing:
                 raise SpecError(f"Price file {path} lacks the columns {', '.join(missing)}.")
-            return tuple(reader)
+            blank = [""] * len(names)  # a short line ends in empty cells
+            return tuple(dict(zip(names, line + blank, strict=False)) for line in lines if line)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SpecError(f"Price file {path} cannot be read: {error}.") from error
 

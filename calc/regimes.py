@@ -25,7 +25,7 @@ BUSIEST = 0.98  # share of the time that prompts take beyond which a mean wait s
 HIDING = 3.0  # how sharply the longer of kernels and messages rules when two half batches take turns
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Case:
     """Rows of one regime. isl, osl: tokens; batch: requests in flight; running: those that memory lets run
     at once.
@@ -48,7 +48,7 @@ class Case:
     replicas: Array = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Seconds:
     """Kernel seconds without host work: a decode step of `running`, a prompt alone, a prompt's share of a full pass."""
 
@@ -59,7 +59,7 @@ class Seconds:
     batched_exchange: Array = 0.0  # the same of `batched`
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Parts:
     """What every regime is made of, in seconds: step without prompts, prompt alone, prompt among others."""
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Array = Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Load:
     """A workload of arrays: tokens in and out per request, requests in flight, share of the prompt found in a cache.
 
@@ -49,7 +49,7 @@ class Load:
         return self.isl + 0.5 * self.osl
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Served:
     """Steady state per replica; arrays of cases. Rates are tokens per second of the whole replica."""
 
@@ -120,7 +120,7 @@ def pool_limit(engine: Engine, chip: Chip, model: Model, plan: Plan, fmt: Format
     return np.minimum(np.maximum(np.floor(held * engine.pool), 1.0), engine.max_sequences * np.asarray(plan.dp))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Share:
     interference: Array
 

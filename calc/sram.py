@@ -7,16 +7,14 @@ fill the pipeline. Stands beside `step` and `memory`, before `serving` and `sram
 
 from __future__ import annotations
 
-import datetime
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .catalog.tables import shipped_table
 from .formats import find_format, roof
 
 if TYPE_CHECKING:
@@ -33,11 +31,10 @@ DRAFT_COST = (
 
 @lru_cache(maxsize=1)
 def _tables() -> Mapping[str, Any]:
-    text = (files("tokcalc.specs") / "engines" / "sram.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    return shipped_table("engines", "sram.toml") or {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Pipeline:
     """A model laid over SRAM chips. Bytes are of the whole system; seconds of one token."""
 
@@ -84,7 +81,7 @@ def constants_for(chip: Chip, date: str | None = None) -> tuple[Mapping[str, Any
     if date is None:
         chosen = next((g for g in known if g.get("default")), known[-1])
     else:
-        day = datetime.date.fromisoformat(str(date)[:10])
+        day = str(date)[:10]
         chosen = next((g for g in reversed(known) if g["date"] <= day), known[0])
     return {**table, **chosen}, scope
 
@@ -199,7 +196,7 @@ def streamed_step_s(chip: Chip, model: Model, fmt: Formats, chips: Array) -> Arr
     return stored_bytes(model, fmt) / (host.bandwidth_bytes_s * chips)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Steady:
     """A pipeline under load; arrays of cases. `full`: requests in flight that keep every stage busy."""
 

@@ -39,7 +39,7 @@ _FIELDS = {
 _LAYER = {"layer_us": "step_s", "prefill_layer_us": "prefill_step_s"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StackEngine(Engine):
     """An engine as a chip's software stack runs it.
 

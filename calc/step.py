@@ -25,7 +25,7 @@ _NO_LINK = 16e9  # a chip that publishes no link is taken as a PCIe 4 x8 card
 _COLLECTIVES = ("all_reduce", "all_to_all")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Term:
     """An operator on a chip at 100 %: x_s = bytes / bandwidth (collective: volume / link), y_s = operations / peak.
 
@@ -94,7 +94,7 @@ def term_time(term: Term, chip: Chip, constants: Constants) -> Array:
     return term.count * (term.kernels * k.t0_s + busy)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class StepTime:
     """Seconds of one step and of each of its terms; arrays of cases. `names` label the rows of `terms_s`."""
 
