@@ -22,7 +22,7 @@ from .landscape_blocks import LIST, by_lengths, in_blocks, list_length
 from .memory import footprint
 from .parallel import Plan
 from .passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
-from .regimes import sustained_ttft
+from .regimes import prompt_share, sustained_ttft
 from .serving import (
     Load,
     accepted_tokens,
@@ -147,7 +147,7 @@ def served(
         ttft_s=steady.ttft_s,
         output_tok_s=steady.rate * load.osl,
         input_tok_s=steady.rate * load.isl,
-        prefill_share=np.minimum(steady.rate * steady.prompt_s, 1.0),
+        prefill_share=prompt_share(steady.prompt_s, steady.step_s, running, load.osl),
         used_share=used,
         busy=steady.busy,
     )

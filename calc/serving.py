@@ -14,7 +14,7 @@ import numpy as np
 from .engine import engine_for
 from .memory import Footprint, footprint
 from .passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
-from .regimes import Case, Parts, sustained_ttft, tpot_of, ttft_of
+from .regimes import Case, Parts, prompt_share, sustained_ttft, tpot_of, ttft_of
 from .stack import host_joined, padded_tokens, read_context
 from .step import StepTime, step_time
 
@@ -63,7 +63,7 @@ class Served:
     prompt_alone_s: Array  # prompt alone, without host front end
     queue_s: Array  # part of the TTFT spent waiting for others
     running: Array  # requests decoding or prefilling at once
-    prefill_share: Array  # share of the replica's time that prompts take
+    prefill_share: Array  # share of the working time that prompts take
     memory: Footprint
     decode: StepTime
     prefill: StepTime
@@ -170,7 +170,7 @@ def serve(
         prompt_alone_s=alone_s,
         queue_s=ttft - alone_s - engine.frontend_s,
         running=running,
-        prefill_share=np.minimum(rate * prompt, 1.0),
+        prefill_share=prompt_share(prompt, step, running, load.osl),
         memory=memory,
         decode=decode,
         prefill=alone,

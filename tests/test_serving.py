@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokcalc import estimate
 from tokcalc.catalog import load_chip, load_model
 from tokcalc.chip import Chip
 from tokcalc.constants import load_constants
@@ -16,6 +17,7 @@ from tokcalc.engine import Engine, engine_for, engine_names, find_engine, poll_w
 from tokcalc.errors import UnknownName
 from tokcalc.operators import component_formats
 from tokcalc.parallel import Plan
+from tokcalc.regimes import prompt_share
 from tokcalc.serving import (
     Load,
     Served,
@@ -262,3 +264,12 @@ def test_eight_bit_caches_come_with_the_checkpoints_that_bring_them() -> None:
 def test_a_poll_takes_half_its_period_on_average() -> None:
     engine = replace(find_engine(load_constants(), None), poll_steps=(10.0, 30.0))
     assert poll_wait_steps(engine, np.array([1.0, 15.0, 16.0, 500.0])).tolist() == [5, 5, 15, 15]
+
+
+def test_long_prompts_under_load_leave_a_price_on_output_and_input() -> None:
+    # prompts that fill the machine once made the output free
+    for isl, osl in ((100_000, 16), (16, 100_000)):
+        cost = estimate("h100-sxm", "llama-3.1-8b", isl=isl, osl=osl, concurrency=200)["cost"]
+        assert cost["per_m_output"] > 0
+        assert cost["per_m_input"] > 0
+    assert prompt_share(0.05, 0.01, 32, 800) == pytest.approx(1 / 6)
