@@ -24,7 +24,7 @@ from .parallel import Plan
 from .passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
 from .regimes import Case
 from .serving import pool_limit
-from .stack import padded_tokens, read_context
+from .stack import packed_tokens, padded_tokens, read_context
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,6 +71,7 @@ class Block:
     accepted: np.ndarray  # tokens that a step yields
     replicas: np.ndarray
     poll: np.ndarray  # steps that a benchmarked engine waits before it looks for requests
+    front: np.ndarray  # 1 where prompts alone came through a server
     user_speed: (
         np.ndarray
     )  # tokens per second of one user that a frontier's row states instead of a layout; or NaN
@@ -90,19 +91,19 @@ class Block:
 
     def passes(self) -> tuple[Sequence[Operator], Sequence[Operator], Sequence[Operator]]:
         """Operators of a decode step, of one prompt alone, and of a full pass of `together` prompts."""
-        tokens = np.maximum(padded_tokens(self.engine, np.maximum(self.isl, 1.0)), 1.0)
+        tokens = np.maximum(self.isl, 1.0)
         model, plan, fmt = self.model, self.plan, self.formats
         return (
             decode_operators(model, plan, fmt, self.running, self.context, self.draft + 1.0),
-            prompt_operators(model, plan, fmt, 1.0, tokens),
-            prompt_operators(model, plan, fmt, self.together, tokens),
+            prompt_operators(model, plan, fmt, 1.0, padded_tokens(self.engine, tokens)),
+            prompt_operators(model, plan, fmt, self.together, packed_tokens(self.engine, tokens, self.together)),
         )
 
     def case(self) -> Case:
         """The block's rows for `regimes`."""
         return Case(
             self.isl, self.osl, self.batch, self.running, self.plan.pp, self.plan.dp, self.together,
-            passes_per_prompt(self.engine, self.isl), self.poll, self.accepted, self.replicas,
+            passes_per_prompt(self.engine, self.isl), self.poll, self.accepted, self.replicas, self.front,
         )  # fmt: skip
 
 
@@ -209,7 +210,8 @@ def _block(
         where, regime, part["metric"].to_numpy(dtype=str), plan, isl, osl, batch, limit, running,
         row_inputs.numbers(part, "spec_decode", 0.0), np.ones(len(part), dtype=bool), np.zeros(len(part)),
         part["draft"].to_numpy(float), part["accepted"].to_numpy(float), replicas,
-        np.where(polled, poll_wait_steps(engine, batch), 0.0), row_inputs.note_user_speed(part),
+        np.where(polled, poll_wait_steps(engine, batch), 0.0), row_inputs.through_server(part),
+        row_inputs.note_user_speed(part),
     )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ from .serving import (
     shared_tpot_s,
     waiting_s,
 )
-from .stack import padded_tokens, read_context
+from .stack import packed_tokens, padded_tokens, read_context
 from .step import step_time
 
 if TYPE_CHECKING:
@@ -212,13 +212,12 @@ def _steady(
     fresh = load.isl * (1.0 - np.asarray(load.cached_share))
     cached = load.isl - fresh
     constants = constants.tuned(engine)
-    context, fresh = read_context(engine, load.isl, load.osl), padded_tokens(engine, fresh)
+    context, single = read_context(engine, load.isl, load.osl), padded_tokens(engine, fresh)
     decode = step_time(decode_operators(model, plan, fmt, running, context, verified), chip, constants)
-    alone = step_time(prompt_operators(model, plan, fmt, 1.0, fresh, cached), chip, constants)
-    passes = passes_per_prompt(engine, fresh)
+    alone = step_time(prompt_operators(model, plan, fmt, 1.0, single, cached), chip, constants)
     step = decode_step_s(engine, decode.seconds, running / np.asarray(plan.dp), plan.pp) / yielded
     prompt = _shared_prompt_s(chip, model, plan, fmt, engine, constants, fresh, cached, running)
-    alone_s = prompt_service_s(engine, alone.seconds, passes)
+    alone_s = prompt_service_s(engine, alone.seconds, passes_per_prompt(engine, single))
     tpot = shared_tpot_s(step, prompt, running, load.osl, engine.interference)
     ttft = closed_ttft_s(engine, alone_s, step, prompt, running, plan.dp)
     host = engine.step_s * np.asarray(plan.pp) + engine.sequence_s * running / np.asarray(plan.dp)
@@ -236,8 +235,9 @@ def _shared_prompt_s(
     """
 
     def service(at: Plan, new: Array, old: Array, together: Array) -> Array:
-        batched = step_time(prompt_operators(model, at, fmt, together * at.dp, new, old), chip, constants)
-        return prompt_service_s(engine, batched.seconds / at.pp, passes_per_prompt(engine, new)) / (
+        packed = packed_tokens(engine, new, together)
+        batched = step_time(prompt_operators(model, at, fmt, together * at.dp, packed, old), chip, constants)
+        return prompt_service_s(engine, batched.seconds / at.pp, passes_per_prompt(engine, packed)) / (
             together * at.dp
         )
 

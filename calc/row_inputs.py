@@ -18,6 +18,7 @@ import numpy as np
 from .formats import find_format, is_native
 from .memory import footprint, weight_bytes_per_chip
 from .parallel import Plan
+from .stack import stored_format
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +37,7 @@ ASSUMED_ISL = (
 ASSUMED_OSL = 256.0  # answers of single-stream tools (MLC, exllamav2) that print no length
 ASSUMED_CONTEXT = 2000.0  # cached tokens of a decode phase that prints none
 ASSUMED_STREAMS = 128.0  # streams per chip of a decode phase that prints none: what wide-EP reports run
+_IN_PROCESS = ("trtllm", "llama.cpp", "exllama", "mlc", "tt-metal", "neuronx", "transformers")
 ROOM = 0.6  # of memory for weights at most where a machine is to be filled with requests
 _MAX_BATCH = re.compile(r"max batch (\d+)/replica")
 _REQUESTS = re.compile(r"(\d+) (?:requests|prompts|\(all|\(max-num-seqs)")
@@ -69,13 +71,21 @@ def texts(frame: pd.DataFrame, column: str) -> list[str]:
 
 
 def default_weights(chip: Chip, model: Model) -> str:
-    """Weights when nobody says: as released where the chip multiplies in that format or it is 4 bit, else 16 bit."""
+    """Weights when nobody says: as released where the chip multiplies in that format or it is 4 bit, else 16 bit.
+
+    Models released in 16 bit stand as the chip's software stores them where it has a format of its own. Accelerators
+    whose system does not hold the 16-bit copy keep what was released and widen it on the way.
+    """
     native = model.native_format
     wide = "bf16" if "bf16" in chip.peak_ops_s or "fp16" not in chip.peak_ops_s else "fp16"
     if native in ("bf16", "fp16", "fp32"):
-        return wide
+        return stored_format(chip) or wide
     fmt = find_format(native)
-    return native if is_native(fmt, chip.peak_ops_s) or fmt.bits < 8 else wide
+    if is_native(fmt, chip.peak_ops_s) or fmt.bits < 8:
+        return native
+    room = chip.memory_bytes * (chip.chips_per_system or 1)
+    tight = chip.kind != "gpu" and model.params_total * find_format(wide).bytes > room
+    return native if tight and model.params_total * fmt.bytes < room else wide
 
 
 def lengths(
@@ -166,6 +176,12 @@ def note_requests(rows: pd.DataFrame) -> np.ndarray:
     """Requests of a whole run, where the row's remarks print them; inf elsewhere: a queue that never empties."""
     found = [_REQUESTS.search(text) for text in texts(rows, "note")]
     return np.array([float(m[1]) if m else np.inf for m in found])
+
+
+def through_server(rows: pd.DataFrame) -> np.ndarray:
+    """1 where a prompt alone was timed through a server, 0 where the software's own batch-1 run times a library."""
+    names = [text.lower() for text in texts(rows, "engine")]
+    return np.array([0.0 if name.startswith(_IN_PROCESS) else 1.0 for name in names])
 
 
 def note_user_speed(rows: pd.DataFrame) -> np.ndarray:

@@ -15,7 +15,7 @@ from .engine import engine_for
 from .memory import Footprint, footprint
 from .passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
 from .regimes import Case, Parts, prompt_share, sustained_ttft, tpot_of, ttft_of
-from .stack import host_joined, padded_tokens, read_context
+from .stack import host_joined, packed_tokens, padded_tokens, read_context
 from .step import StepTime, step_time
 
 if TYPE_CHECKING:
@@ -142,18 +142,20 @@ def serve(
     fresh = load.isl * (1.0 - np.asarray(load.cached_share))
     cached = load.isl - fresh
 
-    context, fresh = read_context(engine, load.isl, load.osl), padded_tokens(engine, fresh)
-    decode = step_time(decode_operators(model, plan, fmt, running, context, verified), chip, constants)
-    alone = step_time(prompt_operators(model, plan, fmt, 1.0, fresh, cached), chip, constants)
+    context = read_context(engine, load.isl, load.osl)
     together = prompts_per_pass(engine, running / plan.dp, fresh)
+    single, packed = padded_tokens(engine, fresh), packed_tokens(engine, fresh, together)
+    decode = step_time(decode_operators(model, plan, fmt, running, context, verified), chip, constants)
+    alone = step_time(prompt_operators(model, plan, fmt, 1.0, single, cached), chip, constants)
     batched = step_time(
-        prompt_operators(model, plan, fmt, together * plan.dp, fresh, cached), chip, constants
+        prompt_operators(model, plan, fmt, together * plan.dp, packed, cached), chip, constants
     )
 
-    passes = passes_per_prompt(engine, fresh)
     step = decode_step_s(engine, decode.seconds, running / np.asarray(plan.dp), plan.pp) / yielded
-    prompt = prompt_service_s(engine, batched.seconds / plan.pp, passes) / (together * plan.dp)
-    alone_s = prompt_service_s(engine, alone.seconds, passes)
+    prompt = prompt_service_s(engine, batched.seconds / plan.pp, passes_per_prompt(engine, packed)) / (
+        together * plan.dp
+    )
+    alone_s = prompt_service_s(engine, alone.seconds, passes_per_prompt(engine, single))
     tpot = shared_tpot_s(step, prompt, running, load.osl, engine.interference)
     ttft = closed_ttft_s(engine, alone_s, step, prompt, running, plan.dp)
     ttft = sustained_ttft(ttft, prompt, running, load.osl, tpot)

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from tokcalc.catalog import list_ids, load_chip, load_model
 from tokcalc.constants import load_constants
 from tokcalc.engine import find_engine
-from tokcalc.stack import engine_for_chip, host_joined, padded_tokens, read_context, stack_table
+from tokcalc.row_inputs import default_weights
+from tokcalc.stack import (
+    engine_for_chip,
+    host_joined,
+    packed_tokens,
+    padded_tokens,
+    read_context,
+    stack_table,
+)
 
 CONSTANTS = load_constants(fitted=False)
 PLAIN = find_engine(CONSTANTS, None)
@@ -57,6 +65,31 @@ def test_prefill_of_rngd_is_a_staircase() -> None:
         1024.0, 1024.0, 1024.0, 1280.0, 2048.0,
     ]  # fmt: skip
     assert float(padded_tokens(engine, 2049.0)) == 2048.0 + 64.0
+
+
+def test_prompts_side_by_side_fill_a_bucket() -> None:
+    # published: one prompt of 512 tokens takes as long on RNGD as one of 1,024, so two of 512 share a pass of 1,024
+    engine = engine_for_chip(load_chip("rngd"), PLAIN, load_model("qwen3-8b"), CONSTANTS)
+    assert float(padded_tokens(engine, 512.0)) == 1024.0
+    assert float(packed_tokens(engine, 512.0, 2.0)) == 512.0
+    assert packed_tokens(PLAIN, 512.0, 3.0) == 512.0
+
+
+@given(st.integers(1, 3000), st.integers(1, 16))
+def test_a_shared_pass_never_costs_a_prompt_more_than_one_of_its_own(tokens: int, together: int) -> None:
+    engine = engine_for_chip(load_chip("rngd"), PLAIN, load_model("qwen3-8b"), CONSTANTS)
+    packed = float(packed_tokens(engine, float(tokens), float(together)))
+    assert packed >= tokens * (1 - 1e-12)
+    assert packed <= float(padded_tokens(engine, float(tokens))) * (1 + 1e-12)
+
+
+def test_rows_without_a_format_stand_as_the_software_stores_them() -> None:
+    llama, deepseek = load_model("llama-3.1-8b"), load_model("deepseek-v3")
+    assert default_weights(load_chip("wormhole-n150"), llama) == "fp8"
+    assert default_weights(load_chip("groq-lpu-v1"), llama) == "int8"
+    assert default_weights(load_chip("h100-sxm"), llama) == "bf16"
+    # 671 GB as released fit the 1,024 GB of a rack of 16 sockets, 1,342 GB in 16 bit do not
+    assert default_weights(load_chip("sn40l"), deepseek) == "fp8"
 
 
 @given(st.lists(st.integers(1, 10_000), min_size=2, max_size=20))

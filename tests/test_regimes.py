@@ -29,6 +29,12 @@ def test_a_prompt_alone_is_isl_over_its_seconds():
     assert found["ttft_ms"] == pytest.approx(50)
 
 
+def test_a_prompt_through_a_server_passes_its_front_end():
+    found = metrics("prefill-b1", Case(1000.0, 1.0, 1.0, 1.0, front=1.0), Seconds(0.01, 0.05, 0.05), BARE)
+    assert found["ttft_ms"] == pytest.approx(60)
+    assert found["input_tok_s"] == pytest.approx(20_000)
+
+
 def test_streams_in_step_share_the_step():
     found = metrics("decode-batch", Case(0.0, 100.0, 8.0, 8.0), Seconds(0.01, 0.05, 0.05), BARE)
     assert found["output_tok_s"] == pytest.approx(800)
