@@ -72,9 +72,12 @@ class Block:
     replicas: np.ndarray
     poll: np.ndarray  # steps that a benchmarked engine waits before it looks for requests
     front: np.ndarray  # 1 where prompts alone came through a server
+    chips_known: np.ndarray  # True where the row prints its chips
     user_speed: (
         np.ndarray
     )  # tokens per second of one user that a frontier's row states instead of a layout; or NaN
+    asked: np.ndarray  # requests in flight of the replica as printed, NaN where they are not
+    note: np.ndarray
 
     @property
     def context(self) -> Array:
@@ -197,6 +200,7 @@ def _block(
         formats = replace(formats, attention=rest, ffn=rest, head=rest)
     engine = engine_for(constants, engine, chip, model, weights)
     isl, osl = part["isl"].to_numpy(float), part["osl"].to_numpy(float)
+    printed = np.isfinite(row_inputs.numbers(part, "chips"))
     plan, replicas = row_inputs.degrees(part, chip, model, formats, engine, isl + osl, mine)
     regime = part["regime"].to_numpy(dtype=str)
     most = part["most"].to_numpy(float) * np.where(np.asarray(plan.dp) > 1, plan.dp, 1.0)  # per rank
@@ -210,8 +214,9 @@ def _block(
         where, regime, part["metric"].to_numpy(dtype=str), plan, isl, osl, batch, limit, running,
         row_inputs.numbers(part, "spec_decode", 0.0), np.ones(len(part), dtype=bool), np.zeros(len(part)),
         part["draft"].to_numpy(float), part["accepted"].to_numpy(float), replicas,
-        np.where(polled, poll_wait_steps(engine, batch), 0.0), row_inputs.through_server(part),
-        row_inputs.note_user_speed(part),
+        np.where(polled, poll_wait_steps(engine, batch), 0.0), row_inputs.through_server(part), printed,
+        row_inputs.note_user_speed(part), row_inputs.numbers(part, "concurrency") / replicas,
+        np.array(row_inputs.texts(part, "note"), dtype=object),
     )  # fmt: skip
 
 
@@ -227,7 +232,9 @@ def _batch(
     batch = np.where(maximum | np.isnan(asked), queued, asked / replicas)
     for i in np.flatnonzero(~maximum & np.isnan(asked)):
         if regime[i] == "wide-ep":
-            batch[i] = row_inputs.ASSUMED_STREAMS * plan.chips[i] / plan.pp[i]
+            assumed[i].append(row_inputs.wide_batch_words(part["metric"].iloc[i], part["note"].iloc[i]))
+            batch[i] = 1.0
+            continue
         if regime[i] in ("prefill-b1", "decode-b1"):
             batch[i] = 1.0
         assumed[i].append(f"{batch[i]:.0f} in flight")

@@ -8,7 +8,6 @@ draft itself is a model, the model's own MTP layers, or a lookup of n-grams. Sta
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .bands import constants_grade
+from .draft_notes import geometric, noted
 from .errors import UsageError
 from .operators import component_formats
 from .passes import decode_operators
@@ -153,14 +153,14 @@ def stops_paying(rows_at: Any, batches: Sequence[float], least_gain: float = 1.0
 def draft_of_note(note: str) -> tuple[int, float] | None:
     """(draft length, acceptance) that the note of a measured row states; None where it does not.
 
-    Understands "suffix speculation k=3, acceptance 27.0%", "one draft token, 70% acceptance", "7 draft
-    tokens".
+    Understands "suffix speculation k=3, acceptance 27.0%", "one draft token, 70% acceptance"; a yield, as in
+    "MTP-2, acceptance 2.58", becomes the chance that gives it (`draft_notes.noted`).
     """
-    found = re.search(r"k=(\d+),? acceptance ([\d.]+) ?%", note)
-    if found:
-        return int(found[1]), float(found[2]) / 100.0
-    found = re.search(r"(one|two|three|\d+) draft tokens?(?:, ([\d.]+) ?% acceptance)?", note)
-    if found:
-        count = {"one": 1, "two": 2, "three": 3}.get(found[1]) or int(found[1])
-        return count, float(found[2]) / 100.0 if found[2] else 0.7
-    return None
+    length, mean = noted(note)
+    if not length or mean is None:
+        return None
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if geometric(middle, length) < mean else (low, middle)
+    return length, round(0.5 * (low + high), 6)

@@ -17,6 +17,7 @@ from .constants import Constants, load_constants
 from .errors import TokcalcError
 from .regimes import REGIMES, Seconds, metrics
 from .step import StepTime, step_time
+from .wide_rows import wide_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,19 +90,17 @@ def _block_values(block: Block, constants: Constants) -> tuple[Array, Array, str
     size = len(block.index)
     share = 1.0 / (block.plan.pp * block.together)
     seconds = Seconds(
-        *(
-            np.broadcast_to(s, size)
-            for s in (
-                decode.seconds, alone, batched.seconds * share, _exchange(decode), _exchange(batched) * share
-            )
-        )
-    )  # fmt: skip
+        *(np.broadcast_to(s, size) for s in (decode.seconds, alone, batched.seconds * share))
+    )
     scope = constants.scope(block.chip, block.weights)
     letter = answer_grade(block.chip, constants, scope)
     words = _binding(block, decode)
     values, missing = _pick(
         block, {r: metrics(r, block.case(), seconds, block.engine) for r in _kinds(block)}
     )
+    for i in np.flatnonzero(block.regime == "wide-ep"):
+        values[i], text = wide_value(block, int(i), constants)
+        missing |= {int(i): text}
     points = np.flatnonzero(np.isfinite(block.user_speed) & (block.regime == "price"))
     rates: dict[tuple[float, ...], float] = {}
     for i in points:
@@ -113,11 +112,6 @@ def _block_values(block: Block, constants: Constants) -> tuple[Array, Array, str
         values = np.where(of_energy, _joules(block, seconds), values)
         missing = {i: text for i, text in missing.items() if not of_energy[i] or not np.isfinite(values[i])}
     return values, words, letter, missing
-
-
-def _exchange(step: StepTime) -> Array:
-    """Seconds of a pass that chips spend sending tokens to each other's experts."""
-    return sum((t for k, t in zip(step.bound, step.terms_s, strict=True) if k == "all_to_all"), np.zeros(1))
 
 
 def _kinds(block: Block) -> list[str]:
@@ -194,7 +188,11 @@ def _binding(block: Block, decode: StepTime) -> Array:
 
 
 def _piped(block: Block) -> tuple[Array, Array, str, dict[int, str]]:
-    """Rows of machines that hold weights in SRAM: the pipeline of the release of the row's day."""
+    """Rows of machines that hold weights in SRAM: the pipeline of the release of the row's day.
+
+    Undated rows are of the model's own days. A service whose chips are not printed has as many as hold the cache of
+    a full pipeline, which is how pipelines pay.
+    """
     from . import sram
     from .serving import Load
 
@@ -203,9 +201,15 @@ def _piped(block: Block) -> tuple[Array, Array, str, dict[int, str]]:
     missing: dict[int, str] = {}
     for i in range(size):
         load = Load(block.isl[i], block.osl[i], block.batch[i] if block.batch[i] < 1e6 else np.inf)
-        s = sram.steady(block.chip, block.model, block.formats, load, None, _day(block.date[i]))
+        day = _day(block.date[i]) or _day(block.model.release_date or "")
+        context = load.isl + load.osl
+        full = sram.place(block.chip, block.model, block.formats, block.model.layers, context, None, day).chips
+        chips = np.where(block.chips_known[i], np.maximum(block.plan.chips[i], 1.0), full)
+        s = sram.steady(block.chip, block.model, block.formats, load, chips, day)
+        whole = block.regime[i] == "serving"  # its speed of one user counts the first token as well
+        per_token = s.ttft_s / load.osl + (1.0 - 1.0 / load.osl) * s.tpot_s if whole else s.tpot_s
         table = {
-            "tpot_ms": s.tpot_s * 1e3, "ttft_ms": s.ttft_s * 1e3, "output_tok_s_user": 1.0 / s.tpot_s,
+            "tpot_ms": s.tpot_s * 1e3, "ttft_ms": s.ttft_s * 1e3, "output_tok_s_user": 1.0 / per_token,
             "output_tok_s": s.output_tok_s, "input_tok_s": s.input_tok_s,
             "total_tok_s": s.output_tok_s + s.input_tok_s,
         }  # fmt: skip

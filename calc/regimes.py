@@ -22,7 +22,6 @@ Array = Any
 Metrics = dict[str, Array]
 MS = 1e3
 BUSIEST = 0.98  # share of the time that prompts take beyond which a mean wait says nothing
-HIDING = 3.0  # how sharply the longer of kernels and messages rules when two half batches take turns
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,8 +55,6 @@ class Seconds:
     decode: Array
     alone: Array
     batched: Array
-    decode_exchange: Array = 0.0  # part of `decode` that is messages between experts' chips
-    batched_exchange: Array = 0.0  # the same of `batched`
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -233,24 +230,6 @@ def max_load(case: Case, seconds: Seconds, soft: Any) -> Metrics:
     return _speed(tpot, case.running / life, case, ttft, tpot_ms=shown * MS, output_tok_s_user=1.0 / shown)
 
 
-def phase(case: Case, seconds: Seconds, soft: Any) -> Metrics:
-    """One phase of a disaggregated system: decoding b/step, or prompts one after the other ISL/PM per
-    replica.
-
-    Such systems run two half batches in turn, so expert messages hide behind the other half's kernels:
-    kernels and messages join as a smooth maximum.
-    Worked: PM 20 ms for 4,000 tokens: 200,000 input tok/s; 2,048 streams at 40 ms: 51,200 output tok/s.
-    """
-    both = Seconds(
-        smooth_max(seconds.decode - seconds.decode_exchange, seconds.decode_exchange, HIDING),
-        seconds.alone,
-        smooth_max(seconds.batched - seconds.batched_exchange, seconds.batched_exchange, HIDING),
-    )
-    p = parts(case, both, soft)
-    found = _speed(p.step, case.running / (case.osl * p.step), case, p.alone)
-    return found | {"input_tok_s": case.isl / p.prompt * case.replicas}
-
-
 REGIMES: dict[str, Callable[[Case, Seconds, Any], Metrics]] = {
     "prefill-b1": prefill_alone,
     "decode-b1": decode,
@@ -263,7 +242,6 @@ REGIMES: dict[str, Callable[[Case, Seconds, Any], Metrics]] = {
     "max-load": max_load,
     "mlperf-offline": max_load,
     "mlperf-server": open_loop,
-    "wide-ep": phase,
 }
 
 

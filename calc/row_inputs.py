@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .draft_notes import drafted
 from .formats import find_format, is_native
 from .memory import footprint, weight_bytes_per_chip
 from .parallel import Plan
 from .stack import stored_format
+from .wide_exchange import wide_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,17 +37,12 @@ ASSUMED_ISL = (
     512.0  # prompts of benchmarks that print no length: llama-bench's, and the order of chat prompts
 )
 ASSUMED_OSL = 256.0  # answers of single-stream tools (MLC, exllamav2) that print no length
-ASSUMED_CONTEXT = 2000.0  # cached tokens of a decode phase that prints none
-ASSUMED_STREAMS = 128.0  # streams per chip of a decode phase that prints none: what wide-EP reports run
 _IN_PROCESS = ("trtllm", "llama.cpp", "exllama", "mlc", "tt-metal", "neuronx", "transformers")
 ROOM = 0.6  # of memory for weights at most where a machine is to be filled with requests
 _MAX_BATCH = re.compile(r"max batch (\d+)/replica")
 _REQUESTS = re.compile(r"(\d+) (?:requests|prompts|\(all|\(max-num-seqs)")
 _POINT = re.compile(r"operating point (\d+) tok/s/user")
 _AT = re.compile(r"tokens at (\d+) tok/s/user")
-_DRAFT = re.compile(r"MTP-(\d)|k=(\d)|(\w+) draft token", re.IGNORECASE)
-_YIELD = re.compile(r"acceptance (\d+\.\d+)(?![\d%])|([\d.]+) tokens/step")
-_CHANCE = re.compile(r"acceptance ([\d.]+)%")
 
 
 @lru_cache(maxsize=1)
@@ -74,13 +71,16 @@ def default_weights(chip: Chip, model: Model) -> str:
     """Weights when nobody says: as released where the chip multiplies in that format or it is 4 bit, else 16 bit.
 
     Models released in 16 bit stand as the chip's software stores them where it has a format of its own. Accelerators
-    whose system does not hold the 16-bit copy keep what was released and widen it on the way.
+    whose system does not hold the 16-bit copy keep what was released and widen it on the way; an
+    LPU reads weights from SRAM as it multiplies them, so there nothing is widened.
     """
     native = model.native_format
     wide = "bf16" if "bf16" in chip.peak_ops_s or "fp16" not in chip.peak_ops_s else "fp16"
-    if native in ("bf16", "fp16", "fp32"):
-        return stored_format(chip) or wide
-    fmt = find_format(native)
+    fmt, stored = find_format(native), stored_format(chip)
+    if stored and (fmt.bits >= 16 or (chip.weights_in_sram and not is_native(fmt, chip.peak_ops_s))):
+        return stored
+    if fmt.bits >= 16:
+        return wide
     if is_native(fmt, chip.peak_ops_s) or fmt.bits < 8:
         return native
     room = chip.memory_bytes * (chip.chips_per_system or 1)
@@ -128,7 +128,7 @@ def _missing_isl(regime: str, entry: Mapping[str, Any] | None) -> tuple[float, s
         return float(entry["isl"]), f"isl {entry['isl']:g}, mean of {entry['dataset']}"
     if regime == "decode-b1":
         return 0.0, "generation from an empty context"
-    value = ASSUMED_CONTEXT if regime == "wide-ep" else ASSUMED_ISL
+    value = float(wide_table()["phase"]["context"]) if regime == "wide-ep" else ASSUMED_ISL
     return value, f"isl {value:g}"
 
 
@@ -147,23 +147,30 @@ def drafting(
         ):  # rows that share a prompt's cache, as drafted tokens do, but yield one token
             draft[i] = float(entry["beams"]) - 1.0
             assumed[i].append(f"{entry['beams']} beams")
-    for at in np.flatnonzero(on):
-        i = int(at)
-        if regime[i] == "prefill-b1" or metric[i] == "input_tok_s":
+    engine, silent = texts(rows, "engine"), np.isnan(numbers(rows, "spec_decode"))
+    for i in range(len(rows)):
+        prompts = regime[i] == "prefill-b1" or metric[i] in ("input_tok_s", "ttft_ms")
+        if not (on[i] or (silent[i] and regime[i] == "wide-ep")) or prompts or regime[i] == "price":
             continue
-        found, chance, mean = _DRAFT.search(note[i]), _CHANCE.search(note[i]), _YIELD.search(note[i])
-        if found is None or (chance is None and mean is None):
-            reasons[int(i)] = "drafting without its acceptance"
-            continue
-        count = next(g for g in found.groups() if g)
-        draft[i] = float(count) if count.isdigit() else {"one": 1.0, "two": 2.0, "three": 3.0}.get(count, 1.0)
-        if mean is not None:
-            accepted[i] = float(mean[1] or mean[2])
-        elif chance is not None:
-            a = float(chance[1]) / 100.0
-            accepted[i] = (1.0 - a ** (draft[i] + 1.0)) / (1.0 - a)
-        assumed[i].append(f"{draft[i]:g} drafted tokens, {accepted[i]:.2f} a step, as noted")
+        found = drafted(note[i], None if silent[i] else True, engine[i], model[i], _has_mtp(model[i]))
+        if found is None:
+            reasons[i] = "drafting without its acceptance"
+        elif found[0]:
+            draft[i], accepted[i], source = found
+            assumed[i].append(f"{draft[i]:g} drafted tokens, {accepted[i]:.2f} a step, {source}")
     return draft, accepted
+
+
+@lru_cache(maxsize=256)
+def _has_mtp(name: str) -> bool:
+    """True for models that were released with multi-token prediction layers; False for unknown names."""
+    from .catalog import load_model
+    from .errors import TokcalcError
+
+    try:
+        return load_model(name).mtp_layers > 0
+    except TokcalcError:
+        return False
 
 
 def note_max_batch(rows: pd.DataFrame) -> np.ndarray:
@@ -234,7 +241,10 @@ def degrees(
                     assumed[i].append(f"{replicas[i]:g} replicas of {tp[i]:g}")
             elif regime[i] == "wide-ep" and model.is_moe:
                 tp[i] = 1.0
-                ep[i] = chips[i] if np.isnan(ep[i]) else ep[i]
+                if np.isnan(ep[i]):
+                    ep[i] = wide_ranks(model, chips[i], least)
+                    if ep[i] != chips[i]:
+                        assumed[i].append(f"a share of {ep[i]:g} chips")
             elif engine.split == "layers":
                 tp[i], own_pp = 1.0, own_pp * max(1.0, per)
             else:
@@ -259,6 +269,26 @@ def degrees(
         dp[i] = own_dp
         ep[i] = 1.0 if np.isnan(ep[i]) else min(ep[i], tp[i] * dp[i])
     return Plan(tp, pp, dp, ep), replicas
+
+
+def wide_ranks(model: Model, chips: float, least: float) -> float:
+    """Chips that experts are spread over where a row gives a share of them: E over the experts of a chip.
+
+    Worked: one accelerator of DeepSeek-V3, 256 experts, two a chip: 128.
+    """
+    if chips >= least:
+        return chips
+    experts = max(group.ffn.experts for group in model.groups)
+    return max(least, float(round(experts / wide_table()["phase"]["experts_per_chip"])))
+
+
+def wide_batch_words(metric: str, note: str) -> str:
+    """What is taken for a phase of wide expert parallelism whose batch is not printed."""
+    if metric in ("input_tok_s", "ttft_ms"):
+        return "a full pass of prompts"
+    if "fill memory" in note:
+        return "the largest batch that memory holds"
+    return f"the largest batch within {wide_table()['phase']['limit_ms']:g} ms a token"
 
 
 def _least_chips(chip: Chip, model: Model, fmt: Formats, engine: Engine, context: float) -> float:

@@ -1,8 +1,9 @@
 """Wide expert parallelism: attention on every chip for its own requests, experts spread over all of them.
 
 One phase at a time, as DeepSeek (EP32 prefill, EP144 decode on H800) and CloudMatrix (EP320 on Ascend dies)
-run it: two half batches take turns, one computing while the other's tokens travel. Stands after `step`,
-before `disagg`.
+run it: two half batches take turns, one computing while the other's tokens travel. The one implementation
+behind `mixed`, the planner's pools, scenarios and measured wide-ep rows. Stands after `wide_exchange`, before
+`disagg` and `wide_rows`.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .constants import Constants, load_constants
-from .engine import find_engine
+from .engine import Engine, engine_for, find_engine
 from .memory import footprint
 from .operators import Formats, component_formats
 from .parallel import Plan
 from .passes import decode_operators, prompt_operators
 from .roofline import smooth_max
 from .serving import accepted_tokens
-from .stack import engine_for_chip, host_joined
+from .stack import host_joined
 from .step import StepTime, step_time
+from .wide_exchange import exchange_s, imbalance, wide_table
 
 if TYPE_CHECKING:
     from .chip import Chip
@@ -45,32 +47,53 @@ class Phase:
     terms: Mapping[str, float]
 
 
+@dataclass(frozen=True, repr=False)
+class Software:
+    """Engine and constants of a phase; None: the default engine, the shipped constants."""
+
+    engine: Engine | None = None
+    constants: Constants | None = None
+
+    def on(self, chip: Chip, model: Model, fmt: Formats) -> tuple[Engine, Constants]:
+        """The engine as it runs this model on this chip, and the constants with what it changes in them."""
+        constants = self.constants or load_constants()
+        engine = self.engine or find_engine(constants, None)
+        engine = engine_for(constants, engine, chip, model, fmt.experts.name)
+        return engine, constants.tuned(engine)
+
+
+DEFAULT = Software()
+
+
 def decode(
     chip: Chip, model: Model, fmt: Formats, *, chips: int, batch_per_chip: float | None, context: float,
-    draft: int = 0, acceptance: float = 0.0, max_tpot_s: float | None = None,
+    draft: int = 0, acceptance: float = 0.0, max_tpot_s: float | None = None, tp: int = 1,
+    accepted: float | None = None, software: Software = DEFAULT,
 ) -> Phase:  # fmt: skip
     """Generation over `chips`: step = host joined with (compute^p + exchange^p)^(1/p), divided by accepted
     tokens.
 
-    batch_per_chip None: the largest that memory holds, or that keeps max_tpot_s.
-    Worked: DeepSeek-V3 on 144 H800, 88 requests of 4,989 tokens each: 51 ms of compute hide 19 ms of
+    batch_per_chip None: the largest that memory holds, or that keeps max_tpot_s. accepted: tokens that a
+    step yields, where they are known better than by draft and acceptance. tp: chips that share attention.
+    Worked: DeepSeek-V3 on 144 H800, 78 requests of 4,989 tokens each: 48 ms of compute hide 20 ms of
     exchange.
     """
-    constants = load_constants()
-    engine = engine_for_chip(chip, find_engine(constants, None), model, constants)
-    plan = Plan(1.0, 1.0, float(chips), float(chips))
+    engine, constants = software.on(chip, model, fmt)
+    plan = Plan(float(tp), 1.0, float(chips) / tp, float(chips))
     room = float(footprint(chip, model, plan, fmt, engine, context).batch) / chips
+    yielded = accepted if accepted is not None else float(accepted_tokens(acceptance, draft))
 
     def at(batch: float) -> Phase:
         ops = decode_operators(model, plan, fmt, batch * chips, context, draft + 1.0)
         whole = step_time(ops, chip, constants)
-        compute, exchange = _split(whole)
-        kernels = smooth_max(compute, exchange, constants.tables["wide"]["overlap"])
-        host = engine.step_s + engine.sequence_s * batch
+        compute = _compute(whole) * (1.0 + draft * model.mtp_layers / model.layers)  # the draft's own layers
+        exchange = exchange_s(chip, model, float(chips), batch * (draft + 1.0), constants, "decode")
+        kernels = smooth_max(compute, exchange, wide_table()["phase"]["overlap"])
+        host = engine.step_s + engine.sequence_s * batch * tp
         step = float(np.ravel(host_joined(engine, kernels, host))[0])
-        tpot = step / float(accepted_tokens(acceptance, draft))
+        tpot = step / yielded
         return Phase(
-            chips, batch, step, tpot, batch / tpot, compute, exchange, host, room, _sums(whole)
+            chips, batch, step, tpot, batch / tpot, compute, exchange, host, room, _sums(whole, exchange)
         )  # fmt: skip
 
     if batch_per_chip is not None:
@@ -86,59 +109,46 @@ def decode(
 
 def prefill(
     chip: Chip, model: Model, fmt: Formats, *, chips: int, isl: float, cache_hit: float = 0.0,
-    tokens_per_chip: float = 16384.0,
+    tokens_per_chip: float | None = None, tp: int = 1, balanced: bool = False,
+    software: Software = DEFAULT,
 ) -> Phase:  # fmt: skip
     """Prompts over `chips`, `tokens_per_chip` new tokens at a time; tokens per second are computed ones.
 
-    Tokens of models whose routing is limited to a few nodes cross the network once per node, not once per
-    expert. With cache hits the input rate is tok_s_chip / (1 - cache_hit).
+    With cache hits the input rate is tok_s_chip / (1 - cache_hit). balanced: every expert gets as many
+    tokens, as vendors' profiles arrange; else all chips wait for the fullest (`wide_exchange.imbalance`).
     """
-    constants = load_constants()
-    engine = engine_for_chip(chip, find_engine(constants, None), model, constants)
-    plan = Plan(1.0, 1.0, float(chips), float(chips))
-    fresh = isl * (1.0 - cache_hit)
-    prompts = chips * max(1.0, tokens_per_chip / fresh)
-    ops = prompt_operators(model, plan, fmt, prompts, fresh, isl - fresh)
-    whole = step_time(ops, chip, constants)
-    compute, exchange = _split(whole)
-    exchange *= _copies(model, chips, chip, constants)
-    kernels = smooth_max(compute, exchange, constants.tables["wide"]["overlap"])
-    step = float(np.ravel(host_joined(engine, kernels, engine.prefill_step_s))[0])
+    engine, constants = software.on(chip, model, fmt)
+    plan = Plan(float(tp), 1.0, float(chips) / tp, float(chips))
+    fresh = max(isl * (1.0 - cache_hit), 1.0)
+    most = tokens_per_chip or wide_table()["phase"]["tokens_per_chip"]
+    prompts = chips * max(1.0, most / fresh)
+    whole = step_time(prompt_operators(model, plan, fmt, prompts, fresh, isl - fresh), chip, constants)
     each = prompts * fresh / chips
+    compute = _compute(whole)
+    exchange = exchange_s(chip, model, float(chips), each, constants, "prefill")
+    kernels = smooth_max(compute, exchange, wide_table()["phase"]["overlap"])
+    kernels = kernels * (1.0 if balanced else imbalance(model, float(chips)))
+    step = float(np.ravel(host_joined(engine, kernels, engine.prefill_step_s))[0])
     return Phase(
         chips, each, step, step, each / step, compute, exchange, engine.prefill_step_s, prompts / chips,
-        _sums(whole),
+        _sums(whole, exchange),
     )  # fmt: skip
 
 
-def _copies(model: Model, chips: int, chip: Chip, constants: Constants) -> float:
-    """Nodes that a token visits over experts that it asks, 1 where routing is free or one switched domain
-    holds all.
-    """
-    wide = constants.tables["wide"]
-    top_k = max((group.ffn.top_k for group in model.groups), default=0)
-    groups = wide["groups"].get(model.id)
-    link = chip.scale_up
-    inside = link is not None and (link.domain_chips or 8) >= chips
-    if not groups or inside or chips <= wide["node_chips"] or not top_k:
-        return 1.0
-    return float(min(1.0, groups / top_k))
-
-
-def _split(whole: StepTime) -> tuple[float, float]:
-    """(compute, exchange) seconds of a step."""
-    exchange = sum(
+def _compute(whole: StepTime) -> float:
+    """Seconds of a pass but for the messages to experts, which `exchange_s` counts."""
+    return sum(
         float(np.ravel(t)[0])
         for t, kind in zip(whole.terms_s, whole.bound, strict=True)
-        if kind in ("all_to_all", "all_reduce")
+        if kind != "all_to_all"
     )
-    return float(np.ravel(whole.seconds)[0]) - exchange, exchange
 
 
-def _sums(whole: StepTime) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for name, seconds in zip(whole.names, whole.terms_s, strict=True):
-        found[name] = found.get(name, 0.0) + float(np.ravel(seconds)[0])
+def _sums(whole: StepTime, exchange: float) -> dict[str, float]:
+    found = {"expert exchange": exchange}
+    for name, kind, seconds in zip(whole.names, whole.bound, whole.terms_s, strict=True):
+        if kind != "all_to_all":
+            found[name] = found.get(name, 0.0) + float(np.ravel(seconds)[0])
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
@@ -160,7 +170,7 @@ def decode_tok_s_chip(
 
 
 def prefill_tok_s_chip(
-    chip: str, model: str, chips: int, isl: float, *, cache_hit: float = 0.0, tokens: float = 16384.0,
+    chip: str, model: str, chips: int, isl: float, *, cache_hit: float = 0.0, tokens: float | None = None,
     weights: str | None = None,
 ) -> float:  # fmt: skip
     """Computed input tokens/s of one chip by names; over (1 - cache_hit) with those found in a cache."""

@@ -83,13 +83,6 @@ def test_a_burst_and_a_static_batch_take_as_long():
     assert burst["output_tok_s"] == pytest.approx(static["output_tok_s"], rel=0.01)
 
 
-def test_messages_hide_behind_kernels_in_a_phase():
-    case = Case(4000.0, 1.0, 2048.0, 2048.0)
-    hidden = metrics("wide-ep", case, Seconds(0.04, 0.1, 0.02, decode_exchange=0.004), BARE)
-    whole = metrics("wide-ep", case, Seconds(0.04, 0.1, 0.02), BARE)
-    assert 0.036 * 1e3 <= hidden["tpot_ms"] < whole["tpot_ms"] == pytest.approx(40)
-
-
 @given(
     regime=st.sampled_from(sorted(REGIMES)), batch=st.integers(1, 2000), limit=st.integers(1, 2000),
     isl=st.integers(1, 100_000), osl=st.integers(1, 10_000), step=st.floats(1e-4, 1.0),

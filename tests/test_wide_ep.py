@@ -1,11 +1,15 @@
-"""Wide expert parallelism against what DeepSeek and Huawei published."""
+"""Wide expert parallelism against what DeepSeek, SGLang, vLLM and Huawei published."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tokcalc import wide_ep
 from tokcalc.catalog import load_chip, load_model
+from tokcalc.constants import load_constants
 from tokcalc.operators import component_formats
+from tokcalc.wide_exchange import exchange_s, imbalance, visited
 
 MODEL = load_model("deepseek-v3")
 FP8, INT8 = component_formats(MODEL, "fp8", "bf16"), component_formats(MODEL, "int8", "bf16")
@@ -19,10 +23,24 @@ def test_a_node_of_h800_decodes_as_deepseek_said() -> None:
     assert 8 * phase.tok_s_chip == pytest.approx(14_800, rel=0.30)
 
 
-def test_a_node_of_h800_reads_prompts_as_its_profile_shows() -> None:
-    # 62.7k tokens/s per node of eight at 4,096 tokens a prompt and 16,384 a chip, without cache hits
-    phase = wide_ep.prefill(load_chip("h800"), MODEL, FP8, chips=32, isl=4096.0)
-    assert 8 * phase.tok_s_chip == pytest.approx(62_700, rel=0.30)
+@pytest.mark.parametrize(
+    ("chip", "model", "fmt", "chips", "isl", "balanced", "per_chip"),
+    [
+        ("h800", "deepseek-v3", "fp8", 32, 4096.0, True, 62_713 / 8),  # DeepSeek's profile, balanced
+        ("h100", "deepseek-v3", "fp8", 32, 1024.0, False, 57_674 / 8),  # SGLang, EP32
+        ("h100", "deepseek-v3", "fp8", 32, 4096.0, False, 50_302 / 8),
+        ("h100", "deepseek-v3", "fp8", 32, 4096.0, True, 59_337 / 8),
+        ("h200", "kimi-k2", "fp8", 32, 2000.0, False, 56_000 / 8),  # routing without limit
+        ("gb200", "deepseek-v3", "nvfp4", 2, 2000.0, False, 26_156),  # SGLang, two ranks
+        ("gb200", "deepseek-v3", "fp8", 4, 2000.0, False, 18_471),
+        ("ascend-910c", "deepseek-v3", "int8", 16, 4096.0, False, 5_655),  # CloudMatrix
+    ],
+)
+def test_prompts_are_read_as_published(chip, model, fmt, chips, isl, balanced, per_chip) -> None:
+    network = load_model(model)
+    formats = component_formats(network, fmt, "bf16")
+    phase = wide_ep.prefill(load_chip(chip), network, formats, chips=chips, isl=isl, balanced=balanced)
+    assert phase.tok_s_chip == pytest.approx(per_chip, rel=0.25)
 
 
 def test_cloudmatrix_decodes_about_1943_tokens_a_chip() -> None:
@@ -49,6 +67,31 @@ def test_cached_prompts_are_read_faster() -> None:
     plain = wide_ep.prefill(chip, MODEL, FP8, chips=32, isl=4096.0)
     cached = wide_ep.prefill(chip, MODEL, FP8, chips=32, isl=4096.0, cache_hit=0.563)
     assert cached.tok_s_chip / (1 - 0.563) > 2.0 * plain.tok_s_chip
+
+
+def test_copies_and_balance_are_worked_numbers() -> None:
+    assert visited(4.0, 8) == pytest.approx(4 * (1 - 0.75**8))
+    assert imbalance(MODEL, 32.0) == pytest.approx(1.18, abs=0.005)
+    assert imbalance(MODEL, 1.0) == 1.0
+
+
+def test_a_token_goes_once_to_a_node_when_it_is_read_and_once_to_an_expert_when_written() -> None:
+    chip, constants = load_chip("h800"), load_constants()
+    read = exchange_s(chip, MODEL, 144.0, 4096.0, constants, "prefill")
+    written = exchange_s(chip, MODEL, 144.0, 4096.0, constants, "decode")
+    assert written > 2.0 * read
+    # 128 tokens at EP128: 192 us out and 369 us back (DeepEP), over 58 routed layers
+    one = exchange_s(chip, MODEL, 128.0, 128.0, constants, "decode") / 58
+    assert one == pytest.approx(561e-6, rel=0.05)
+
+
+@given(chips=st.integers(1, 60), tokens=st.floats(1, 1e5))
+def test_messages_never_shrink_with_tokens_nor_inside_a_rack(chips: int, tokens: float) -> None:
+    constants = load_constants()
+    rack, boxes = load_chip("gb200"), load_chip("b200")
+    inside = exchange_s(rack, MODEL, float(chips), tokens, constants, "prefill")
+    assert inside <= exchange_s(rack, MODEL, float(chips), 2 * tokens, constants, "prefill")
+    assert inside <= exchange_s(boxes, MODEL, float(chips), tokens, constants, "prefill") * 1.0001
 
 
 def test_only_routed_models_are_spread_wide() -> None:
