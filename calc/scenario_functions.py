@@ -122,10 +122,37 @@ def functions(on: str | None) -> dict[str, Callable[..., Any]]:
         """chips, systems, racks, mw, upfront, per_year, tokens_per_day or per_m_output of a fleet (USD)."""
         return _fleet(chip, model, what, on, answer, **asked)
 
+    def wide_decode(chip: str, model: str, chips: float, context: float, **asked: Any) -> float:
+        """Output tokens/s of one chip of a wide expert parallel deployment that only generates."""
+        from .wide_ep import decode_tok_s_chip
+
+        known = _known(asked, ("batch", "speed", "weights", "draft", "acceptance"))
+        return decode_tok_s_chip(chip, model, round(chips), context, **known)
+
+    def wide_prefill(chip: str, model: str, chips: float, isl: float, **asked: Any) -> float:
+        """Computed input tokens/s of one chip of a wide expert parallel deployment that only reads prompts."""
+        from .wide_ep import prefill_tok_s_chip
+
+        known = _known(asked, ("cache_hit", "tokens", "weights", "balanced"))
+        return prefill_tok_s_chip(chip, model, round(chips), isl, **known)
+
     return {
         f.__name__: f
-        for f in (user_speed, system_speed, chips, cost, rent, purchase, api, peak, active, fx, fleet)
-    }
+        for f in (
+            user_speed, system_speed, chips, cost, rent, purchase, api, peak, active, fx, fleet, wide_decode,
+            wide_prefill,
+        )
+    }  # fmt: skip
+
+
+def _known(asked: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """The options, `draft` as a whole number; UsageError names one that is not known."""
+    unknown = sorted(set(asked) - set(names))
+    if unknown:
+        raise UsageError(
+            f"{unknown[0]} is not an option of a wide expert parallel phase; known: {', '.join(names)}."
+        )
+    return {k: round(v) if k == "draft" else bool(v) if k == "balanced" else v for k, v in asked.items()}
 
 
 def _fleet(

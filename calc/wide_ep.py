@@ -171,13 +171,14 @@ def decode_tok_s_chip(
 
 def prefill_tok_s_chip(
     chip: str, model: str, chips: int, isl: float, *, cache_hit: float = 0.0, tokens: float | None = None,
-    weights: str | None = None,
+    weights: str | None = None, balanced: bool = False,
 ) -> float:  # fmt: skip
     """Computed input tokens/s of one chip by names; over (1 - cache_hit) with those found in a cache."""
     device, network, fmt = _named(chip, model, weights)
     return prefill(
-        device, network, fmt, chips=chips, isl=isl, cache_hit=cache_hit, tokens_per_chip=tokens
-    ).tok_s_chip
+        device, network, fmt, chips=chips, isl=isl, cache_hit=cache_hit, tokens_per_chip=tokens,
+        balanced=balanced,
+    ).tok_s_chip  # fmt: skip
 
 
 def _named(chip: str, model: str, weights: str | None) -> tuple[Chip, Model, Formats]:

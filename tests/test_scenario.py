@@ -16,7 +16,7 @@ from tokcalc.scenario_math import evaluate
 WANTED = {
     "deepseek-day", "deepseek-v3-training", "le-chat-15-times", "deepseek-tenth-of-openai",
     "llama-groq-cerebras-r1", "brain-reads-5-tokens", "korea-2-trillion", "korea-100-trillion",
-    "big-tech-capex",
+    "big-tech-capex", "deepseek-h800", "cloudmatrix",
 }  # fmt: skip
 
 
@@ -184,3 +184,20 @@ def test_list_and_names(capsys: pytest.CaptureFixture[str]) -> None:
         shown = capsys.readouterr()
         assert (shown.out, shown.err.count("\n")) == ("", 1)
         assert sentence in shown.err
+
+
+@pytest.mark.parametrize("name", ["deepseek-h800", "cloudmatrix"])
+def test_wide_expert_parallel_services_are_recomputed(name: str) -> None:
+    assert all(item.verdict == "holds" for item in claims(name).values())
+
+
+def test_deepseeks_nodes_are_those_that_our_speed_needs() -> None:
+    found = claims("deepseek-day")["nodes that this program's speed needs"]
+    assert found.value == pytest.approx(226.75, rel=0.15)
+
+
+def test_phases_refuse_options_that_they_do_not_have() -> None:
+    from tokcalc.scenario_functions import functions
+
+    with pytest.raises(UsageError, match="wide expert parallel phase"):
+        functions(None)["wide_decode"]("h800", "r1", 144, 4096, isl=3)
