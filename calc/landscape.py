@@ -18,7 +18,7 @@ import numpy as np
 
 from . import sram
 from .engine import engine_for
-from .landscape_blocks import LIST, by_lengths, in_blocks, list_length
+from .landscape_blocks import LIST, in_blocks, list_length
 from .memory import footprint
 from .parallel import Plan
 from .passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
@@ -258,14 +258,7 @@ def _shared_prompt_s(
 
 
 def piped(chip: Chip, model: Model, fmt: Formats, load: Load, chips: Array | None = None) -> Landscape:
-    """Layers piped over SRAM chips, as `sram.steady` composes them; chips None: the fewest.
-
-    A layer's region is chosen for the cache that it reads, so each context is placed apart.
-    """
-    if np.size(load.isl + load.osl) > 1:
-        return Landscape(
-            **by_lengths(load, chips, lambda q, count: piped(chip, model, fmt, q, count).arrays())
-        )
+    """Layers piped over SRAM chips, as `sram.steady` composes them; chips None: the fewest."""
     least = sram.place(chip, model, fmt, 1.0, load.isl + load.osl).chips
     s = sram.steady(chip, model, fmt, load, chips)
     stored = (s.pipe.weights_bytes + s.running * s.pipe.kv_bytes_per_sequence) / s.pipe.chips

@@ -1,5 +1,4 @@
-"""Long lists of unrelated cases in blocks, and cases apart by their lengths: how `landscape` divides its
-work.
+"""Long lists of unrelated cases in blocks: how `landscape` divides its work.
 
 Stands before `landscape`, whose evaluation it is given as a function.
 """
@@ -55,22 +54,6 @@ def in_blocks(plan: Plan, load: Load, length: int, evaluate: Callable[[Plan, Loa
             asked = Load(*(v[part] if np.ndim(v) else v for v in inputs))
             _store(whole, evaluate(own, asked), order[part], length)
     return whole
-
-
-def by_lengths(load: Load, chips: Array | None, evaluate: Callable[[Load, Array | None], Columns]) -> Columns:
-    """Cases of each pair of lengths apart, put together in the shape of the grid."""
-    spread = np.broadcast_arrays(
-        *(np.asarray(value, dtype=float) for value in _inputs(load)), *(() if chips is None else (chips,))
-    )
-    flat = [part.ravel() for part in spread]
-    pairs, where = np.unique(np.stack(flat[:2]), axis=1, return_inverse=True)
-    where = np.ravel(where)
-    whole: Columns = {}
-    for place, (isl, osl) in enumerate(pairs.T):
-        own = np.flatnonzero(where == place)
-        part = Load(float(isl), float(osl), *(column[own] for column in flat[2:6]))
-        _store(whole, evaluate(part, None if chips is None else flat[6][own]), own, where.size)
-    return {name: column.reshape(spread[0].shape) for name, column in whole.items()}
 
 
 def _store(whole: Columns, found: Columns, where: np.ndarray, length: int) -> None:

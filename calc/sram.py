@@ -117,7 +117,8 @@ def place(
 
     chips = ceil((weights + batch x cache) / (SRAM x usable share)) when not given;
     token_s = sum over layers (latency + span sqrt(r) + active bytes / (share of SRAM bandwidth of r chips))
-    + hops.
+    + hops: a token is handed on through every chip that holds a part of the model, so many small chips cost more
+    hops than few large ones. All terms are per case, whatever the shape of batch, context and chips.
     Worked: Llama-3.1-70B, 16 bit, WSE-3: 141 GB / (44 GB x .9) = 4 wafers, r = 1.7 GB / 39.6 GB = .043 of a
     wafer: 97 us sqrt(.043) + 7.6 us = 27.8 us a layer; 80 of them and 3 hops of 6 us: 2.24 ms, 446 tokens/s.
     """
@@ -141,7 +142,7 @@ def place(
         latency = latency + group.count * ((table["layer_us"] + routed) * 1e-6 + span * np.sqrt(r))
         matrix = matrix + group.count * active / bandwidth / r
     stages = np.minimum(chips, layers)
-    hop = table["hop_us"] * 1e-6 * (stages - 1.0)
+    hop = table["hop_us"] * 1e-6 * (chips - 1.0)
     speedup = table["speedup"]
     latency, matrix, hop = latency / speedup, matrix / speedup, hop / speedup
     limit = np.floor(np.maximum(chips * room - weights, 0.0) / np.maximum(per_sequence, 1.0))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from . import sram
 from .answer_parts import Body, Question
 from .errors import DoesNotFit, UsageError
+from .formats import find_format, is_native
 from .operators import component_formats
 from .serving import Load
 
@@ -56,7 +57,8 @@ def sram_answer(
             )
     table, _ = sram.constants_for(chip, ask.software_date)
     stored = None if weights else table.get("weights")
-    if stored is not None and model.native_format in ("bf16", "fp16", "fp32"):
+    released = find_format(model.native_format)
+    if stored is not None and (released.bits >= 16 or not is_native(released, chip.peak_ops_s)):
         weights, kv, assumed = choose_formats(chip, model, engine, str(stored), kv)
         assumed.insert(0, f"weights in {weights}, as {chip.vendor} stores them")
     else:

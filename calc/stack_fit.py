@@ -1,0 +1,240 @@
+"""Fits the constants of accelerators, wafers and LPUs: `python -m tokcalc.stack_fit DATA.csv... [--write]`.
+
+Prints each chip's rows and errors, in sample and with the judged model left out of the fit. What is free, and
+from which prior, stands in specs/engines/stack_fit.toml. The twin of `calibrate`, which fits GPUs; stands after
+`predict`, whose seconds it uses.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .catalog.tables import shipped_table
+from .constants import Constants, load_constants
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .cases import Block
+
+Array = np.ndarray
+_REACH = 4.0  # bounds lie this many prior widths from the centre
+_SIGMA, _SIGMA_TTFT = 0.08, 0.15  # spread of a measurement round a perfect model, as a log
+_MODEL_ROWS = 8.0  # rows of a model on a chip beyond which they share their weight
+_SKIPPED = ("energy", "price")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One fit: its tables' scopes, the chips that judge it, free paths with centre and width of their priors."""
+
+    name: str
+    scopes: tuple[str, ...]
+    chips: tuple[str, ...]
+    free: tuple[str, ...]
+    centre: Array
+    width: Array
+    most: Array
+    piped: bool
+
+    def values(self, z: Array) -> dict[str, float]:
+        """Constants by path at deviations z (in prior widths)."""
+        found = np.minimum(self.centre * np.exp(self.width * z), self.most)
+        return dict(zip(self.free, found.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Rows of one fit with logs of predicted over measured: in sample and with their model left out."""
+
+    target: Target
+    table: pd.DataFrame
+    in_sample: Array
+    left_out: Array
+    values: Mapping[str, float]
+
+
+def targets() -> list[Target]:
+    """The fits that specs/engines/stack_fit.toml describes."""
+    spec = shipped_table("engines", "stack_fit.toml") or {}
+    found = []
+    for name, entry in spec["fit"].items():
+        priors = {**spec["prior"], **entry.get("prior", {})}
+        lines = [priors[p] if p in priors else priors[_short(p)] for p in entry["free"]]
+        most = [1.0 if p.rsplit(".", 1)[-1].startswith("eta") else np.inf for p in entry["free"]]
+        found.append(
+            Target(
+                name, tuple(entry["scopes"]), tuple(entry["chips"]), tuple(entry["free"]),
+                np.array([line[0] for line in lines]), np.array([line[1] for line in lines]), np.array(most),
+                bool(entry.get("piped", False)),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _short(path: str) -> str:
+    """kind.key of a path, as priors are written: "gemm.any+fp8.eta_m" gives "gemm.eta_m"."""
+    parts = path.split(".")
+    return f"{parts[0].split('+')[0]}.{parts[-1]}"
+
+
+def overlaid(constants: Constants, target: Target, values: Mapping[str, float]) -> Constants:
+    """The constants with those of the target's scopes replaced."""
+    tables = dict(constants.tables)
+    for path, value in values.items():
+        parts = path.split(".")
+        for kind in parts[0].split("+"):
+            for scope in target.scopes:
+                by_scope = dict(tables.get(kind, {}))
+                by_scope[scope] = _set(by_scope.get(scope, {}), parts[1:], value)
+                tables[kind] = by_scope
+    return replace(constants, tables=tables)
+
+
+def _set(table: Mapping[str, Any], path: Sequence[str], value: float) -> dict[str, Any]:
+    out = dict(table)
+    if len(path) == 1:
+        out[path[0]] = [value] * 3 if isinstance(table.get(path[0]), list) else value
+        return out
+    for name in path[0].split("+"):
+        if name in out:
+            out[name] = _set(out[name], path[1:], value)
+    return out
+
+
+def _piped_set(table: Mapping[str, Any], path: Sequence[str], value: float) -> dict[str, Any]:
+    out = dict(table)
+    if path[0] == "generation":
+        releases = [dict(g) for g in table["generation"]]
+        releases[int(path[1])][path[2]] = value
+        out["generation"] = releases
+    else:
+        out[path[0]] = value
+    return out
+
+
+def predicted(blocks: Sequence[Block], size: int, constants: Constants, target: Target, z: Array) -> Array:
+    """Predictions of all rows at deviations z; NaN where there is none."""
+    from .engine import engine_for, find_engine
+    from .predict import _block_values
+
+    values = target.values(z)
+    out = np.full(size, np.nan)
+    if not target.piped:
+        constants = overlaid(constants, target, values)
+    for block in blocks:
+        if target.piped:
+            table = dict((shipped_table("engines", "sram.toml") or {})[target.scopes[0]])
+            for path, value in values.items():
+                table = _piped_set(table, path.split("."), value)
+            chip = replace(block.chip, efficiency={**block.chip.efficiency, "sram": table})
+            block = replace(block, chip=chip)
+        else:
+            plain = find_engine(constants, None if block.engine.name == "any" else block.engine.name)
+            engine = engine_for(constants, plain, block.chip, block.model, block.weights)
+            block = replace(block, engine=engine)
+        out[block.index] = _block_values(block, constants)[0]
+    return out
+
+
+def fit(rows: pd.DataFrame, target: Target, tick: Callable[[str], None] | None = None) -> Judged | None:
+    """The fit of all usable rows of a target's chips, and each model predicted without its own rows.
+
+    rows: typed measured rows; None where no row can be predicted.
+    """
+    from .cases import gather
+
+    part = rows[rows["chip"].isin(target.chips) & ~rows["regime"].isin(_SKIPPED)].reset_index(drop=True)
+    if part.empty:
+        return None
+    constants = load_constants()
+    blocks = gather(part, constants).blocks
+
+    def predict(z: Array) -> Array:
+        return predicted(blocks, len(part), constants, target, z)
+
+    good = np.isfinite(predict(np.zeros(len(target.free))))
+    log_value = np.log(part["value"].to_numpy(dtype=float))
+    shared = part.groupby(["chip", "model"])["value"].transform("size").to_numpy(dtype=float)
+    sigma = np.where(part["metric"] == "ttft_ms", _SIGMA_TTFT, _SIGMA)
+    weight = np.sqrt(np.minimum(1.0, _MODEL_ROWS / shared)) / sigma
+    waits = part["metric"].eq("ttft_ms") & part["regime"].isin(["mlperf-server", "open-loop", "max-load", "wide-ep"])
+    weight = np.where(good & ~waits, weight, 0.0)
+
+    z = _solve(predict, log_value, weight, len(target.free))
+    inside = np.log(predict(z)) - log_value
+    outside = np.full(len(part), np.nan)
+    for model in sorted(set(part.loc[good, "model"])):
+        held = (part["model"] == model).to_numpy()
+        own = _solve(predict, log_value, np.where(held, 0.0, weight), len(target.free), z)
+        outside[held] = (np.log(predict(own)) - log_value)[held]
+        if tick:
+            tick(f"{target.name}: {model} left out")
+    return Judged(target, part, inside, outside, target.values(z))
+
+
+def _solve(
+    predict: Callable[[Array], Array], log_value: Array, weight: Array, count: int, start: Array | None = None
+) -> Array:
+    """Deviations that minimise soft absolute residuals and the prior, by bounded least squares."""
+    from scipy.optimize import least_squares
+
+    used = weight > 0
+
+    def residual(z: Array) -> Array:
+        away = (np.log(predict(z)[used]) - log_value[used]) * weight[used]
+        return np.concatenate([np.sign(away) * np.sqrt(2.0 * (np.sqrt(1.0 + away**2) - 1.0)), z])
+
+    first = np.zeros(count) if start is None else np.clip(start, -_REACH + 0.01, _REACH - 0.01)
+    found = least_squares(residual, first, bounds=(-_REACH, _REACH), max_nfev=25, ftol=1e-3, xtol=1e-3, diff_step=1e-3)
+    return np.asarray(found.x)
+
+
+def report(found: Sequence[Judged]) -> pd.DataFrame:
+    """By chip: rows, models, median error in sample and left out, 90th percentile and bias left out."""
+    import pandas as pd
+
+    lines = []
+    for judged in found:
+        table = judged.table.assign(_in=judged.in_sample, _out=judged.left_out)
+        for chip, part in table.groupby("chip", sort=True):
+            part = part[np.isfinite(part["_out"])]
+            if part.empty:
+                continue
+            inside, outside = np.abs(np.expm1(part["_in"])), np.abs(np.expm1(part["_out"]))
+            lines.append(
+                {"fit": judged.target.name, "chip": chip, "rows": len(part), "models": part["model"].nunique(),
+                 "in_sample": float(inside.median()), "left_out": float(outside.median()),
+                 "p90": float(outside.quantile(0.9)), "bias": float(np.expm1(part["_out"].median()))}
+            )  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Fit, print the table by chip and, on --write, put the constants into their files."""
+    from .measured import packaged_paths, read_rows, read_suspects, suspect_reasons
+
+    names = [a.split("=", 1)[1] for a in arguments if a.startswith("--only=")]
+    paths = [a for a in arguments if not a.startswith("--")] or packaged_paths()
+    rows = read_rows(paths)
+    rows = rows[suspect_reasons(rows, read_suspects(None)) == ""].reset_index(drop=True)
+    found = []
+    for target in targets():
+        if names and target.name not in names:
+            continue
+        judged = fit(rows, target, lambda text: print(text, file=sys.stderr))
+        if judged is not None:
+            found.append(judged)
+    print(report(found).round(3).to_string(index=False))
+    for judged in found:
+        print(judged.target.name, {k: float(f"{v:.3g}") for k, v in judged.values.items()})
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
