@@ -25,6 +25,7 @@ from .passes import decode_operators, passes_per_prompt, prompt_operators, promp
 from .regimes import Case
 from .serving import pool_limit
 from .stack import packed_tokens, padded_tokens, read_context
+from .wide_exchange import wide_batch_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -232,7 +233,7 @@ def _batch(
     batch = np.where(maximum | np.isnan(asked), queued, asked / replicas)
     for i in np.flatnonzero(~maximum & np.isnan(asked)):
         if regime[i] == "wide-ep":
-            assumed[i].append(row_inputs.wide_batch_words(part["metric"].iloc[i], part["note"].iloc[i]))
+            assumed[i].append(wide_batch_words(*(row_inputs.texts(part, k)[i] for k in ("metric", "note"))))
             batch[i] = 1.0
             continue
         if regime[i] in ("prefill-b1", "decode-b1"):

@@ -8,7 +8,7 @@ draft itself is a model, the model's own MTP layers, or a lookup of n-grams. Sta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +23,17 @@ from .serving import Load, accepted_tokens, decode_step_s
 from .step import StepTime, step_time
 
 if TYPE_CHECKING:
+    from .answer_parts import Question
     from .chip import Chip
     from .constants import Constants
     from .deployment import Deployment
+    from .engine import Engine
     from .model import Model
 
 Array = Any
 LENGTHS = tuple(range(9))  # drafted tokens per step that are tried: 0 to 8
+LOADS = tuple(4.0**n for n in range(7))  # requests in flight at which it is tried whether drafting still pays
+LEAST_GAIN = 1.02  # below which a draft is not worth its trouble
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,7 @@ def best(rows: Sequence[Drafted]) -> Drafted:
     return min(rows, key=lambda row: (round(row.tpot_s, 12), row.draft))
 
 
-def stops_paying(rows_at: Any, batches: Sequence[float], least_gain: float = 1.02) -> float | None:
+def stops_paying(rows_at: Any, batches: Sequence[float], least_gain: float = LEAST_GAIN) -> float | None:
     """The first of `batches` at which no draft gains `least_gain`; None if it always pays.
 
     rows_at: batch -> rows of `lengths`.
@@ -164,3 +168,42 @@ def draft_of_note(note: str) -> tuple[int, float] | None:
         middle = 0.5 * (low + high)
         low, high = (middle, high) if geometric(middle, length) < mean else (low, middle)
     return length, round(0.5 * (low + high), 6)
+
+
+def best_length(
+    chip: Chip, model: Model, engine: Engine, constants: Constants, ask: Question, weights: str | None,
+    kv: str | None, degrees: Mapping[str, int | None],
+) -> tuple[int, str]:  # fmt: skip
+    """(draft length that is fastest at a question's load, 0 where none pays; where drafting stops paying).
+
+    The draft itself is taken as free, as in an answer: n-grams or a lookup (`lengths` counts other drafts).
+    """
+    from .deployment import choose, choose_formats
+
+    isl, osl = float(ask.isl), float(ask.osl)
+    here = 1.0 if isinstance(ask.concurrency, str) else float(ask.concurrency)
+    if chip.weights_in_sram:
+        name, most = choose_formats(chip, model, engine, weights, kv)[0], float(model.layers)
+
+        def at(batch: float) -> list[Drafted]:
+            load = Load(isl, osl, batch, ask.cache_hit, 0.0, ask.acceptance)
+            return pipe_lengths(chip, model, name, load)
+    else:
+        d = choose(
+            chip, model, engine, batch=here, context=isl + osl, weights=weights, kv=kv, **degrees
+        )
+        held = d.memory.batch if d.memory is not None else here
+        most = float(min(held, engine.max_sequences * d.plan.dp))
+        here = most if isinstance(ask.concurrency, str) else here
+
+        def at(batch: float) -> list[Drafted]:
+            load = Load(isl, osl, batch, ask.cache_hit, 0.0, ask.acceptance)
+            return lengths(d, constants, load, "ngram")
+
+    top = best(at(here))
+    if top.gain < LEAST_GAIN:
+        return 0, f"no draft pays at {here:,.0f} in flight, so nothing is drafted"
+    stop = stops_paying(at, [*(b for b in LOADS if here < b < most), max(most, here)])
+    until = f"from {stop:,.0f} in flight no draft pays" if stop else f"some draft pays up to {most:,.0f}, all that run"
+    tokens = f"{top.draft} drafted token{'s are' if top.draft > 1 else ' is'}"
+    return top.draft, f"{tokens} fastest at {here:,.0f} in flight, {top.gain:.2f}x; {until}"

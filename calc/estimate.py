@@ -7,7 +7,7 @@ Joins deployment, serving (or SRAM pipelines), money and energy into the `Answer
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from . import answer_parts as parts
@@ -75,7 +75,7 @@ def estimate(
     weights: str | None = None, kv: str | None = None, chips: int | None = None, tp: int | None = None,
     pp: int | None = None, dp: int | None = None, ep: int | None = None, engine: str | None = None,
     rent: str | None = None, currency: str = "USD", on: str | None = None, price: str | None = None,
-    cache_hit: float = 0.0, draft: int | None = None, acceptance: float | None = None,
+    cache_hit: float = 0.0, draft: int | str | None = None, acceptance: float | None = None,
     software_date: str | None = None, utilisation: float = 1.0,
     overrides: Mapping[str, str] | None = None, memory: str | None = None, fx: str | None = None,
     grid: str | None = None, own: Mapping[str, float] | None = None, region: str = "US",
@@ -85,12 +85,15 @@ def estimate(
 
     chip, model: names, spec files or loaded objects; concurrency: a number or "max" (what the KV pool holds);
     rent: "2.5 USD/h" per chip; cache_hit: share of input found in a cache; draft, acceptance: speculation.
+    draft "best": the length that is fastest at this load, told with where drafting stops paying.
     rate: requests per second that arrive on their own instead of `concurrency` in flight (open loop).
     stream: weights beside a wafer too small for them come from the memory next to it.
     fx: "KRW=1400", rates of your own; grid: a region or kg CO2e per kWh; own: inputs of ownership ({} for the
     dated ones) instead of a rent; region: of its electricity; constants: fitted constants other than those
     shipped. Raises UnknownName, SpecError, UsageError (exit 2) and DoesNotFit, NoAnswer (exit 1).
     """
+    pick = draft == "best"
+    draft = 1 if pick else _whole(draft)
     _check(concurrency, cache_hit, draft, {"chips": chips, "tp": tp, "pp": pp, "dp": dp, "ep": ep})
     device = load_chip(chip, overrides, memory) if isinstance(chip, str) else chip
     network = load_model(model) if isinstance(model, str) else model
@@ -110,6 +113,18 @@ def estimate(
         from .drafting import check_draft
 
         check_draft(device, network, constants, "ngram")
+    if stream and not device.weights_in_sram:
+        raise UsageError(
+            f"--stream is for chips that hold weights in SRAM; {device.name} streams them from memory anyway"
+        )
+    chips = 1 if stream and chips is None else chips
+    if pick:
+        from .drafting import best_length
+
+        degrees = {"chips": chips, "tp": tp, "pp": pp, "dp": dp, "ep": ep}
+        count, note = best_length(device, network, software, constants, ask, weights, kv, degrees)
+        draft, acceptance = (count, acceptance) if count else (None, None)
+        ask = replace(ask, draft=count, acceptance=acceptance or 0.0).with_note(note)
     if device.weights_in_sram:
         from .sram_answer import sram_answer
 
@@ -143,6 +158,12 @@ def _check(
         least = 0 if name == "draft" else 1
         if value is not None and not (isinstance(value, int) and least <= value <= _MOST):
             raise UsageError(f"--{name} {value} is not possible; give a whole number of at least {least}")
+
+
+def _whole(draft: int | str | None) -> int | None:
+    if isinstance(draft, str):
+        raise UsageError(f"--draft {draft} is not a number of tokens; give a whole number or best")
+    return draft
 
 
 def _rate(rate: float | None, chip: Chip) -> float | None:
@@ -202,8 +223,7 @@ def _command(given: Mapping[str, Any]) -> str:
         value = given[name]
         if value is not None and value != _DEFAULTS.get(name):
             words += [f"--{name.replace('_', '-')}", str(value)]
-    if given["own"] is not None:
-        words.append("--own")
+    words += [f"--{name}" for name, on in (("own", given["own"] is not None), ("stream", given["stream"])) if on]
     for path, value in (given["overrides"] or {}).items():
         words += ["--set", f"{path}={value}"]
     return " ".join(shlex.quote(word) for word in words)

@@ -20,7 +20,7 @@ from .formats import find_format, is_native
 from .memory import footprint, weight_bytes_per_chip
 from .parallel import Plan
 from .stack import stored_format
-from .wide_exchange import wide_table
+from .wide_exchange import wide_ranks, wide_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -269,26 +269,6 @@ def degrees(
         dp[i] = own_dp
         ep[i] = 1.0 if np.isnan(ep[i]) else min(ep[i], tp[i] * dp[i])
     return Plan(tp, pp, dp, ep), replicas
-
-
-def wide_ranks(model: Model, chips: float, least: float) -> float:
-    """Chips that experts are spread over where a row gives a share of them: E over the experts of a chip.
-
-    Worked: one accelerator of DeepSeek-V3, 256 experts, two a chip: 128.
-    """
-    if chips >= least:
-        return chips
-    experts = max(group.ffn.experts for group in model.groups)
-    return max(least, float(round(experts / wide_table()["phase"]["experts_per_chip"])))
-
-
-def wide_batch_words(metric: str, note: str) -> str:
-    """What is taken for a phase of wide expert parallelism whose batch is not printed."""
-    if metric in ("input_tok_s", "ttft_ms"):
-        return "a full pass of prompts"
-    if "fill memory" in note:
-        return "the largest batch that memory holds"
-    return f"the largest batch within {wide_table()['phase']['limit_ms']:g} ms a token"
 
 
 def _least_chips(chip: Chip, model: Model, fmt: Formats, engine: Engine, context: float) -> float:

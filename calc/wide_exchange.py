@@ -90,3 +90,23 @@ def _limited(model: Model, top_k: int) -> float:
     """Nodes visited where routing is limited to a few groups of them; no limit: infinite."""
     groups = wide_table()["groups"].get(model.id)
     return visited(groups, top_k) if groups else np.inf
+
+
+def wide_ranks(model: Model, chips: float, least: float) -> float:
+    """Chips that experts are spread over where a row gives a share of them: E over the experts of a chip.
+
+    Worked: one accelerator of DeepSeek-V3, 256 experts, two a chip: 128.
+    """
+    if chips >= least:
+        return chips
+    experts = max(group.ffn.experts for group in model.groups)
+    return max(least, float(round(experts / wide_table()["phase"]["experts_per_chip"])))
+
+
+def wide_batch_words(metric: str, note: str) -> str:
+    """What is taken for a phase of wide expert parallelism whose batch is not printed."""
+    if metric in ("input_tok_s", "ttft_ms"):
+        return "a full pass of prompts"
+    if "fill memory" in note:
+        return "the largest batch that memory holds"
+    return f"the largest batch within {wide_table()['phase']['limit_ms']:g} ms a token"

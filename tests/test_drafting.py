@@ -6,6 +6,7 @@ import pytest
 from tokcalc.catalog import load_chip, load_model
 from tokcalc.constants import load_constants
 from tokcalc.deployment import Deployment, choose
+from tokcalc.draft_notes import drafted, noted
 from tokcalc.drafting import best, check_draft, draft_of_note, lengths, pipe_lengths, stops_paying
 from tokcalc.engine import find_engine
 from tokcalc.errors import UsageError
@@ -80,3 +81,44 @@ def test_notes_of_measured_rows_name_their_draft() -> None:
     assert draft_of_note("suffix speculation k=3, acceptance 27.0%; dtype") == (3, 0.27)
     assert draft_of_note("MTP with one draft token, 70% acceptance (1.7 tokens/step)") == (1, 0.7)
     assert draft_of_note("no speculation") is None
+
+
+def test_the_best_length_shrinks_with_the_load_and_says_where_it_stops() -> None:
+    from tokcalc import estimate
+
+    found = [
+        estimate("h100", "llama-70b", chips=8, concurrency=n, draft="best", acceptance=0.6).to_dict()
+        for n in (1, 256)
+    ]
+    lengths_found = [answer["workload"]["draft"] for answer in found]
+    assert lengths_found[0] > lengths_found[1]
+    assert any("in flight" in line and "fastest" in line for line in found[0]["assumptions"])
+    plain = estimate("h100", "llama-70b", chips=8, concurrency=1, draft=1, acceptance=0.6)
+    assert found[0]["speed"]["tpot_s"]["value"] <= plain.tpot_s
+
+
+def test_a_full_pipeline_drafts_nothing() -> None:
+    from tokcalc import estimate
+
+    answer = estimate("groq", "llama-3.1-70b", concurrency=80, draft="best", acceptance=0.6).to_dict()
+    assert answer["workload"]["draft"] == 0
+
+
+def test_streaming_weights_is_for_sram_chips() -> None:
+    from tokcalc import estimate
+
+    streamed = estimate("wse-3", "llama-70b", stream=True)
+    assert streamed["deployment"]["chips"] == 1
+    assert streamed.output_tok_s < estimate("wse-3", "llama-70b").output_tok_s
+    assert "--stream" in streamed["command"]
+    with pytest.raises(UsageError, match="from memory anyway"):
+        estimate("h100", "llama-70b", stream=True)
+
+
+def test_families_speak_where_a_note_gives_no_acceptance() -> None:
+    assert drafted("MTP-3 speculative decoding on a real dataset", True, "trtllm", "deepseek-v3", True)[:2] == (3, 2.82)
+    assert drafted("96 per NPU", None, "cloudmatrix-infer", "deepseek-v3", True)[:2] == (1, 1.7)
+    assert drafted("", None, "vllm", "deepseek-v3", True) == (0, 1.0, "")
+    assert drafted("WITH speculative decoding", True, "cerebras", "llama-3.1-70b", False) is None
+    assert noted("MTP-2, acceptance 2.58") == (2, 2.58)
+    assert draft_of_note("MTP-2, acceptance 2.58")[1] == pytest.approx(0.853, abs=0.001)

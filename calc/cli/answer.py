@@ -54,11 +54,14 @@ def answer(
     engine: Annotated[_Text, _deployment(metavar="NAME", help="Serving engine: vllm, sglang, ...")] = None,
     cache_hit: Annotated[float, _workload(metavar="SHARE", help="Share of the input found in cache.")] = 0.0,
     draft: Annotated[
-        int | None, _workload(metavar="N", help="Tokens drafted per step (speculation).")
+        _Text, _workload(metavar="N|best", help="Tokens drafted per step, or the fastest number.")
     ] = None,
     acceptance: Annotated[
         float | None, _workload(metavar="SHARE", help="Chance that one is accepted.")
     ] = None,
+    stream: Annotated[
+        bool, _deployment("--stream", help="Stream weights from beside wafers too few to hold them.")
+    ] = False,
     software_date: Annotated[
         _Text, _deployment(metavar="DATE", help="Software generation of that day.")
     ] = None,
@@ -100,9 +103,9 @@ def answer(
     chip_names = options.names("--chip", chip, "h800", "chips")
     model_names = options.names("--model", model, "llama-70b", "models")
     parallel = {"tp": tp, "pp": pp, "dp": dp, "ep": ep}
-    for name, value in {"chips": chips, **parallel, "draft": draft}.items():
+    for name, value in {"chips": chips, **parallel}.items():
         if value is not None:
-            options.length(f"--{name}", str(value), options.MOST_CHIPS if name != "draft" else 64)
+            options.length(f"--{name}", str(value), options.MOST_CHIPS)
     options.degrees(chips, parallel)
     if acceptance is not None:
         options.share("--acceptance", acceptance, 0.0, 1.0)
@@ -124,8 +127,9 @@ def answer(
         "on": options.date("--on", on),
         "price": price,
         "cache_hit": options.share("--cache-hit", cache_hit, 0.0, 1.0),
-        "draft": draft,
+        "draft": options.draft(draft),
         "acceptance": acceptance,
+        "stream": stream,
         "software_date": options.date("--software-date", software_date),
         "utilisation": options.share("--utilisation", utilisation, 0.0, 1.0, open_low=True),
         "overrides": options.assignments(set_ or []) or None,

@@ -34,6 +34,17 @@ def concurrency(text: str) -> int | str:
     return "max" if text.strip().lower() == "max" else length("--concurrency", text, MOST_REQUESTS)
 
 
+def draft(text: str | None) -> int | str | None:
+    """Tokens drafted per step: a whole number to 64, or "best" for the length that is fastest at the load."""
+    if text is None:
+        return None
+    if text.strip().lower() == "best":
+        return "best"
+    if not text.strip().isdecimal():
+        raise UsageError(f"--draft {text!r} is not a number of tokens; write one from 1 to 64, or best")
+    return length("--draft", text, 64)
+
+
 def share(option: str, value: float, low: float, high: float, open_low: bool = False) -> float:
     """A number within low..high, ends included (the lower end excluded if `open_low`)."""
     if not (low <= value <= high) or (open_low and value == low):
