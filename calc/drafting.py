@@ -83,14 +83,21 @@ def draft_token_s(
     if draft == "ngram":
         return np.zeros_like(np.asarray(batch, dtype=float))
     if isinstance(draft, str):
-        whole = _kernels(d, constants, batch, context, 0)
-        head = sum(t for n, t in zip(whole.names, whole.terms_s, strict=True) if n == "output head")
-        return head + (whole.seconds - head) * d.model.mtp_layers / d.model.layers
+        return mtp_token_s(_kernels(d, constants, batch, context, 0), d.model)
     fmt = component_formats(
         draft, "bf16" if draft.native_format in ("fp16", "fp32") else draft.native_format, d.kv
     )
     ops = decode_operators(draft, d.plan, fmt, batch, context)
     return step_time(ops, d.chip, constants.tuned(d.engine)).seconds
+
+
+def mtp_token_s(plain: StepTime, model: Model) -> Array:
+    """Seconds of a token from the model's own MTP layers: the output head and its share of a plain step's layers.
+
+    Worked: DeepSeek-V3, one MTP layer beside 61, a step of 8 ms with a head of 0.3 ms: 0.43 ms.
+    """
+    head = sum(t for n, t in zip(plain.names, plain.terms_s, strict=True) if n == "output head")
+    return head + (plain.seconds - head) * model.mtp_layers / model.layers
 
 
 def _kernels(d: Deployment, constants: Constants, batch: Array, context: Array, length: int) -> StepTime:

@@ -14,7 +14,9 @@ import numpy as np
 from .bands import answer_grade, band_factor
 from .cases import Block, gather
 from .constants import Constants, load_constants
+from .drafting import mtp_token_s
 from .errors import TokcalcError
+from .passes import decode_operators
 from .regimes import REGIMES, Seconds, metrics
 from .step import StepTime, step_time
 from .wide_rows import wide_value
@@ -85,12 +87,13 @@ def _block_values(block: Block, constants: Constants) -> tuple[Array, Array, str
     decode_ops, alone_ops, batched_ops = block.passes()
     constants = constants.tuned(block.engine)
     decode = step_time(decode_ops, block.chip, constants)
+    drafts = _mtp_s(block, constants)
     alone = step_time(alone_ops, block.chip, constants).seconds
     batched = step_time(batched_ops, block.chip, constants)
     size = len(block.index)
     share = 1.0 / (block.plan.pp * block.together)
     seconds = Seconds(
-        *(np.broadcast_to(s, size) for s in (decode.seconds, alone, batched.seconds * share))
+        *(np.broadcast_to(s, size) for s in (decode.seconds + drafts, alone, batched.seconds * share))
     )
     scope = constants.scope(block.chip, block.weights)
     letter = answer_grade(block.chip, constants, scope)
@@ -112,6 +115,14 @@ def _block_values(block: Block, constants: Constants) -> tuple[Array, Array, str
         values = np.where(of_energy, _joules(block, seconds), values)
         missing = {i: text for i, text in missing.items() if not of_energy[i] or not np.isfinite(values[i])}
     return values, words, letter, missing
+
+
+def _mtp_s(block: Block, constants: Constants) -> Array:
+    """Seconds in which a step's drafted tokens come from the model's own MTP layers; 0 where nothing is drafted."""
+    if not block.model.mtp_layers or not np.any(block.draft > 0):
+        return np.zeros(1)
+    plain = decode_operators(block.model, block.plan, block.formats, block.running, block.context)
+    return block.draft * mtp_token_s(step_time(plain, block.chip, constants), block.model)
 
 
 def _kinds(block: Block) -> list[str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .constants import Constants, load_constants
+from .drafting import mtp_token_s
 from .engine import Engine, engine_for, find_engine
 from .memory import footprint
 from .operators import Formats, component_formats
@@ -86,7 +87,10 @@ def decode(
     def at(batch: float) -> Phase:
         ops = decode_operators(model, plan, fmt, batch * chips, context, draft + 1.0)
         whole = step_time(ops, chip, constants)
-        compute = _compute(whole) * (1.0 + draft * model.mtp_layers / model.layers)  # the draft's own layers
+        compute = _compute(whole)
+        if draft and model.mtp_layers:
+            plain = step_time(decode_operators(model, plan, fmt, batch * chips, context), chip, constants)
+            compute += draft * float(np.ravel(mtp_token_s(plain, model))[0])
         exchange = exchange_s(chip, model, float(chips), batch * (draft + 1.0), constants, "decode")
         kernels = smooth_max(compute, exchange, wide_table()["phase"]["overlap"])
         host = engine.step_s + engine.sequence_s * batch * tp
