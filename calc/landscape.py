@@ -20,7 +20,7 @@ from . import sram
 from .engine import engine_for
 from .landscape_blocks import LIST, in_blocks, list_length
 from .memory import footprint
-from .parallel import Plan
+from .parallel import Plan, on_cores
 from .passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
 from .regimes import prompt_share, sustained_ttft
 from .serving import (
@@ -190,7 +190,7 @@ def _gather(mask: np.ndarray, plan: Plan, load: Load) -> tuple[Plan, Load]:
     def pick(value: Array) -> Array:
         return value if np.ndim(value) == 0 else np.broadcast_to(value, mask.shape)[mask]
 
-    at = Plan(pick(plan.tp), pick(plan.pp), pick(plan.dp), pick(plan.ep))
+    at = Plan(pick(plan.tp), pick(plan.pp), pick(plan.dp), pick(plan.ep), plan.cores)
     return at, Load(
         pick(load.isl), pick(load.osl), 1.0, pick(load.cached_share), pick(load.draft), pick(load.acceptance)
     )
@@ -211,7 +211,7 @@ def _steady(
     yielded = accepted_tokens(load.acceptance, load.draft)
     fresh = load.isl * (1.0 - np.asarray(load.cached_share))
     cached = load.isl - fresh
-    constants = constants.tuned(engine)
+    constants, plan = constants.tuned(engine), on_cores(plan, chip)
     context, single = read_context(engine, load.isl, load.osl), padded_tokens(engine, fresh)
     decode = step_time(decode_operators(model, plan, fmt, running, context, verified), chip, constants)
     alone = step_time(prompt_operators(model, plan, fmt, 1.0, single, cached), chip, constants)

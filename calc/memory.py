@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .operators import Formats
-from .parallel import Plan, kv_heads_per_rank
+from .parallel import Plan, kv_heads_per_rank, on_cores
 
 if TYPE_CHECKING:
     from .chip import Chip
@@ -53,11 +53,11 @@ def weight_bytes_per_chip(model: Model, plan: Plan, fmt: Formats) -> Array:
     return total / plan.pp + ends / np.where(np.asarray(plan.pp) > 1, 2.0, 1.0)
 
 
-def _cache_share(att: Attention, tp: Array) -> Array:
+def _cache_share(att: Attention, plan: Plan) -> Array:
     """Share of a layer's cache that one tensor-parallel rank holds; a latent or a shared vector is on every rank."""
     if att.kv_lora_rank or att.kind in ("csa", "hca"):
-        return np.ones_like(np.asarray(tp, dtype=float))
-    return kv_heads_per_rank(att.kv_heads, tp) / att.kv_heads
+        return np.ones_like(np.asarray(plan.tp, dtype=float))
+    return kv_heads_per_rank(att.kv_heads, plan.tp, plan.cores) / att.kv_heads
 
 
 def kv_bytes_per_chip(model: Model, plan: Plan, context: Array, kv_bytes: float) -> Array:
@@ -65,7 +65,7 @@ def kv_bytes_per_chip(model: Model, plan: Plan, context: Array, kv_bytes: float)
     total: Array = 0.0
     for group in model.groups:
         att = group.attention
-        cached = att.kv_elements(context) * kv_bytes * _cache_share(att, plan.tp)
+        cached = att.kv_elements(context) * kv_bytes * _cache_share(att, plan)
         state = att.state_elements * att.state_bytes_per_element / np.asarray(plan.tp, dtype=float)
         total = total + group.count * (cached + state)
     return total / plan.pp
@@ -84,7 +84,7 @@ def footprint(
     usable = capacity * engine.memory_fraction
     workspace = min(engine.workspace_bytes, 0.06 * capacity)
     weights = weight_bytes_per_chip(model, plan, fmt)
-    per_sequence = kv_bytes_per_chip(model, plan, context, fmt.kv.bytes)
+    per_sequence = kv_bytes_per_chip(model, on_cores(plan, chip), context, fmt.kv.bytes)
     free = usable - weights - workspace
     # a model that barely fits is run with less to spare: nearly all memory, a pool of a few percent
     tight = np.minimum(TIGHT_FRACTION * capacity - weights - TIGHT_WORKSPACE, TIGHT_POOL * capacity)

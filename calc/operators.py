@@ -166,7 +166,7 @@ def _attention(att: Attention, p: Pass, plan: Plan, count: float, kv: Format) ->
         flops = 4.0 * pairs * heads * att.head_dim
     else:
         per_head = att.head_dim if att.shared_kv else 2.0 * att.head_dim
-        read_per_pair = kv_heads_per_rank(att.kv_heads, plan.tp) * per_head
+        read_per_pair = kv_heads_per_rank(att.kv_heads, plan.tp, plan.cores) * per_head
         flops = 2.0 * pairs * heads * (att.head_dim + (att.v_head_dim or att.head_dim))
     if p.decode:
         read = sequences * (pairs / np.maximum(tokens, 1e-12)) * read_per_pair

@@ -5,12 +5,15 @@ Degrees may be numbers or arrays of cases. Stands before `operators`, which buil
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import UsageError
+
+if TYPE_CHECKING:
+    from .chip import Chip
 
 Array = Any
 
@@ -20,12 +23,14 @@ class Plan:
     """Parallel degrees of one replica: tp (tensor) x pp (pipeline) x dp (attention data parallel) = chips.
 
     ep: over how many chips whole experts are spread; experts are tensor-cut over the remaining tp dp / ep.
+    cores: tensor-parallel ranks inside one chip, each with whole heads of its own (`on_cores`).
     """
 
     tp: Array = 1
     pp: Array = 1
     dp: Array = 1
     ep: Array = 1
+    cores: Array = 1
 
     @property
     def chips(self) -> Array:
@@ -55,8 +60,20 @@ def check_plan(tp: int, pp: int, dp: int, ep: int, chips: int | None = None) -> 
     return Plan(tp, pp, dp, ep)
 
 
-def kv_heads_per_rank(kv_heads: int, tp: Array) -> Array:
-    """KV heads on one tensor-parallel rank: max(1, K/tp); beyond K ranks they are replicated."""
+def on_cores(plan: Plan, chip: Chip) -> Plan:
+    """The plan with the chip's tensor-parallel ranks (`[efficiency] cores`); itself where a chip is one rank."""
+    cores = int(chip.efficiency.get("cores", 1))
+    return replace(plan, cores=cores) if cores != plan.cores else plan
+
+
+def kv_heads_per_rank(kv_heads: int, tp: Array, cores: int = 1) -> Array:
+    """KV heads on one chip of a tensor-parallel group: max(1, K/tp); beyond K ranks they are replicated.
+
+    A chip of several cores is as many ranks, each with whole heads: cores x ceil(K / (tp x cores)).
+    Worked: 8 heads over 12 chips of 2 cores: each core keeps one, so a chip has 2 and the group 24 for 8.
+    """
+    if cores > 1:
+        return cores * np.ceil(kv_heads / (np.asarray(tp, dtype=float) * cores))
     return np.maximum(1.0, kv_heads / np.asarray(tp, dtype=float))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from .engine import engine_for
 from .memory import Footprint, footprint
+from .parallel import on_cores
 from .passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
 from .regimes import Case, Parts, prompt_share, sustained_ttft, tpot_of, ttft_of
 from .stack import host_joined, packed_tokens, padded_tokens, read_context
@@ -134,7 +135,7 @@ def serve(
     All arguments of `plan` and `load` may be arrays of cases.
     """
     engine = engine_for(constants, engine, chip, model, fmt.experts.name if model.is_moe else fmt.ffn.name)
-    constants = constants.tuned(engine)
+    constants, plan = constants.tuned(engine), on_cores(plan, chip)
     memory = footprint(chip, model, plan, fmt, engine, load.context)
     running = np.minimum(load.concurrency, pool_limit(engine, chip, model, plan, fmt, load.isl, load.osl))
     verified = np.asarray(load.draft) + 1.0

@@ -191,7 +191,9 @@ def _solve(
         return np.concatenate([np.sign(away) * np.sqrt(2.0 * (np.sqrt(1.0 + away**2) - 1.0)), z])
 
     first = np.zeros(count) if start is None else np.clip(start, -_REACH + 0.01, _REACH - 0.01)
-    found = least_squares(residual, first, bounds=(-_REACH, _REACH), max_nfev=25, ftol=1e-3, xtol=1e-3, diff_step=1e-3)
+    found = least_squares(
+        residual, first, bounds=(-_REACH, _REACH), max_nfev=25, ftol=1e-3, xtol=1e-3, diff_step=np.full(count, 1e-3)
+    )
     return np.asarray(found.x)
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokcalc.catalog import load_chip
 from tokcalc.errors import UsageError
-from tokcalc.parallel import Plan, check_plan, distinct_experts, kv_heads_per_rank
+from tokcalc.parallel import Plan, check_plan, distinct_experts, kv_heads_per_rank, on_cores
 
 DEGREE = st.integers(1, 64)
 
@@ -78,3 +79,18 @@ def test_degrees_may_be_arrays_of_cases() -> None:
     plan = Plan(np.array([1, 2, 8]), np.array([1, 2, 1]), 1, np.array([1, 1, 8]))
     assert plan.chips.tolist() == [1, 4, 8]
     assert plan.expert_tp.tolist() == [1, 2, 1]
+
+
+def test_cores_of_a_chip_keep_whole_heads() -> None:
+    # 12 Inferentia2 of two cores: 24 ranks for 8 heads, each rank keeps one
+    assert kv_heads_per_rank(8, 12, 2) == 2.0
+    assert kv_heads_per_rank(32, 12, 2) == 4.0
+    assert kv_heads_per_rank(40, 12, 2) == 4.0
+    plan = on_cores(Plan(12), load_chip("inferentia2"))
+    assert plan.cores == 2
+    assert on_cores(Plan(8), load_chip("h100-sxm")) == Plan(8)
+
+
+@given(st.integers(1, 128), st.integers(1, 64), st.integers(1, 8))
+def test_more_cores_never_read_less_cache(heads: int, tp: int, cores: int) -> None:
+    assert kv_heads_per_rank(heads, tp, cores) >= kv_heads_per_rank(heads, tp) * (1 - 1e-12)
