@@ -20,7 +20,7 @@ from .engine import Engine, engine_for, find_engine, poll_wait_steps
 from .errors import TokcalcError
 from .formats import find_format
 from .operators import Formats, Operator, component_formats
-from .parallel import Plan
+from .parallel import Plan, on_cores
 from .passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
 from .regimes import Case
 from .serving import pool_limit
@@ -96,7 +96,7 @@ class Block:
     def passes(self) -> tuple[Sequence[Operator], Sequence[Operator], Sequence[Operator]]:
         """Operators of a decode step, of one prompt alone, and of a full pass of `together` prompts."""
         tokens = np.maximum(self.isl, 1.0)
-        model, plan, fmt = self.model, self.plan, self.formats
+        model, plan, fmt = self.model, on_cores(self.plan, self.chip), self.formats
         return (
             decode_operators(model, plan, fmt, self.running, self.context, self.draft + 1.0),
             prompt_operators(model, plan, fmt, 1.0, padded_tokens(self.engine, tokens)),
@@ -159,10 +159,11 @@ def gather(rows: pd.DataFrame, constants: Constants) -> Blocks:
     isl, osl = row_inputs.lengths(rows, assumed, reasons)
     draft, accepted = row_inputs.drafting(rows, assumed, reasons)
     keys = ["chip", "model", "weights", "kv", "software"]
-    named = zip(*(row_inputs.texts(rows, k) for k in ("engine", "version", "date")), strict=True)
+    words = (row_inputs.software(rows), row_inputs.texts(rows, "version"), row_inputs.texts(rows, "date"))
+    named = zip(*words, strict=True)
     table = rows.assign(
         **{k: row_inputs.texts(rows, k) for k in keys[:-1]},
-        software=[_software(constants, *words) for words in named],
+        software=[_software(constants, *told) for told in named],
         isl=isl, osl=osl, draft=draft, accepted=accepted, most=row_inputs.note_max_batch(rows),
         requests=row_inputs.note_requests(rows),
     )  # fmt: skip

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .draft_notes import drafted
+from .errors import TokcalcError
 from .formats import find_format, is_native
 from .memory import footprint, weight_bytes_per_chip
 from .parallel import Plan
@@ -65,6 +66,20 @@ def texts(frame: pd.DataFrame, column: str) -> list[str]:
     if column not in frame:
         return [""] * len(frame)
     return [str(text) for text in frame[column].fillna("")]
+
+
+def software(rows: pd.DataFrame) -> list[str]:
+    """Engine of every row; MLPerf rows that name none ran TensorRT-LLM on NVIDIA's chips, as its entries do."""
+    from .catalog import load_chip
+
+    names = texts(rows, "engine")
+    for i, (regime, chip) in enumerate(zip(texts(rows, "regime"), texts(rows, "chip"), strict=True)):
+        if not names[i] and regime.startswith("mlperf"):
+            try:
+                names[i] = "trtllm" if load_chip(chip).vendor == "NVIDIA" else ""
+            except TokcalcError:  # the row's block says that nobody knows the chip
+                continue
+    return names
 
 
 def default_weights(chip: Chip, model: Model) -> str:
@@ -174,9 +189,17 @@ def _has_mtp(name: str) -> bool:
 
 
 def note_max_batch(rows: pd.DataFrame) -> np.ndarray:
-    """Requests that a replica was configured to run at most, where the row's remarks print it; inf elsewhere."""
+    """Requests that a replica was configured to run at most, where the row's remarks print it; inf elsewhere.
+
+    A limit that another run of its group exceeds, on as many chips and with the same limit printed, bounds
+    something else (a micro-batch) and counts as none. Worked: "max batch 128/replica", 792 in flight: inf.
+    """
     found = [_MAX_BATCH.search(text) for text in texts(rows, "note")]
-    return np.array([float(m[1]) if m else np.inf for m in found])
+    most = np.array([float(m[1]) if m else np.inf for m in found])
+    keys = list(zip(texts(rows, "group"), most, strict=True))
+    flight = numbers(rows, "concurrency", 0.0) > most * numbers(rows, "chips", 1.0)
+    exceeded = {key for key, above in zip(keys, flight, strict=True) if above}
+    return np.where([key in exceeded for key in keys], np.inf, most)
 
 
 def note_requests(rows: pd.DataFrame) -> np.ndarray:
@@ -235,9 +258,9 @@ def degrees(
             if regime[i].startswith("mlperf") or (
                 regime[i] in ("max-load", "energy", "price") and chips[i] > 8
             ):
-                tp[i] = min(roomy, per)
+                tp[i] = min(roomy, per) if per >= least else roomy  # less than a replica: a chip's share of one
                 replicas[i] = per / tp[i]
-                if replicas[i] > 1:
+                if replicas[i] != 1:
                     assumed[i].append(f"{replicas[i]:g} replicas of {tp[i]:g}")
             elif regime[i] == "wide-ep" and model.is_moe:
                 tp[i] = 1.0
