@@ -27,12 +27,16 @@ _US = 1e-6
 
 @dataclass(frozen=True, repr=False)
 class Kernel:
-    """Constants of one kernel class: floor seconds, shares of bandwidth and peak, knee."""
+    """Constants of one kernel class: floor seconds, shares of bandwidth and peak, knee.
+
+    row_s: seconds per row of the weights, where a processor's kernels start each row anew (0 elsewhere).
+    """
 
     t0_s: Array
     eta_m: Array
     eta_c: Array
     p: Array
+    row_s: float = 0.0
 
 
 def scopes(chip: Chip) -> tuple[str, ...]:
@@ -95,7 +99,7 @@ class Constants:
         t0 = t["t0_s"] if "t0_s" in t else t["t0_us"] * _US
         if kind == "moe":
             t0 = t0 * self.expert_floor
-        return Kernel(t0, t["eta_m"], min(t["eta_c"], _most(chip, roof)), t["p"])
+        return Kernel(t0, t["eta_m"], min(t["eta_c"], _most(chip, roof)), t["p"], float(t.get("row_s", 0.0)))
 
     def tuned(self, engine: Any) -> Constants:
         """The same constants with what an engine changes in the kernels: the floor of its expert kernels."""

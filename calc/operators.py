@@ -43,6 +43,7 @@ class Operator:
     kernels: Array = 1.0
     message_bytes: Array = 0.0
     ranks: Array = 1.0
+    outputs: Array = 0.0  # of a matrix product: rows of its weights
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -119,7 +120,7 @@ def _gemm(
 ) -> Operator:
     """Matrix product of `rows` rows with `params` weights of k inputs: F = 2 m P, Q = weights + inputs + outputs."""
     moved = params * fmt.bytes + rows * (k * kernels + params / k) * ACTIVATION_BYTES
-    return Operator(name, "gemm", count, 2.0 * rows * params, moved, fmt.name, kernels)
+    return Operator(name, "gemm", count, 2.0 * rows * params, moved, fmt.name, kernels, outputs=params / k)
 
 
 def _attention(att: Attention, p: Pass, plan: Plan, count: float, kv: Format) -> list[Operator]:

@@ -41,6 +41,7 @@ class Term:
     x_s: Array
     y_s: Array
     ranks: Array
+    outputs: Array = 0.0
 
     @property
     def collective(self) -> bool:
@@ -66,7 +67,7 @@ def ideal_terms(ops: Sequence[Operator], chip: Chip) -> list[Term]:
             fmt_roof = roof(fmt, chip.peak_ops_s)
         out.append(
             Term(op.name, op.kind, fmt.name, fmt_roof[0], op.count, op.kernels, op.bytes / bandwidth,
-                 op.flops / fmt_roof[1], 1.0)
+                 op.flops / fmt_roof[1], 1.0, op.outputs)
         )  # fmt: skip
     return out
 
@@ -91,6 +92,8 @@ def term_time(term: Term, chip: Chip, constants: Constants) -> Array:
         return term.count * np.where(np.asarray(term.ranks) > 1, busy, 0.0)
     k = constants.kernel(term.kind, chip, term.format, term.roof)
     busy = smooth_max(term.x_s / k.eta_m, term.y_s / k.eta_c, k.p)
+    if k.row_s:
+        busy = busy + term.outputs * k.row_s
     return term.count * (term.kernels * k.t0_s + busy)
 
 
