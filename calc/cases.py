@@ -79,6 +79,7 @@ class Block:
     )  # tokens per second of one user that a frontier's row states instead of a layout; or NaN
     asked: np.ndarray  # requests in flight of the replica as printed, NaN where they are not
     note: np.ndarray
+    sampling: np.ndarray  # seconds that sampling takes for each sequence and step beyond a draw from all tokens
 
     @property
     def context(self) -> Array:
@@ -108,6 +109,7 @@ class Block:
         return Case(
             self.isl, self.osl, self.batch, self.running, self.plan.pp, self.plan.dp, self.together,
             passes_per_prompt(self.engine, self.isl), self.poll, self.accepted, self.replicas, self.front,
+            self.sampling,
         )  # fmt: skip
 
 
@@ -219,6 +221,7 @@ def _block(
         np.where(polled, poll_wait_steps(engine, batch), 0.0), row_inputs.through_server(part), printed,
         row_inputs.note_user_speed(part), row_inputs.numbers(part, "concurrency") / replicas,
         np.array(row_inputs.texts(part, "note"), dtype=object),
+        row_inputs.nucleus(part) * model.vocab * constants.engines.get(engine.name, {}).get("sort_ns", 0.0) * 1e-9,
     )  # fmt: skip
 
 

@@ -31,7 +31,8 @@ class Case:
 
     pp, dp: degrees; together: prompts that share a pass; passes: chunks of one prompt; poll: steps until a
     busy engine looks for new requests; accepted: tokens that one step yields (drafting); replicas: alike,
-    side by side; front: 1 where the first token of a prompt alone came through a server, 0 from a library.
+    side by side; front: 1 where the first token of a prompt alone came through a server, 0 from a library;
+    sampling_s: of each running sequence and step, where tokens are drawn in a slow way.
     """
 
     isl: Array
@@ -46,6 +47,7 @@ class Case:
     accepted: Array = 1.0
     replicas: Array = 1.0
     front: Array = 0.0
+    sampling_s: Array = 0.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,7 +76,7 @@ def parts(case: Case, seconds: Seconds, soft: Any) -> Parts:
     maximum. Worked: D 8 ms, f 1, c 1 ms, s 10 us, b 32: 9.32 ms.
     """
     overlap = getattr(soft, "overlap", 1.0)
-    host = soft.step_s * case.pp + soft.sequence_s * case.running / case.dp
+    host = soft.step_s * case.pp + (soft.sequence_s + case.sampling_s) * case.running / case.dp
     stages = np.minimum(case.pp, np.maximum(case.running / case.dp, 1.0))
     bubbles = 1.0 + getattr(soft, "stage_loss", 0.0) * (stages - 1.0)
     step = bubbles * smooth_max(soft.factor * seconds.decode, host, overlap) / case.accepted

@@ -147,6 +147,13 @@ def _missing_isl(regime: str, entry: Mapping[str, Any] | None) -> tuple[float, s
     return value, f"isl {value:g}"
 
 
+def nucleus(rows: pd.DataFrame) -> np.ndarray:
+    """1 where a benchmark samples as the model's makers advise and they advise the most likely tokens only, else 0."""
+    named = zip(*(texts(rows, k) for k in ("regime", "model", "note")), strict=True)
+    found = [(_dataset(*words), words[1]) for words in named]
+    return np.array([float(bool(entry) and model in entry.get("nucleus", ())) for entry, model in found])
+
+
 def drafting(
     rows: pd.DataFrame, assumed: list[list[str]], reasons: dict[int, str]
 ) -> tuple[np.ndarray, np.ndarray]:
