@@ -10,6 +10,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,6 +58,7 @@ class Judged:
     table: pd.DataFrame
     in_sample: Array
     left_out: Array
+    factor: Array  # of each row's 80 % band
     values: Mapping[str, float]
 
 
@@ -163,7 +166,7 @@ def fit(rows: pd.DataFrame, target: Target, tick: Callable[[str], None] | None =
     shared = part.groupby(["chip", "model"])["value"].transform("size").to_numpy(dtype=float)
     sigma = np.where(part["metric"] == "ttft_ms", _SIGMA_TTFT, _SIGMA)
     weight = np.sqrt(np.minimum(1.0, _MODEL_ROWS / shared)) / sigma
-    waits = part["metric"].eq("ttft_ms") & part["regime"].isin(["mlperf-server", "open-loop", "max-load", "wide-ep"])
+    waits = part["metric"].eq("ttft_ms") & part["regime"].isin(["max-load", "mlperf-offline", "wide-ep"])
     weight = np.where(good & ~waits, weight, 0.0)
 
     z = _solve(predict, log_value, weight, len(target.free))
@@ -175,7 +178,36 @@ def fit(rows: pd.DataFrame, target: Target, tick: Callable[[str], None] | None =
         outside[held] = (np.log(predict(own)) - log_value)[held]
         if tick:
             tick(f"{target.name}: {model} left out")
-    return Judged(target, part, inside, outside, target.values(z))
+    return Judged(target, part, inside, outside, _band_factors(part), target.values(z))
+
+
+def _band_factors(rows: pd.DataFrame) -> Array:
+    from .predict import predict_rows
+
+    shown = predict_rows(rows)
+    return (shown["high"] / shown["predicted"]).to_numpy(dtype=float)
+
+
+def unfitted(rows: pd.DataFrame, seen: Sequence[str]) -> Judged | None:
+    """Accelerators that no fit touches, predicted with what they borrow; nothing of theirs is in the constants."""
+    from .catalog import load_chip
+    from .errors import TokcalcError
+    from .predict import predict_rows
+
+    def other(name: str) -> bool:
+        try:
+            return load_chip(name).kind != "gpu"
+        except TokcalcError:
+            return False
+
+    known = {name: other(name) for name in set(rows["chip"]) - set(seen)}
+    part = rows[rows["chip"].map(known).fillna(False).astype(bool)].reset_index(drop=True)
+    part = part[~part["regime"].isin(_SKIPPED)].reset_index(drop=True)
+    if part.empty:
+        return None
+    away = np.log(predict_rows(part)["predicted"].to_numpy(dtype=float) / part["value"].to_numpy(dtype=float))
+    nobody = Target("none", (), tuple(sorted(set(part["chip"]))), (), np.zeros(0), np.zeros(0), np.zeros(0), False)
+    return Judged(nobody, part, away, away, _band_factors(part), {})
 
 
 def _solve(
@@ -198,12 +230,12 @@ def _solve(
 
 
 def report(found: Sequence[Judged]) -> pd.DataFrame:
-    """By chip: rows, models, median error in sample and left out, 90th percentile and bias left out."""
+    """By chip: rows, models, median error in sample and left out; 90th percentile, bias, share in band left out."""
     import pandas as pd
 
     lines = []
     for judged in found:
-        table = judged.table.assign(_in=judged.in_sample, _out=judged.left_out)
+        table = judged.table.assign(_in=judged.in_sample, _out=judged.left_out, _band=np.log(judged.factor))
         for chip, part in table.groupby("chip", sort=True):
             part = part[np.isfinite(part["_out"])]
             if part.empty:
@@ -212,9 +244,54 @@ def report(found: Sequence[Judged]) -> pd.DataFrame:
             lines.append(
                 {"fit": judged.target.name, "chip": chip, "rows": len(part), "models": part["model"].nunique(),
                  "in_sample": float(inside.median()), "left_out": float(outside.median()),
-                 "p90": float(outside.quantile(0.9)), "bias": float(np.expm1(part["_out"].median()))}
+                 "p90": float(outside.quantile(0.9)), "bias": float(np.expm1(part["_out"].median())),
+                 "in_band": float((part["_out"].abs() <= part["_band"]).mean())}
             )  # fmt: skip
     return pd.DataFrame(lines)
+
+
+def write(found: Sequence[Judged], folder: Path) -> None:
+    """Write every fit's constants and record into accelerators.toml and sram.toml of that folder."""
+    from .stack_write import find, record, set_number, set_record, tables
+
+    errors = report(found)
+    for name, piped in (("accelerators.toml", False), ("sram.toml", True)):
+        path = folder / name
+        pieces = tables(path.read_text(encoding="utf-8"))
+        for judged in (j for j in found if j.target.piped == piped):
+            for scope in judged.target.scopes:
+                for key, value in judged.values.items():
+                    parts = key.split(".")
+                    if piped and parts[0] == "generation":
+                        set_number(find(pieces, f"[[{scope}.generation]]", int(parts[1])), parts[2:], value)
+                    elif piped:
+                        set_number(find(pieces, f"[{scope}]"), parts, value)
+                    else:
+                        _write_kernel(pieces, parts, scope, value)
+                mine = errors[errors["fit"] == judged.target.name]
+                lines = record(
+                    int(mine["rows"].sum()), int(judged.table.loc[np.isfinite(judged.left_out), "model"].nunique()),
+                    dict(zip(mine["chip"], mine["in_sample"], strict=True)),
+                    dict(zip(mine["chip"], mine["left_out"], strict=True)),
+                )  # fmt: skip
+                set_record(pieces, scope if piped else f"stack.{scope}", lines)
+        path.write_text("\n".join("\n".join(piece) for piece in pieces), encoding="utf-8")
+
+
+def _write_kernel(pieces: list[list[str]], parts: Sequence[str], scope: str, value: float) -> None:
+    from .stack_write import find, set_number
+
+    for kind in parts[0].split("+"):
+        header = f"[{kind}.{scope}]"
+        if not any(piece and piece[0].strip() == header for piece in pieces):
+            continue
+        table = find(pieces, header)
+        if len(parts) == 2:
+            set_number(table, parts[1:], value)
+            continue
+        for name in parts[1].split("+"):
+            if any(line.startswith(f"{name} = ") for line in table):
+                set_number(table, (name, parts[2]), value)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -232,9 +309,12 @@ def main(arguments: Sequence[str]) -> int:
         judged = fit(rows, target, lambda text: print(text, file=sys.stderr))
         if judged is not None:
             found.append(judged)
-    print(report(found).round(3).to_string(index=False))
+    rest = None if names else unfitted(rows, [chip for judged in found for chip in judged.target.chips])
+    print(report([*found, rest] if rest else found).round(3).to_string(index=False))
     for judged in found:
         print(judged.target.name, {k: float(f"{v:.3g}") for k, v in judged.values.items()})
+    if "--write" in arguments:
+        write(found, Path(str(resources.files("tokcalc.specs"))) / "engines")
     return 0
 
 
