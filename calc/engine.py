@@ -56,6 +56,7 @@ class Engine:
     split: str
     rest: str
     stage_loss: float
+    stream_s: float
     prompt_factor: float = 1.0
     expert_floor: float = 1.0
 
@@ -69,6 +70,7 @@ _SCALE = {
     "sequence_us": ("sequence_s", 1e-6),
     "prefill_step_us": ("prefill_step_s", 1e-6),
     "frontend_ms": ("frontend_s", 1e-3),
+    "stream_us": ("stream_s", 1e-6),
     "workspace_gb": ("workspace_bytes", 1e9),
 }
 _POLL_SMALL = 16  # requests in flight below which an engine looks for new ones more often

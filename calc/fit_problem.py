@@ -43,7 +43,7 @@ _SOFT = {  # engine field -> prior classes of its deviations; see fit_space
         ("prompt.engine", "engine", "moe"), ("prompt.family", "family"), ("prompt.weights", "moe", "weights"),
     ),
 }  # fmt: skip
-_FIXED = {"dp_steps": 0.0, "queue_time": 0.0, "stage_loss": 0.0, "overlap": 1.0}  # field: when an engine has none
+_FIXED = {"dp_steps": 0.0, "queue_time": 0.0, "stage_loss": 0.0, "stream_s": 0.0, "overlap": 1.0}  # field: when an engine has none
 METRICS = ("tpot_ms", "ttft_ms", "output_tok_s", "output_tok_s_user", "input_tok_s", "total_tok_s", "e2e_s")
 REGIMES_FITTED = (
     "prefill-b1", "decode-b1", "decode-batch", "static-batch", "serving", "open-loop", "max-load", "mlperf-offline",

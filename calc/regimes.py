@@ -95,6 +95,14 @@ def tpot_of(p: Parts, case: Case, soft: Any) -> Array:
     return p.step + soft.interference * np.maximum(case.running - 1.0, 0.0) / case.osl * p.prompt
 
 
+def streamed(tpot: Array, case: Case, soft: Any) -> Array:
+    """TPOT through the front end, whose one process sends the tokens of all running requests: max(TPOT, b s).
+
+    Worked: 1,024 running, s 45 us: at least 46.1 ms, 22,200 tokens per second.
+    """
+    return np.maximum(tpot, getattr(soft, "stream_s", 0.0) * case.running)
+
+
 def ttft_of(p: Parts, case: Case, soft: Any, tpot: Array) -> Array:
     """Mean TTFT of a closed loop: front + P1 + (n + poll + n_dp [dp > 1]) step + k b PM + w OSL TPOT
     (b/running - 1).
@@ -136,7 +144,8 @@ def prefill_alone(case: Case, seconds: Seconds, soft: Any) -> Metrics:
 def decode(case: Case, seconds: Seconds, soft: Any) -> Metrics:
     """Generation only, b streams in step: TPOT = step, rate = b/step. b 8, step 10 ms: 800 tok/s, 100 each."""
     p = parts(case, seconds, soft)
-    return _speed(p.step, case.running / (case.osl * p.step), case, p.alone)
+    step = streamed(p.step, case, soft)
+    return _speed(step, case.running / (case.osl * step), case, p.alone)
 
 
 def static_batch(case: Case, seconds: Seconds, soft: Any) -> Metrics:
@@ -162,7 +171,7 @@ def serving(case: Case, seconds: Seconds, soft: Any) -> Metrics:
     Worked: 32 running, TTFT 150 ms, TPOT 12 ms, OSL 800: 3.29 requests/s, 2,629 output tok/s.
     """
     p = parts(case, seconds, soft)
-    tpot = tpot_of(p, case, soft)
+    tpot = streamed(tpot_of(p, case, soft), case, soft)
     ttft = sustained_ttft(ttft_of(p, case, soft, tpot), p.prompt, case.running, case.osl, tpot)
     service = sustained_ttft(ttft_of(p, _unqueued(case), soft, tpot), p.prompt, case.running, case.osl, tpot)
     rate = case.running / (service + (case.osl - 1.0) * tpot)

@@ -157,7 +157,9 @@ def serve(
         together * plan.dp
     )
     alone_s = prompt_service_s(engine, alone.seconds, passes_per_prompt(engine, single))
-    tpot = shared_tpot_s(step, prompt, running, load.osl, engine.interference)
+    tpot = np.maximum(
+        shared_tpot_s(step, prompt, running, load.osl, engine.interference), engine.stream_s * running
+    )
     ttft = closed_ttft_s(engine, alone_s, step, prompt, running, plan.dp)
     ttft = sustained_ttft(ttft, prompt, running, load.osl, tpot)
     rate = running / (ttft + (load.osl - 1.0) * tpot)
