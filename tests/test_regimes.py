@@ -127,3 +127,21 @@ def test_every_engine_builds_and_polls():
         assert 0.5 <= engine.memory_fraction <= 1.05
     sglang = find_engine(constants, "sglang")
     assert list(poll_wait_steps(sglang, np.array([4.0, 64.0]))) == [5.0, 15.0]
+
+
+def test_one_front_end_sends_no_more_than_it_can():
+    case = Case(100.0, 800.0, 1024.0, 1024.0)
+    slow = with_(stream_s=45e-6)
+    for regime in ("decode-batch", "serving", "open-loop"):
+        capped = metrics(regime, case, Seconds(0.02, 0.001, 0.001), slow)
+        assert capped["tpot_ms"] == pytest.approx(46.08)
+    fast = metrics("decode-batch", case, Seconds(0.06, 0.001, 0.001), slow)
+    assert fast["tpot_ms"] == pytest.approx(60)
+    offline = metrics("max-load", case, Seconds(0.02, 0.001, 0.001), slow)
+    assert offline["tpot_ms"] < 46
+
+
+def test_slow_sampling_is_paid_by_each_sequence_of_a_rank():
+    case = Case(0.0, 100.0, 64.0, 64.0, dp=2.0, sampling_s=60e-6)
+    found = metrics("decode-batch", case, Seconds(0.01, 0.05, 0.05), BARE)
+    assert found["tpot_ms"] == pytest.approx(10 + 32 * 0.06)

@@ -1,0 +1,77 @@
+"""What rows leave out: limits, engines, lengths and sampling of named data sets, shares of a replica."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from tokcalc import row_inputs
+from tokcalc.constants import load_constants
+from tokcalc.measured import COLUMNS
+from tokcalc.predict import predict_rows
+
+OFFLINE = {
+    "chip": "gb300", "model": "gpt-oss-120b", "chips": 1, "tp": 1, "pp": 1, "dp": 1, "ep": 1, "weights": "mxfp4",
+    "kv": "fp8", "engine": "trtllm", "osl": 1308, "regime": "mlperf-offline", "metric": "output_tok_s", "value": 1,
+    "note": "max batch 128/replica", "group": "a", "max_load": True, "date": "2026",
+}  # fmt: skip
+SERVER = {**OFFLINE, "regime": "mlperf-server", "concurrency": 760, "max_load": False}
+
+
+def table(*given: dict[str, object]) -> pd.DataFrame:
+    """Rows typed as `read_rows` types them."""
+    frame = pd.DataFrame([{**dict.fromkeys(COLUMNS, ""), **row} for row in given])
+    for name in ("chips", "tp", "pp", "dp", "ep", "isl", "osl", "concurrency", "value", "spec_decode"):
+        frame[name] = pd.to_numeric(frame[name], errors="coerce").astype(float)
+    frame["max_load"] = [bool(row.get("max_load")) for row in given]
+    return frame
+
+
+def test_a_limit_that_another_run_of_the_group_exceeds_is_none() -> None:
+    assert row_inputs.note_max_batch(table(OFFLINE, SERVER)).tolist() == [np.inf, np.inf]
+    assert row_inputs.note_max_batch(table(OFFLINE, {**SERVER, "concurrency": 120})).tolist() == [128, 128]
+    assert row_inputs.note_max_batch(table(OFFLINE, {**SERVER, "group": "b"})).tolist() == [128, np.inf]
+
+
+def test_a_limit_per_rank_holds_for_all_chips_of_a_row() -> None:
+    ranks = {**SERVER, "chips": 8, "concurrency": 900}
+    assert row_inputs.note_max_batch(table(ranks)).tolist() == [128]
+
+
+def test_unnamed_engines_of_mlperf_are_the_vendors_own() -> None:
+    unnamed = {**OFFLINE, "engine": ""}
+    found = row_inputs.software(
+        table(unnamed, {**unnamed, "chip": "mi300x"}, {**unnamed, "regime": "serving"}, {**unnamed, "chip": "nobody"})
+    )
+    assert found == ["trtllm", "", "", ""]
+
+
+def test_a_rate_of_one_chip_is_a_share_of_the_replica_that_holds_the_model() -> None:
+    one = {**OFFLINE, "model": "deepseek-v3", "chip": "h200-sxm", "weights": "fp8", "tp": "", "pp": "", "dp": "",
+           "ep": "", "note": ""}  # fmt: skip
+    found = predict_rows(table(one, {**one, "chips": 8}))["predicted"]
+    assert found[1] / found[0] == pytest.approx(8, rel=0.15)
+
+
+def test_lengths_of_a_named_set_are_its_means() -> None:
+    assumed: list[list[str]] = [[], []]
+    isl, osl = row_inputs.lengths(table(OFFLINE, {**OFFLINE, "isl": 100}), assumed, {})
+    assert isl.tolist() == [row_inputs.datasets()["mlperf"]["gpt-oss-120b"]["isl"], 100]
+    assert osl.tolist() == [1308, 1308]
+    assert "PubMed" in assumed[0][0] and not assumed[1]
+
+
+CHAT = {
+    "chip": "b200-sxm", "model": "llama-3.1-8b", "chips": 1, "tp": 1, "pp": 1, "dp": 1, "weights": "bf16",
+    "engine": "vllm", "osl": 400, "regime": "decode-batch", "metric": "tpot_ms", "value": 1, "concurrency": 64,
+    "note": "LM-Arena chat prompts", "isl": 150,
+}  # fmt: skip
+
+
+def test_sampling_by_a_sort_costs_each_sequence_its_vocabulary() -> None:
+    greedy, alone = {**CHAT, "note": ""}, {**CHAT, "concurrency": 1}
+    step, plain, one = predict_rows(table(CHAT, greedy, alone))["predicted"]
+    sort = 128256 * load_constants().engines["vllm"]["sort_ns"] * 1e-6  # ms of each sequence
+    assert step - plain == pytest.approx(64 * sort, rel=1e-6)
+    assert one < step
+    assert row_inputs.nucleus(table(CHAT, {**CHAT, "model": "gpt-oss-120b"})).tolist() == [1, 0]
