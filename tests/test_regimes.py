@@ -132,7 +132,7 @@ def test_every_engine_builds_and_polls():
 def test_one_front_end_sends_no_more_than_it_can():
     case = Case(100.0, 800.0, 1024.0, 1024.0)
     slow = with_(stream_s=45e-6)
-    for regime in ("decode-batch", "serving", "open-loop"):
+    for regime in ("decode-batch", "serving"):
         capped = metrics(regime, case, Seconds(0.02, 0.001, 0.001), slow)
         assert capped["tpot_ms"] == pytest.approx(46.08)
     fast = metrics("decode-batch", case, Seconds(0.06, 0.001, 0.001), slow)

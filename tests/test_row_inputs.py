@@ -58,7 +58,8 @@ def test_lengths_of_a_named_set_are_its_means() -> None:
     isl, osl = row_inputs.lengths(table(OFFLINE, {**OFFLINE, "isl": 100}), assumed, {})
     assert isl.tolist() == [row_inputs.datasets()["mlperf"]["gpt-oss-120b"]["isl"], 100]
     assert osl.tolist() == [1308, 1308]
-    assert "PubMed" in assumed[0][0] and not assumed[1]
+    assert "PubMed" in assumed[0][0]
+    assert not assumed[1]
 
 
 CHAT = {
