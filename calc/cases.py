@@ -77,6 +77,7 @@ class Block:
     user_speed: (
         np.ndarray
     )  # tokens per second of one user that a frontier's row states instead of a layout; or NaN
+    drafting_said: np.ndarray  # 1 or 0 as the row says, NaN where it is silent
     asked: np.ndarray  # requests in flight of the replica as printed, NaN where they are not
     note: np.ndarray
     sampling: np.ndarray  # seconds that sampling takes for each sequence and step beyond a draw from all tokens
@@ -219,7 +220,8 @@ def _block(
         row_inputs.numbers(part, "spec_decode", 0.0), np.ones(len(part), dtype=bool), np.zeros(len(part)),
         part["draft"].to_numpy(float), part["accepted"].to_numpy(float), replicas,
         np.where(polled, poll_wait_steps(engine, batch), 0.0), row_inputs.through_server(part), printed,
-        row_inputs.note_user_speed(part), row_inputs.numbers(part, "concurrency") / replicas,
+        row_inputs.note_user_speed(part), row_inputs.numbers(part, "spec_decode"),
+        row_inputs.numbers(part, "concurrency") / replicas,
         np.array(row_inputs.texts(part, "note"), dtype=object),
         row_inputs.nucleus(part) * model.vocab * constants.engines.get(engine.name, {}).get("sort_ns", 0.0) * 1e-9,
     )  # fmt: skip
@@ -239,6 +241,9 @@ def _batch(
         if regime[i] == "wide-ep":
             assumed[i].append(wide_batch_words(*(row_inputs.texts(part, k)[i] for k in ("metric", "note"))))
             batch[i] = 1.0
+            continue
+        if regime[i] == "price":
+            assumed[i].append("the best layout at a user's speed")
             continue
         if regime[i] in ("prefill-b1", "decode-b1"):
             batch[i] = 1.0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .bands import constants_grade
-from .draft_notes import geometric, noted
+from .draft_notes import chance_of, noted
 from .errors import UsageError
 from .operators import component_formats
 from .passes import decode_operators
@@ -170,11 +170,7 @@ def draft_of_note(note: str) -> tuple[int, float] | None:
     length, mean = noted(note)
     if not length or mean is None:
         return None
-    low, high = 0.0, 1.0
-    for _ in range(50):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if geometric(middle, length) < mean else (low, middle)
-    return length, round(0.5 * (low + high), 6)
+    return length, chance_of(mean, length)
 
 
 def best_length(

@@ -1,8 +1,8 @@
 """Published costs per million tokens against this program's: `python -m tokcalc.money_check DATA.csv`.
 
 Each row of metric usd_per_m_output or usd_per_m_total is recomputed four ways, so that one can see where an
-error comes from: the arithmetic (their hour, their throughput), the hour (ours, owned), the speed (ours, at
-their latency limit), and both. Stands after `loading` and `hourly`; nothing else uses it.
+error comes from: the arithmetic (their hour, their throughput), the hour (ours, owned), the speed (ours, on
+the best layout at their speed of a user), and both. Stands after `price_rows`; nothing else uses it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from typing import Any
 from .cost import per_million
 from .errors import TokcalcError
 
-_SPEED = re.compile(r"at ([\d.]+) tok/s/user")
-_PRICE = re.compile(r"\$([\d.]+)/\w*-?h")
+_SPEED = re.compile(r"at (\S+) tok/s/user")
 _RATE = re.compile(r"about ([\d.]+) tok/s/GPU")
 WAYS = ("arithmetic", "our hour", "our speed", "both ours")
 
@@ -32,65 +31,74 @@ class Checked:
     model: str
     published: float
     found: Mapping[str, float | None]
-    reason: str = ""
+    reason: str = ""  # why a way has no answer, else the layout behind our speed
 
 
 def check(paths: Sequence[str]) -> list[Checked]:
     """The priced rows of the files, recomputed. Raises SpecError for a file that cannot be read."""
+    from .cases import gather
+    from .constants import load_constants
     from .measured import read_rows
 
-    rows: list[dict[str, Any]] = [dict(row) for _, row in read_rows(paths).iterrows()]
+    rows = read_rows(paths).reset_index(drop=True)
+    known = [dict(row) for _, row in rows.iterrows()]
     rates = {}
-    for row in rows:
+    for row in known:
         speed = _SPEED.search(_text(row["note"]))
         if row["metric"] == "total_tok_s" and row["regime"] == "price" and speed:
             rates[_key(row, speed[1])] = float(row["value"]) / (_number(row["chips"]) or 1.0)
-    priced = [row for row in rows if str(row["metric"]).startswith("usd_per_m")]
-    return [_checked(row, rates) for row in priced]
+    priced = [i for i, row in enumerate(known) if str(row["metric"]).startswith("usd_per_m")]
+    constants = load_constants()
+    found = gather(rows.iloc[priced], constants)
+    out: dict[int, Checked] = {}
+    for block in found.blocks:
+        points: dict[Any, Any] = {}
+        for i, at in enumerate(block.index):
+            out[int(at)] = _checked(known[priced[at]], rates, block, i, constants, points)
+    for at, reason in found.reasons.items():
+        out.setdefault(at, _nothing(known[priced[at]], reason))
+    return [out[at] for at in sorted(out)]
 
 
-def _checked(row: Mapping[str, Any], rates: Mapping[tuple[Any, ...], float]) -> Checked:
+def _nothing(row: Mapping[str, Any], reason: str) -> Checked:
+    ways: dict[str, float | None] = dict.fromkeys(WAYS)
+    return Checked(str(row["id"]), str(row["chip"]), str(row["model"]), float(row["value"]), ways, reason)
+
+
+def _checked(
+    row: Mapping[str, Any], rates: Mapping[tuple[Any, ...], float], block: Any, i: int, constants: Any,
+    points: dict[Any, Any],
+) -> Checked:  # fmt: skip
+    from .frontier import usd_per_hour
+    from .price_rows import found_of, point_of, stated_hour
+
     note, value = _text(row["note"]), float(row["value"])
-    speed, price, rate = _SPEED.search(note), _PRICE.search(note), _RATE.search(note)
+    speed, rate = _SPEED.search(note), _RATE.search(note)
     measured = rates.get(_key(row, speed[1])) if speed else (float(rate[1]) if rate else None)
-    theirs = float(price[1]) if price else None
+    theirs = stated_hour(note)
     if theirs is None and measured is not None:
         theirs = value * 3600 * measured / 1e6  # the hour that their cost and their throughput imply
-    found: dict[str, float | None] = dict.fromkeys(WAYS)
+    empty = _nothing(row, "")
+    found: dict[str, float | None] = dict(empty.found)
     reason = ""
-    if theirs is not None and measured is not None:
-        found["arithmetic"] = float(per_million(theirs, measured))
+    ours = None
     try:
-        ours, _ = _ours(row, None, fast=False)
-        if measured is not None and ours is not None:
-            found["our hour"] = float(per_million(ours, measured))
-        ours, answer = _ours(row, float(speed[1]) if speed else None)
-        made = answer["speed"]["output_tok_s"]["value"] / answer["deployment"]["chips"]
-        if row["metric"] == "usd_per_m_total":
-            made += answer["speed"]["input_tok_s"]["value"] / answer["deployment"]["chips"]
-        if theirs is not None:
-            found["our speed"] = float(per_million(theirs, made))
-        if ours is not None:
-            found["both ours"] = float(per_million(ours, made))
+        ours = usd_per_hour(block.chip, _day(_text(row["date"])))
     except TokcalcError as error:
         reason = str(error)
-    return Checked(str(row["id"]), str(row["chip"]), str(row["model"]), value, found, reason)
-
-
-def _ours(
-    row: Mapping[str, Any], speed: float | None, fast: bool = True
-) -> tuple[float | None, Mapping[str, Any]]:
-    """(USD of an owned chip-hour, the loaded answer) at the row's latency limit, lengths and format."""
-    from .loading import MIN_SPEED, loaded
-
-    question: dict[str, Any] = {
-        "isl": int(_number(row["isl"]) or 1024), "osl": int(_number(row["osl"]) or 1024),
-        "weights": _text(row["weights"]) or None, "own": {}, "on": _day(_text(row["date"])),
-    }  # fmt: skip
-    limit = (speed or MIN_SPEED) if fast else 1.0
-    answer = loaded(str(row["chip"]), str(row["model"]), speed=limit, **question).to_dict()
-    hour = answer["cost"].get("per_hour")
-    return (hour / answer["deployment"]["chips"] if hour else None), answer
+    point, layout = point_of(block, i), found_of(block, i, constants, points)
+    made = layout.rate
+    if row["metric"] == "usd_per_m_output":
+        made *= point.osl / (point.isl + point.osl)
+    for way, hour, tokens in (
+        ("arithmetic", theirs, measured), ("our hour", ours, measured), ("our speed", theirs, made),
+        ("both ours", ours, made),
+    ):  # fmt: skip
+        if hour is not None and tokens is not None and tokens == tokens:
+            found[way] = float(per_million(hour, tokens))
+    if made != made:
+        reason = f"no layout that is tried gives one user {point.user:g} tokens per second"
+    return Checked(empty.id, empty.chip, empty.model, value, found, reason or layout.words)
 
 
 def _key(row: Mapping[str, Any], speed: str) -> tuple[Any, ...]:

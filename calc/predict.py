@@ -17,6 +17,7 @@ from .constants import Constants, load_constants
 from .drafting import mtp_token_s
 from .errors import TokcalcError
 from .passes import decode_operators
+from .price_rows import price_value
 from .regimes import REGIMES, Seconds, metrics
 from .step import StepTime, step_time
 from .wide_rows import wide_value
@@ -104,10 +105,10 @@ def _block_values(block: Block, constants: Constants) -> tuple[Array, Array, str
     for i in np.flatnonzero(block.regime == "wide-ep"):
         values[i], text = wide_value(block, int(i), constants)
         missing |= {int(i): text}
-    points = np.flatnonzero(np.isfinite(block.user_speed) & (block.regime == "price"))
-    rates: dict[tuple[float, ...], float] = {}
+    points = np.flatnonzero(block.regime == "price")
+    known: dict[Any, Any] = {}
     for i in points:
-        values[i], text = _frontier(block, int(i), constants, rates)
+        values[i], text = price_value(block, int(i), constants, known, _day(block.date[i]))
         missing |= {int(i): text}
     words[points] = "a stated speed of one user"
     of_energy = block.metric == "joule_per_output_token"
@@ -144,28 +145,6 @@ def _pick(block: Block, tables: Mapping[str, Mapping[str, Array]]) -> tuple[Arra
         else:
             missing[i] = f"no {metric} is modelled for {regime}"
     return values, missing
-
-
-def _frontier(
-    block: Block, i: int, constants: Constants, rates: dict[tuple[float, ...], float]
-) -> tuple[float, str]:
-    """(value, reason if there is none) of a row that states the speed of one user instead of a layout."""
-    from .frontier import best_rate, usd_per_hour, usd_per_million
-
-    point = (float(block.isl[i]), float(block.osl[i]), float(block.user_speed[i]))
-    if point not in rates:
-        rates[point] = best_rate(block.chip, block.model, block.formats, block.engine, constants, *point)
-    rate = rates[point]
-    reason = f"no layout within a machine gives one user {block.user_speed[i]:g} tokens per second"
-    metric = str(block.metric[i])
-    if metric == "total_tok_s":
-        return rate, reason
-    if metric == "usd_per_m_output":
-        rate *= float(block.osl[i] / (block.isl[i] + block.osl[i]))
-    try:
-        return usd_per_million(rate, usd_per_hour(block.chip, _day(block.date[i]))), reason
-    except TokcalcError as error:
-        return np.nan, str(error)
 
 
 def _joules(block: Block, seconds: Seconds) -> Array:
@@ -229,7 +208,7 @@ def _piped(block: Block) -> tuple[Array, Array, str, dict[int, str]]:
             missing[i] = f"no {block.metric[i]} is modelled for machines that pipe layers through SRAM"
         else:
             values[i] = float(np.asarray(found))
-    letter = "D" if block.chip.status != "shipping" else "B"
+    letter = answer_grade(block.chip, load_constants(), sram.constants_for(block.chip)[1])
     return values, np.full(size, "latency per layer", dtype=object), letter, missing
 
 

@@ -119,7 +119,8 @@ def lengths(
             elif word:
                 assumed[i].append(word)
         if np.isnan(osl[i]):
-            osl[i] = float(entry["osl"]) if entry and "osl" in entry else ASSUMED_OSL
+            usual = _priced("osl") if regime[i] == "price" else ASSUMED_OSL
+            osl[i] = float(entry["osl"]) if entry and "osl" in entry else usual
             if regime[i] not in ("prefill-b1", "wide-ep"):
                 assumed[i].append(f"osl {osl[i]:g}")
     nominal = np.array([text.startswith("inferencex") for text in note], dtype=bool)
@@ -143,8 +144,19 @@ def _missing_isl(regime: str, entry: Mapping[str, Any] | None) -> tuple[float, s
         return float(entry["isl"]), f"isl {entry['isl']:g}, mean of {entry['dataset']}"
     if regime == "decode-b1":
         return 0.0, "generation from an empty context"
-    value = float(wide_table()["phase"]["context"]) if regime == "wide-ep" else ASSUMED_ISL
+    value = ASSUMED_ISL
+    if regime == "wide-ep":
+        value = float(wide_table()["phase"]["context"])
+    elif regime == "price":
+        value = _priced("isl")
     return value, f"isl {value:g}"
+
+
+def _priced(name: str) -> float:
+    """Length of requests whose price is printed without it (specs/engines/frontier.toml)."""
+    from .frontier import frontier_table
+
+    return float(frontier_table()[name])
 
 
 def nucleus(rows: pd.DataFrame) -> np.ndarray:
@@ -225,10 +237,13 @@ def note_user_speed(rows: pd.DataFrame) -> np.ndarray:
     """Tokens per second of one user at which a frontier was read, where the row's remarks print it; NaN
     elsewhere.
 
-    Prices print the speed too: "at 23 tok/s/user".
+    Prices print the speed too: "at 23 tok/s/user". The peak of a front is read at any speed, here 1.
     """
-    found = [_POINT.search(text) or _AT.search(text) for text in texts(rows, "note")]
-    return np.array([float(m[1]) if m else np.nan for m in found])
+    note = texts(rows, "note")
+    found = [_POINT.search(text) or _AT.search(text) for text in note]
+    return np.array(
+        [float(m[1]) if m else 1.0 if "point peak" in text else np.nan for m, text in zip(found, note, strict=True)]
+    )
 
 
 def degrees(

@@ -8,9 +8,9 @@ behind `mixed`, the planner's pools, scenarios and measured wide-ep rows. Stands
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +30,8 @@ from .wide_exchange import exchange_s, imbalance, wide_table
 if TYPE_CHECKING:
     from .chip import Chip
     from .model import Model
+
+Array = Any
 
 
 @dataclass(frozen=True)
@@ -84,31 +86,46 @@ def decode(
     room = float(footprint(chip, model, plan, fmt, engine, context).batch) / chips
     yielded = accepted if accepted is not None else float(accepted_tokens(acceptance, draft))
 
-    def at(batch: float) -> Phase:
-        ops = decode_operators(model, plan, fmt, batch * chips, context, draft + 1.0)
-        whole = step_time(ops, chip, constants)
+    def at(batch: Array) -> tuple[Array, Array, Array, StepTime]:
+        """(step, compute, exchange, terms) of each of a few batches."""
+        whole = step_time(
+            decode_operators(model, plan, fmt, batch * chips, context, draft + 1.0), chip, constants
+        )
         compute = _compute(whole)
         if draft and model.mtp_layers:
             plain = step_time(decode_operators(model, plan, fmt, batch * chips, context), chip, constants)
-            compute += draft * float(np.ravel(mtp_token_s(plain, model))[0])
+            compute = compute + draft * mtp_token_s(plain, model)
         exchange = exchange_s(chip, model, float(chips), batch * (draft + 1.0), constants, "decode")
         kernels = smooth_max(compute, exchange, wide_table()["phase"]["overlap"])
         host = engine.step_s + engine.sequence_s * batch * tp
-        step = float(np.ravel(host_joined(engine, kernels, host))[0])
-        tpot = step / yielded
-        return Phase(
-            chips, batch, step, tpot, batch / tpot, compute, exchange, host, room, _sums(whole, exchange)
-        )  # fmt: skip
+        return host_joined(engine, kernels, host), compute, exchange, whole
 
-    if batch_per_chip is not None:
-        return at(batch_per_chip)
-    low, high = 1.0, max(1.0, min(room, engine.max_sequences))
-    if max_tpot_s is None or at(high).tpot_s <= max_tpot_s:
-        return at(high)
-    for _ in range(30):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if at(middle).tpot_s <= max_tpot_s else (low, middle)
-    return at(float(np.floor(low)))
+    batch = batch_per_chip
+    if batch is None:
+        batch = max(1.0, min(room, engine.max_sequences))
+        if max_tpot_s is not None:
+            batch = _largest(lambda b: at(b)[0] / yielded <= max_tpot_s, batch)
+    step, compute, exchange, whole = at(np.array([batch]))
+    seconds, moved = float(step[0]), float(np.ravel(exchange)[0])
+    tpot = seconds / yielded
+    return Phase(
+        chips, batch, seconds, tpot, batch / tpot, float(np.ravel(compute)[0]), moved,
+        engine.step_s + engine.sequence_s * batch * tp, room, _sums(whole, moved),
+    )  # fmt: skip
+
+
+def _largest(keeps: Callable[[Array], Array], most: float) -> float:
+    """Largest whole batch from 1 to `most` that keeps a limit, which larger batches break; 1 if none does."""
+    low, high = 1.0, float(np.floor(most)) + 1.0  # low is taken, high is beyond
+    if bool(keeps(np.array([most]))[0]):
+        return most
+    while high - low > 1.0:
+        tried = np.unique(np.floor(np.geomspace(low + 1.0, high - 1.0, 32)))
+        good = tried[np.asarray(keeps(tried))]
+        low = float(good.max()) if good.size else low
+        bad = tried[tried > low]
+        high = float(bad.min()) if bad.size else high
+    return low
 
 
 def prefill(
@@ -128,8 +145,8 @@ def prefill(
     prompts = chips * max(1.0, most / fresh)
     whole = step_time(prompt_operators(model, plan, fmt, prompts, fresh, isl - fresh), chip, constants)
     each = prompts * fresh / chips
-    compute = _compute(whole)
-    exchange = exchange_s(chip, model, float(chips), each, constants, "prefill")
+    compute = float(np.ravel(_compute(whole))[0])
+    exchange = float(exchange_s(chip, model, float(chips), each, constants, "prefill"))
     kernels = smooth_max(compute, exchange, wide_table()["phase"]["overlap"])
     kernels = kernels * (1.0 if balanced else imbalance(model, float(chips)))
     step = float(np.ravel(host_joined(engine, kernels, engine.prefill_step_s))[0])
@@ -139,13 +156,9 @@ def prefill(
     )  # fmt: skip
 
 
-def _compute(whole: StepTime) -> float:
+def _compute(whole: StepTime) -> Array:
     """Seconds of a pass but for the messages to experts, which `exchange_s` counts."""
-    return sum(
-        float(np.ravel(t)[0])
-        for t, kind in zip(whole.terms_s, whole.bound, strict=True)
-        if kind != "all_to_all"
-    )
+    return sum(t for t, kind in zip(whole.terms_s, whole.bound, strict=True) if kind != "all_to_all")
 
 
 def _sums(whole: StepTime, exchange: float) -> dict[str, float]:

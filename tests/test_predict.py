@@ -94,9 +94,14 @@ def test_a_model_that_barely_fits_runs():
     assert np.isfinite(predict_rows(rows(row))["predicted"][0])
 
 
-def test_a_price_without_an_hour_says_so():
-    found = predict_rows(rows({**BASE, "regime": "price", "metric": "usd_per_m_output"}))
-    assert "price" in found["reason"][0]
+def test_a_price_is_that_of_an_owned_hour_or_says_that_there_is_none():
+    price = {**BASE, "regime": "price", "metric": "usd_per_m_output", "concurrency": "", "date": "2026-06-01"}
+    stated = {**price, "note": "at $2.00/GPU-h"}
+    found = predict_rows(rows(price, stated, {**stated, "note": "at $4.00/GPU-h"}, {**price, "date": "2020-01-01"}))
+    assert found["predicted"][2] == pytest.approx(2 * found["predicted"][1])
+    assert found["predicted"][0] > 0
+    assert "best layout" in found["assumed"][0]
+    assert "purchase price" in found["reason"][3]
 
 
 def test_bands_hold_the_share_that_they_are_fitted_to():
