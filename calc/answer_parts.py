@@ -13,7 +13,8 @@ import numpy as np
 
 from .answer_money import energy, money
 from .arrivals import arrivals, closed_percentiles
-from .bands import GRADE_MEANING, band
+from .bands import band, grade_reason
+from .constants import load_constants
 from .engine import engine_for
 from .evidence import evidence
 from .explain import term_inputs
@@ -240,6 +241,7 @@ def assemble(chip: Chip, model: Model, body: Body, ask: Question, grade: str, co
     """The answer dictionary of the JSON contract."""
     chips = body.deployment["chips"]
     watts = energy(chip, model, body, ask, grade)
+    reason = grade_reason(chip, load_constants(), body.scope)
 
     def banded(value: float, quantity: str) -> dict[str, float]:
         low, high = band(value, quantity, grade)
@@ -264,7 +266,7 @@ def assemble(chip: Chip, model: Model, body: Body, ask: Question, grade: str, co
         },
         "cost": money(chip, body, ask, watts, grade), "energy": watts, "memory": dict(body.memory),
         "bound_by": body.bound_by, "bound_share": body.bound_share, "grade": grade,
-        "band": {"note": f"80 % of measurements fall inside low..high; grade {grade}: {GRADE_MEANING[grade]}"},
+        "band": {"note": f"80 % of measurements fall inside low..high; grade {grade}: {reason}", "reason": reason},
         "terms": [dict(t) for t in body.terms],
         "sources": [{"url": s.url, "date": s.date, "grade": s.grade, "covers": s.covers} for s in chip.sources],
         "notes": list(chip.notes[:2]) if grade == "D" else [],

@@ -54,6 +54,29 @@ def answer_grade(chip: Chip, constants: Constants, scope: str) -> str:
     return max(grade, "B" if chip.grade == "C" else "A")
 
 
+def grade_reason(chip: Chip, constants: Constants, scope: str) -> str:
+    """Why an answer has its grade, as half a sentence: what its constants rest on, and the chip's figure that is weaker.
+
+    A chip's own fit is B where a figure that every estimate uses comes from a weak source.
+    """
+    own, answer = constants_grade(chip, constants, scope), answer_grade(chip, constants, scope)
+    basis = "constants fitted to this chip" if own == "A" else GRADE_MEANING[own]
+    if answer == own:
+        return basis
+    if chip.status in ("roadmap", "announced"):
+        return f"{chip.status}, so its figures are targets of {chip.vendor}; {basis}"
+    weak = _weakest(chip)
+    said = "is unconfirmed" if answer == "D" else "comes from a weak source"
+    return f"{basis}, but its {weak} {said}"
+
+
+def _weakest(chip: Chip) -> str:
+    """Name of the figure that gives the chip its grade: dense rate, memory size or bandwidth."""
+    main = f"memory.{chip.weights_in}"
+    names = {"memory size": f"{main}.capacity", "memory bandwidth": f"{main}.bandwidth"}
+    return next((name for name, path in names.items() if chip.grade_of(path) == chip.grade), "dense rate")
+
+
 def band(value: Any, quantity: str, grade: str) -> tuple[Any, Any]:
     """(low, high) round a value or array."""
     f = band_factor(quantity, grade)

@@ -252,7 +252,7 @@ def report(found: Sequence[Judged]) -> pd.DataFrame:
 
 def write(found: Sequence[Judged], folder: Path) -> None:
     """Write every fit's constants and record into accelerators.toml and sram.toml of that folder."""
-    from .stack_write import find, record, set_number, set_record, tables
+    from .stack_write import find, record, set_class, set_number, set_record, tables
 
     errors = report(found)
     for name, piped in (("accelerators.toml", False), ("sram.toml", True)):
@@ -275,6 +275,9 @@ def write(found: Sequence[Judged], folder: Path) -> None:
                     dict(zip(mine["chip"], mine["left_out"], strict=True)),
                 )  # fmt: skip
                 set_record(pieces, scope if piped else f"stack.{scope}", lines)
+        if not piped:
+            for chips, members in ((shipped_table("engines", "stack_fit.toml") or {}).get("class", {})).items():
+                set_class(pieces, chips, members)
         path.write_text("\n".join("\n".join(piece) for piece in pieces), encoding="utf-8")
 
 

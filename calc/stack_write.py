@@ -6,7 +6,9 @@ beside it says rows, models, date and errors.
 
 from __future__ import annotations
 
+import math
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import date
 
@@ -36,6 +38,7 @@ def find(pieces: Sequence[list[str]], header: str, place: int = 0) -> list[str]:
 def set_number(piece: list[str], path: Sequence[str], value: float) -> None:
     """`key = number`, `key = [numbers]` or, with two names, a key of an inline table, replaced in its line."""
     shown = f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+    shown += "" if "." in shown or value >= 1000 else ".0"
     for i, line in enumerate(piece):
         if not re.match(rf"{re.escape(path[0])}\s*=", line):
             continue
@@ -77,3 +80,32 @@ def set_record(pieces: list[list[str]], header: str, lines: Sequence[str]) -> No
             owner[i : i + 1] = [name, *lines[:-1]]
             return
     raise UsageError(f"no record of a fit in [{header}]; add fit = {{ rows = 0 }}")
+
+
+def set_class(pieces: list[list[str]], name: str, members: Sequence[str]) -> None:
+    """Constants of a class of chips without measurements: geometric means over its measured members.
+
+    A number of a table [KIND.name] becomes the mean of the members' numbers of the same kind, format and key, where
+    at least two of them have a positive one.
+    """
+    parsed = tomllib.loads("\n".join("\n".join(piece) for piece in pieces))
+    for kind, by_scope in parsed.items():
+        if not isinstance(by_scope, dict) or not isinstance(by_scope.get(name), dict):
+            continue
+        own = by_scope[name]
+        others = [by_scope[m] for m in members if isinstance(by_scope.get(m), dict)]
+        piece = find(pieces, f"[{kind}.{name}]")
+        for key, value in own.items():
+            if isinstance(value, dict) and key != "fit":
+                for part in value:
+                    _set_mean(piece, (key, part), [o[key].get(part) for o in others if key in o])
+            elif isinstance(value, list) and isinstance(value[0], float):
+                _set_mean(piece, (key,), [o[key][0] for o in others if key in o])
+            elif key.endswith(("_us", "_ms")):
+                _set_mean(piece, (key,), [o.get(key) for o in others])
+
+
+def _set_mean(piece: list[str], path: Sequence[str], found: Sequence[float | None]) -> None:
+    known = [v for v in found if v]
+    if len(known) > 1:
+        set_number(piece, path, math.exp(sum(map(math.log, known)) / len(known)))

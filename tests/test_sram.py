@@ -148,3 +148,34 @@ def test_roadmap_lpu_is_graded_d_on_the_command_line() -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert json.loads(run.stdout)["grade"] == "D"
+
+
+def test_the_grade_of_a_wafer_names_its_reason() -> None:
+    # its constants are its own; the dense rate of a wafer is not published, so the answer is B all the same
+    answer = estimate("cerebras", "llama-3.1-8b").to_dict()
+    assert answer["grade"] == "B"
+    assert "dense rate comes from a weak source" in answer["band"]["reason"]
+    assert "family" not in answer["band"]["note"]
+    assert estimate("groq", "llama-3.1-8b").to_dict()["grade"] == "A"
+    target = estimate("groq-3-lpu", "llama-3.1-8b").to_dict()["band"]["reason"]
+    assert "announced" in target
+
+
+def test_hops_through_every_chip_slow_large_mixtures_down() -> None:
+    # published: Llama 4 Maverick, 17 billion active of 400, 276 tokens/s on Groq; Llama-3.1-8B with half of them 751
+    big, small = speed("groq-lpu-v1", "llama-4-maverick", "int8"), speed("groq-lpu-v1", "llama-3.1-8b", "int8")
+    assert big == pytest.approx(276, rel=0.15)
+    assert small == pytest.approx(751, rel=0.15)
+
+
+def test_placement_is_per_case() -> None:
+    device, network = load_chip("wse-3"), load_model("llama-3.3-70b")
+    fmt = component_formats(network, "bf16", "bf16")
+    contexts = np.array([128.0, 8_000.0, 100_000.0])
+    batch = np.array([[1.0], [50.0]])
+    grid = sram.place(device, network, fmt, batch, contexts)
+    for i, b in enumerate(batch.ravel()):
+        for j, context in enumerate(contexts):
+            alone = sram.place(device, network, fmt, float(b), float(context))
+            assert grid.token_s[i, j] == pytest.approx(float(alone.token_s), rel=1e-12)
+            assert grid.chips[i, j] == alone.chips

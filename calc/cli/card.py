@@ -265,7 +265,8 @@ def _limit(answer: Answer) -> list[Line]:
 
 def _sureness(answer: Answer) -> list[Line]:
     grade = str(answer.get("grade") or "-")
-    rows = [("grade", f"{grade}: {GRADES.get(grade, 'unknown')}", "")]
+    reason = (answer.get("band") or {}).get("reason") or GRADES.get(grade, "unknown")
+    rows = [("grade", f"{grade}: {reason}", "")]
     shown = (answer.get("evidence") or {}).get("text")
     rows += [("rests on", str(shown), "")] if shown else []
     note = str((answer.get("band") or {}).get("note") or "").partition("; grade")[0]
