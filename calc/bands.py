@@ -55,7 +55,7 @@ def answer_grade(chip: Chip, constants: Constants, scope: str) -> str:
 
 
 def grade_reason(chip: Chip, constants: Constants, scope: str) -> str:
-    """Why an answer has its grade, as half a sentence: what its constants rest on, and the chip's figure that is weaker.
+    """Why an answer has its grade, as half a sentence: what its constants rest on, and the chip's weaker figure.
 
     A chip's own fit is B where a figure that every estimate uses comes from a weak source.
     """

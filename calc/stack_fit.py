@@ -1,53 +1,33 @@
 """Fits the constants of accelerators, wafers and LPUs: `python -m tokcalc.stack_fit DATA.csv... [--write]`.
 
-Prints each chip's rows and errors, in sample and with the judged model left out of the fit. What is free, and
-from which prior, stands in specs/engines/stack_fit.toml. The twin of `calibrate`, which fits GPUs; stands after
-`predict`, whose seconds it uses.
+Prints each chip's rows and errors, in sample and with the judged model left out of the fit; `--only=NAME` takes one
+fit, `--predictions=OUT.csv` writes the left-out predictions with their bands (`evidence.write_evidence` reads them),
+`--write` puts the constants into their files. The twin of `calibrate`, which fits GPUs; stands after `stack_problem`.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .catalog.tables import shipped_table
-from .constants import Constants, load_constants
+from .constants import load_constants
+from .stack_problem import Target, predicted, targets
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from .cases import Block
 
 Array = np.ndarray
 _REACH = 4.0  # bounds lie this many prior widths from the centre
 _SIGMA, _SIGMA_TTFT = 0.08, 0.15  # spread of a measurement round a perfect model, as a log
 _MODEL_ROWS = 8.0  # rows of a model on a chip beyond which they share their weight
 _SKIPPED = ("energy", "price")
-
-
-@dataclass(frozen=True)
-class Target:
-    """One fit: its tables' scopes, the chips that judge it, free paths with centre and width of their priors."""
-
-    name: str
-    scopes: tuple[str, ...]
-    chips: tuple[str, ...]
-    free: tuple[str, ...]
-    centre: Array
-    width: Array
-    most: Array
-    piped: bool
-
-    def values(self, z: Array) -> dict[str, float]:
-        """Constants by path at deviations z (in prior widths)."""
-        found = np.minimum(self.centre * np.exp(self.width * z), self.most)
-        return dict(zip(self.free, found.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -60,89 +40,6 @@ class Judged:
     left_out: Array
     factor: Array  # of each row's 80 % band
     values: Mapping[str, float]
-
-
-def targets() -> list[Target]:
-    """The fits that specs/engines/stack_fit.toml describes."""
-    spec = shipped_table("engines", "stack_fit.toml") or {}
-    found = []
-    for name, entry in spec["fit"].items():
-        priors = {**spec["prior"], **entry.get("prior", {})}
-        lines = [priors[p] if p in priors else priors[_short(p)] for p in entry["free"]]
-        most = [1.0 if p.rsplit(".", 1)[-1].startswith("eta") else np.inf for p in entry["free"]]
-        found.append(
-            Target(
-                name, tuple(entry["scopes"]), tuple(entry["chips"]), tuple(entry["free"]),
-                np.array([line[0] for line in lines]), np.array([line[1] for line in lines]), np.array(most),
-                bool(entry.get("piped", False)),
-            )
-        )  # fmt: skip
-    return found
-
-
-def _short(path: str) -> str:
-    """kind.key of a path, as priors are written: "gemm.any+fp8.eta_m" gives "gemm.eta_m"."""
-    parts = path.split(".")
-    return f"{parts[0].split('+')[0]}.{parts[-1]}"
-
-
-def overlaid(constants: Constants, target: Target, values: Mapping[str, float]) -> Constants:
-    """The constants with those of the target's scopes replaced."""
-    tables = dict(constants.tables)
-    for path, value in values.items():
-        parts = path.split(".")
-        for kind in parts[0].split("+"):
-            for scope in target.scopes:
-                by_scope = dict(tables.get(kind, {}))
-                by_scope[scope] = _set(by_scope.get(scope, {}), parts[1:], value)
-                tables[kind] = by_scope
-    return replace(constants, tables=tables)
-
-
-def _set(table: Mapping[str, Any], path: Sequence[str], value: float) -> dict[str, Any]:
-    out = dict(table)
-    if len(path) == 1:
-        out[path[0]] = [value] * 3 if isinstance(table.get(path[0]), list) else value
-        return out
-    for name in path[0].split("+"):
-        if name in out:
-            out[name] = _set(out[name], path[1:], value)
-    return out
-
-
-def _piped_set(table: Mapping[str, Any], path: Sequence[str], value: float) -> dict[str, Any]:
-    out = dict(table)
-    if path[0] == "generation":
-        releases = [dict(g) for g in table["generation"]]
-        releases[int(path[1])][path[2]] = value
-        out["generation"] = releases
-    else:
-        out[path[0]] = value
-    return out
-
-
-def predicted(blocks: Sequence[Block], size: int, constants: Constants, target: Target, z: Array) -> Array:
-    """Predictions of all rows at deviations z; NaN where there is none."""
-    from .engine import engine_for, find_engine
-    from .predict import _block_values
-
-    values = target.values(z)
-    out = np.full(size, np.nan)
-    if not target.piped:
-        constants = overlaid(constants, target, values)
-    for block in blocks:
-        if target.piped:
-            table = dict((shipped_table("engines", "sram.toml") or {})[target.scopes[0]])
-            for path, value in values.items():
-                table = _piped_set(table, path.split("."), value)
-            chip = replace(block.chip, efficiency={**block.chip.efficiency, "sram": table})
-            block = replace(block, chip=chip)
-        else:
-            plain = find_engine(constants, None if block.engine.name == "any" else block.engine.name)
-            engine = engine_for(constants, plain, block.chip, block.model, block.weights)
-            block = replace(block, engine=engine)
-        out[block.index] = _block_values(block, constants)[0]
-    return out
 
 
 def fit(rows: pd.DataFrame, target: Target, tick: Callable[[str], None] | None = None) -> Judged | None:
@@ -297,8 +194,20 @@ def _write_kernel(pieces: list[list[str]], parts: Sequence[str], scope: str, val
                 set_number(table, (name, parts[2]), value)
 
 
+def left_out_rows(found: Sequence[Judged]) -> pd.DataFrame:
+    """Every row with its prediction by a fit that saw nothing of its model, and the band round it."""
+    import pandas as pd
+
+    parts = []
+    for judged in found:
+        values = judged.table["value"].to_numpy(dtype=float) * np.exp(judged.left_out)
+        bands = {"predicted": values, "low": values / judged.factor, "high": values * judged.factor}
+        parts.append(judged.table.assign(**bands))
+    return pd.concat(parts, ignore_index=True)
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Fit, print the table by chip and, on --write, put the constants into their files."""
+    """Fit, print the table by chip and write what is asked for."""
     from .measured import packaged_paths, read_rows, read_suspects, suspect_reasons
 
     names = [a.split("=", 1)[1] for a in arguments if a.startswith("--only=")]
@@ -316,6 +225,9 @@ def main(arguments: Sequence[str]) -> int:
     print(report([*found, rest] if rest else found).round(3).to_string(index=False))
     for judged in found:
         print(judged.target.name, {k: float(f"{v:.3g}") for k, v in judged.values.items()})
+    for option in arguments:
+        if option.startswith("--predictions="):
+            left_out_rows(found).to_csv(option.split("=", 1)[1], index=False)
     if "--write" in arguments:
         write(found, Path(str(resources.files("tokcalc.specs"))) / "engines")
     return 0
