@@ -12,9 +12,9 @@ from typing import Any
 
 from .catalog.tables import shipped_table
 
-_LENGTH = re.compile(r"MTP-(\d)|k=(\d)|(one|two|three|\d+) draft tokens?", re.IGNORECASE)
+_LENGTH = re.compile(r"MTP-(\d)|k=(\d)|(one|two|three|\d+) draft(?:ed)? tokens?", re.IGNORECASE)
 _YIELD = re.compile(r"acceptance (\d+\.\d+)(?![\d%])|([\d.]+) tokens/step")
-_CHANCE = re.compile(r"acceptance ([\d.]+) ?%|([\d.]+) ?% acceptance")
+_CHANCE = re.compile(r"(?:acceptance|accepted at) ([\d.]+) ?%|([\d.]+) ?% acceptance")
 _WORDS = {"one": 1, "two": 2, "three": 3}
 
 

@@ -136,10 +136,11 @@ def _machine(
         return NONE
     order = np.argsort(speed)
     batch = np.exp(np.interp(np.log(point.user), np.log(speed[order]), np.log(BATCHES[order])))
+    whole = float(batch) <= point.flight
     batch = min(float(batch), point.flight)
     at = np.log(batch), np.log(BATCHES)
-    faster = max(1.0, float(np.exp(np.interp(*at, np.log(speed)))) / point.user)
-    found = float(np.exp(np.interp(*at, np.log(rate)))) / faster
+    slower = 1.0 if whole else min(1.0, point.user / float(np.exp(np.interp(*at, np.log(speed)))))
+    found = float(np.exp(np.interp(*at, np.log(rate)))) * slower
     return Found(found, f"{plan.chips:g} chips (tp {plan.tp:g}, dp {plan.dp:g}, {engine}) of {batch:.0f}")
 
 
@@ -170,10 +171,11 @@ def _pools(
             w = decode(chip, model, fmt, batch_per_chip=None, max_tpot_s=1.0 / point.user, **ask)
             if w.tpot_s * point.user > 1.0 + 1e-9:
                 continue
-            batch = min(w.tokens_per_chip * n, point.flight)
-            writers = max(1.0, np.floor(point.flight / batch)) if np.isfinite(point.flight) else 1.0
+            full = w.tokens_per_chip * n
+            writers = max(1.0, np.floor(point.flight / full)) if np.isfinite(point.flight) else 1.0
+            made = w.tok_s_chip * n if full <= point.flight else point.flight * point.user
             for size, rate in readers:
-                yield _matched(point, size, rate / isl, writers, n, batch * point.user / osl, tp)
+                yield _matched(point, size, rate / isl, writers, n, made / osl, tp)
 
 
 def _matched(

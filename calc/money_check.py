@@ -17,7 +17,7 @@ from typing import Any
 from .cost import per_million
 from .errors import TokcalcError
 
-_SPEED = re.compile(r"at (\S+) tok/s/user")
+_SPEED = re.compile(r"\bat (\S+) tok/s(?:/| per )user")
 _RATE = re.compile(r"about ([\d.]+) tok/s/GPU")
 WAYS = ("arithmetic", "our hour", "our speed", "both ours")
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .chip import Chip
     from .constants import Constants
 
-_FLIGHT = re.compile(r"~(\d+)$")
+_FLIGHT = re.compile(r"~(\d+)$|(\d+) requests in flight")
 _HOUR = re.compile(r"\$([\d.]+)/\w*-?h")
 
 
@@ -35,7 +35,7 @@ def point_of(block: Block, i: int) -> Point:
         chips = float(block.plan.chips[i] * block.replicas[i])
         pooled = True if chips >= frontier_table()["pooled_chips"] else pooled
     return Point(
-        float(block.isl[i]), float(block.osl[i]), speed, float(flight[1]) if flight else np.inf,
+        float(block.isl[i]), float(block.osl[i]), speed, float(flight[1] or flight[2]) if flight else np.inf,
         None if said != said else bool(said), pooled,
     )  # fmt: skip
 

@@ -43,7 +43,7 @@ ROOM = 0.6  # of memory for weights at most where a machine is to be filled with
 _MAX_BATCH = re.compile(r"max batch (\d+)/replica")
 _REQUESTS = re.compile(r"(\d+) (?:requests|prompts|\(all|\(max-num-seqs)")
 _POINT = re.compile(r"operating point (\d+) tok/s/user")
-_AT = re.compile(r"tokens at (\d+) tok/s/user")
+_AT = re.compile(r"\bat (\d+) tok/s(?:/| per )user")
 
 
 @lru_cache(maxsize=1)

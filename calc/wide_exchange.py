@@ -7,6 +7,7 @@ network. Stands after `step`, before `wide_ep`; constants and their sources in s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -105,10 +106,15 @@ def wide_ranks(model: Model, chips: float, least: float) -> float:
     return max(least, float(round(experts / wide_table()["phase"]["experts_per_chip"])))
 
 
+def fills_memory(note: str) -> bool:
+    """True where a row's remarks say that the batch was as large as memory allows."""
+    return re.search(r"fills? (?:the )?memory", note) is not None
+
+
 def wide_batch_words(metric: str, note: str) -> str:
     """What is taken for a phase of wide expert parallelism whose batch is not printed."""
     if metric in ("input_tok_s", "ttft_ms"):
         return "a full pass of prompts"
-    if "fill memory" in note:
+    if fills_memory(note):
         return "the largest batch that memory holds"
     return f"the largest batch within {wide_table()['phase']['limit_ms']:g} ms a token"

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from .wide_ep import Software, decode, prefill
-from .wide_exchange import wide_table
+from .wide_exchange import fills_memory, wide_table
 
 if TYPE_CHECKING:
     from .cases import Block
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _HITS = re.compile(r"INCLUDES ([\d.]+)% (?:disk-)?cache hits")
 _TOKENS = re.compile(r"(\d+)(K?)(?: tok/(?:device|NPU)|-token batches)")
-_BALANCED = re.compile(r"perfect expert balance|profile traces")
+_BALANCED = re.compile(r"perfect expert balance|(?:profile|published) traces")  # DeepSeek's profile is balanced
 
 
 def wide_value(block: Block, i: int, constants: Constants) -> tuple[float, str]:
@@ -67,7 +67,7 @@ def _decoded(block: Block, i: int, chips: int, tp: int, software: Software) -> P
 
     if asked == asked:
         return at(asked / chips, None)
-    if "fill memory" in str(block.note[i]):
+    if fills_memory(str(block.note[i])):
         return at(None, None)
     limit = phase["limit_ms"] * 1e-3
     found = at(None, limit)
