@@ -278,7 +278,8 @@ def degrees(
         if not known:
             per = chips[i] / own_pp / (1.0 if np.isnan(own_dp) else own_dp)
             if regime[i].startswith("mlperf") or (
-                regime[i] in ("max-load", "energy", "price") and chips[i] > 8
+                regime[i] in ("max-load", "energy", "price")
+                and (chips[i] > 8 or (chips[i] < least and chip.kind != "gpu"))
             ):
                 tp[i] = min(roomy, per) if per >= least else roomy  # less than a replica: a chip's share of one
                 replicas[i] = per / tp[i]
