@@ -79,3 +79,29 @@ def test_a_limit_that_nobody_keeps_says_so() -> None:
         share_load({"rngd": 8}, "llama-3.1-8b", max_tpot_s=0.0001)
     with pytest.raises(UsageError, match="CHIP=NUMBER"):
         parse_owned(["h800"])
+
+
+def test_the_best_draft_makes_at_least_as_many_tokens_as_none() -> None:
+    model, chip = load_model("deepseek-v3"), load_chip("h800")
+    plain, one, best = (
+        mixed(model, chip, chip, isl=2048, osl=1024, prefill_chips=32, decode_chips=144, draft=draft,
+              acceptance=0.8 if draft else 0.0, max_tpot_s=0.03)
+        for draft in (0, 1, "best")
+    )  # fmt: skip
+    assert best.decode.requests_per_s >= max(plain.decode.requests_per_s, one.decode.requests_per_s)
+    assert best.draft >= 1
+    assert best.tpot_s <= 0.03
+
+
+def test_eight_chips_of_a_rack_spread_experts_where_that_makes_more_tokens() -> None:
+    # vLLM on GB200: 10.1k output tokens/s a chip of eight decoding, memory full
+    chip, model = load_chip("gb200"), load_model("deepseek-v3")
+    found = mixed(model, chip, chip, isl=2000, osl=2000, prefill_chips=4, decode_chips=8, weights="nvfp4")
+    assert found.decode.requests_per_s * 2000 / 8 == pytest.approx(10_100, rel=0.2)
+
+
+def test_a_time_per_token_is_kept_on_few_chips() -> None:
+    chip = load_chip("h100-sxm")
+    found = mixed(MODEL, chip, chip, isl=1024, osl=512, decode_chips=4, max_tpot_s=0.02)
+    assert found.tpot_s <= 0.02
+    assert found.decode.batch > 1

@@ -25,7 +25,9 @@ def mixed(
         list[str] | None, typer.Option(metavar="CHIP=N", help="Chips that share a load, as h800=8,rngd=16.")
     ] = None,
     max_tpot: Annotated[float | None, typer.Option(metavar="MS", help="Longest time per token.")] = None,
-    draft: Annotated[int | None, typer.Option(metavar="N", help="Tokens drafted per step.")] = None,
+    draft: Annotated[
+        str | None, typer.Option(metavar="N|best", help="Tokens drafted per step, or the best number.")
+    ] = None,
     acceptance: Annotated[
         float | None, typer.Option(metavar="SHARE", help="Chance of a drafted token.")
     ] = None,
@@ -78,7 +80,7 @@ def mixed(
     answer = _mixed_answer(
         model, prefill_chip, decode_chip, tokens, batch, options.share("--cache-hit", cache_hit, 0.0, 1.0),
         prefill_chips, decode_chips, weights, currency.strip().upper(), options.date("--on", on),
-        draft=draft or 0, acceptance=options.share("--acceptance", acceptance or 0.0, 0.0, 1.0),
+        draft=options.draft(draft) or 0, acceptance=options.share("--acceptance", acceptance or 0.0, 0.0, 1.0),
         max_tpot_s=max_tpot / 1e3 if max_tpot else None,
     )  # fmt: skip
     _out(answer, [answer], json_, export or [], _card)
@@ -149,6 +151,7 @@ def _card(answer: dict[str, Any]) -> str:
         f"cache moved   {text.size(move['kv_bytes'])} a prompt in {text.seconds(move['seconds'])} at "
         f"{text.rate(move['link_bytes_s'], 'B/s')}, the slower side",
         f"in flight     {answer['workload']['concurrency']:,} requests on the decode side",
+        *([f"drafted       {drafted} a step"] if (drafted := answer["workload"]["draft"]) else []),
     ]
     if cost.get("per_hour") is not None:
         lines.append(
