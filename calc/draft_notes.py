@@ -72,7 +72,8 @@ def drafted(note: str, on: bool | None, engine: str, model: str, mtp: bool) -> t
         return (*_family(services, length), "as CloudMatrix drafts")
     if on is None:
         return 0, 1.0, ""
-    if mtp and "MTP" in note:
+    silent = length is None and "draft" not in note and "speculative" not in note
+    if mtp and ("MTP" in note or silent):
         return (*_family(table["mtp"], length), "the yield of DeepSeek's MTP layers")
     return None
 

@@ -183,7 +183,8 @@ def drafting(
             assumed[i].append(f"{entry['beams']} beams")
     engine, silent = texts(rows, "engine"), np.isnan(numbers(rows, "spec_decode"))
     for i in range(len(rows)):
-        prompts = regime[i] == "prefill-b1" or metric[i] in ("input_tok_s", "ttft_ms")
+        phase = regime[i] == "wide-ep" and metric[i] == "ttft_ms"
+        prompts = regime[i] == "prefill-b1" or metric[i] == "input_tok_s" or phase
         if not (on[i] or (silent[i] and regime[i] == "wide-ep")) or prompts or regime[i] == "price":
             continue
         found = drafted(note[i], None if silent[i] else True, engine[i], model[i], _has_mtp(model[i]))

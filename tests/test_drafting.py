@@ -117,6 +117,8 @@ def test_streaming_weights_is_for_sram_chips() -> None:
 
 def test_families_speak_where_a_note_gives_no_acceptance() -> None:
     assert drafted("MTP-3 speculative decoding on a real dataset", True, "trtllm", "deepseek-v3", True)[:2] == (3, 2.82)
+    inferred = "speculation inferred: 1.26x faster than the plain run of this setup"
+    assert drafted(inferred, True, "sglang", "deepseek-v3", True)[:2] == (1, 1.87)
     assert drafted("96 per NPU", None, "cloudmatrix-infer", "deepseek-v3", True)[:2] == (1, 1.7)
     assert drafted("", None, "vllm", "deepseek-v3", True) == (0, 1.0, "")
     assert drafted("WITH speculative decoding", True, "cerebras", "llama-3.1-70b", False) is None
