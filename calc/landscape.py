@@ -218,7 +218,9 @@ def _steady(
     step = decode_step_s(engine, decode.seconds, running / np.asarray(plan.dp), plan.pp) / yielded
     prompt = _shared_prompt_s(chip, model, plan, fmt, engine, constants, fresh, cached, running)
     alone_s = prompt_service_s(engine, alone.seconds, passes_per_prompt(engine, single))
-    tpot = shared_tpot_s(step, prompt, running, load.osl, engine.interference)
+    tpot = np.maximum(
+        shared_tpot_s(step, prompt, running, load.osl, engine.interference), engine.stream_s * running
+    )
     ttft = closed_ttft_s(engine, alone_s, step, prompt, running, plan.dp)
     host = engine.step_s * np.asarray(plan.pp) + engine.sequence_s * running / np.asarray(plan.dp)
     busy = 1.0 - host / (tpot + step * (yielded - 1.0))
