@@ -6,7 +6,10 @@ With --import it measures nothing and brings another tool's results to measured 
 from __future__ import annotations
 
 import json
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -96,7 +99,8 @@ def bench(
     from ..measure.session import measure
 
     before = _previous(name)
-    found = measure(options, shapes)
+    with _tidy_end():
+        found = measure(options, shapes)
     spec, samples = write_spec(found, name)
     rows = [row(j) for j in found.judged]
     if export:
@@ -117,6 +121,24 @@ def bench(
 
 
 command = bench
+
+
+@contextmanager
+def _tidy_end() -> Iterator[None]:
+    """A polite kill ends as Ctrl-C does: what was half written goes, llama.cpp's process too; exit code 143."""
+
+    def end(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    try:
+        old = signal.signal(signal.SIGTERM, end)
+    except ValueError:  # not the main thread: signals are its owner's
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)
 
 
 def _numbers(option: str, value: str | None, default: tuple[int, ...], most: int) -> tuple[int, ...]:

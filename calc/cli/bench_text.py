@@ -62,13 +62,14 @@ def report(
         lines.append("Threads    " + ", ".join(f"{s.threads}: {_gb(s.best_bytes_s)}" for s in found.sweep))
     lines.append("Products   " + ", ".join(f"{d} {_gflops(r)}" for d, r in found.peaks.items()))
     columns = [Column("format", 9, right=False), Column("from", 5, right=False), Column("floor", 6)]
-    columns += [Column("eta_m", 8), Column("eta_c", 8), Column("p", 7), Column("error", 4)]
+    columns += [Column("eta_m", 8), Column("eta_c", 8), Column("p", 7), Column("row", 5), Column("error", 4)]
     table = []
     for dtype, fit in found.kernels.items():
-        table.append([dtype, "kernels", text.seconds(fit.t0_s), *_four(fit), f"{fit.median_error:.0%}"])
+        table.append([dtype, "kernels", text.seconds(fit.t0_s), *_four(fit), "", f"{fit.median_error:.0%}"])
     for engine, constants in found.engines.items():
         for fmt, c in constants.kernel.items():
             cells = [text.seconds(c["t0_s"]), *(f"{c[k]:.2f}" for k in ("eta_m", "eta_c", "p"))]
+            cells.append(text.seconds(c["row_s"]) if c.get("row_s") else "")
             table.append([fmt, engine, *cells, f"{constants.median_error:.0%}"])
     lines += ["", "Constants", render(columns, table, width)]
     if rows:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 TOLERANCE = 0.05
 SMALL_FLOOR_S = 1e-4
-_MODEL_ONLY = ("t0_s", "overhead_s", "sequence_s", "eta_c", "eta_m", ".p")
+_MODEL_ONLY = ("t0_s", "overhead_s", "sequence_s", "row_s", "eta_c", "eta_m", ".p")
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,15 @@ OnAnswer = Callable[[int], None]
 
 
 class Engine(Protocol):
-    """One way to run a decoder: `formats` of weights it knows, `kv` the format of its cache."""
+    """One way to run a decoder: `formats` of weights it knows, `kv` the format of its cache, `split` the
+    threads that share its cache by cells (0: evenly).
+    """
 
     name: str
     device: str
     formats: tuple[str, ...]
     threads: int
+    split: int
     description: str
 
     def kv(self, fmt: str) -> str:
@@ -62,6 +65,7 @@ class NumpyEngine:
 
     name = "numpy"
     device = "cpu"
+    split = 0
     formats: tuple[str, ...] = ("fp32",)
 
     def __init__(self, threads: int | None = None) -> None:
@@ -104,6 +108,7 @@ class TorchEngine:
     """The same decoder in PyTorch on one device; on CUDA compiled, and decode steps replayed as graphs."""
 
     name = "torch"
+    split = 0
 
     def __init__(self, device: str = "cpu", threads: int | None = None) -> None:
         torch = torch_or_none()
@@ -174,8 +179,9 @@ def _repeat(run: Callable[[], Any], wait: Callable[[], Any], request: Request) -
         return time.perf_counter() - start
 
     steps = request.least * request.new if request.kind == "decode" else request.least
-    budget = 0.4 * request.most if request.kind == "decode" else 0.2 * request.most
-    return collect(sample, warmup=2 if request.kind == "decode" else 1, least=min(steps, 20), budget_s=budget)
+    budget = 0.2 * request.most
+    warmup = 2 if request.kind == "decode" else int(request.least > 1)
+    return collect(sample, warmup=warmup, least=min(steps, 20), budget_s=budget)
 
 
 class LlamaEngine:
@@ -190,6 +196,7 @@ class LlamaEngine:
         self.threads, self.gpu_layers = threads, gpu_layers
         self.file, self.file_shape = file, file_shape
         self.device = "gpu" if gpu_layers else "cpu"
+        self.split = 0 if gpu_layers else threads
         self.description = f"{llamacpp.description()}, {threads} thread{'s' if threads > 1 else ''}"
 
     def kv(self, fmt: str) -> str:

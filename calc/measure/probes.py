@@ -6,7 +6,7 @@ Probe decoders (`shapes.probe_shapes`) never have the shape of a judged model. S
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .engines import Engine
 from .llamacpp import Request
@@ -14,6 +14,8 @@ from .shapes import Shape, probe_shapes
 
 CHECK_CONTEXTS = (16, 512, 2048)
 CHECK_PROMPTS = (128, 512)
+_LARGE = 3e8  # weights from which on runs of the check are short: each lasts a second or more by itself
+_LARGE_NEW = 12
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,19 @@ class Job:
 
 def decode(context: int, batch: int = 1, quick: bool = False) -> Request:
     """A decode request at a context; enough tokens for a tight median."""
-    return Request("decode", context=context, batch=batch, least=3 if quick else 5, most=5 if quick else 10)
+    return Request("decode", context=context, batch=batch, least=3 if quick else 4, most=5 if quick else 8)
 
 
 def prefill(tokens: int, past: int = 0, quick: bool = False) -> Request:
     """A prompt of that many tokens."""
-    return Request("prefill", tokens=tokens, past=past, least=2 if quick else 3, most=3 if quick else 6)
+    return Request("prefill", tokens=tokens, past=past, least=2, most=3 if quick else 4)
+
+
+def _short(r: Request) -> Request:
+    """The same request with fewer repeats: a prompt once, fewer tokens per sample."""
+    if r.kind == "prefill":
+        return replace(r, least=1, most=2)
+    return replace(r, least=3, most=4, new=_LARGE_NEW)
 
 
 def _expected(engine: Engine, shape: Shape, requests: Sequence[Request]) -> float:
@@ -64,17 +73,23 @@ def probe_jobs(engine: Engine, formats: Sequence[str], quick: bool) -> list[Job]
         ("tall", wide, (decode(16, quick=quick), prefill(128, quick=quick))),
         ("cache", wide, tuple(
             [*(decode(c, quick=quick) for c in contexts), prefill(512, quick=quick)]
-            + ([] if quick else [prefill(512, past=1536), decode(512, batch=4)])
+            + ([] if quick else [prefill(256, past=768), decode(512, batch=4)])
         )),
     ]  # fmt: skip
     for fmt in formats:
-        prompts = (32, 256) if quick else (16, 64, 128, 512)
+        prompts = (32, 256) if quick else (16, 128, 512)
         batches = () if quick else (decode(16, batch=4),)
         plan.append(
             ("deep", fmt, (decode(16, quick=quick), *(prefill(n, quick=quick) for n in prompts), *batches))
         )
-        if not quick:
-            plan.append(("small", fmt, (decode(16), decode(1024), prefill(128), prefill(512))))
+        if quick:
+            plan.append(
+                ("slim", fmt, (decode(16, quick=True), decode(512, quick=True), prefill(128, quick=True)))
+            )
+            continue
+        plan.append(("slim", fmt, (decode(16), decode(1024), prefill(128))))
+        plan.append(("small", fmt, (decode(16), decode(512), decode(2048), prefill(512))))
+        plan.append(("cold", fmt, (decode(16), decode(1024))))
     return [
         Job(engine.name, shapes[name], fmt, requests, _expected(engine, shapes[name], requests))
         for name, fmt, requests in plan
@@ -90,13 +105,15 @@ def check_jobs(
     batches: Sequence[int],
     quick: bool,
 ) -> list[Job]:
-    """The runs to be judged: prompts and decoding of every shape and format; contexts rise, so the cache is
-    reused.
-    """
+    """The runs to be judged: prompts and decoding of every shape and format."""
     out = []
     for shape in shapes:
         for fmt in formats:
             requests = [prefill(n, quick=quick) for n in sorted(prompts)]
-            requests += [decode(c, b, quick) for b in sorted(batches) for c in sorted(contexts)]
+            # the longest context first: what it has cached serves the shorter ones
+            falling = sorted(contexts, reverse=True)
+            requests += [decode(c, b, quick) for b in sorted(batches) for c in falling]
+            if shape.weights > _LARGE:
+                requests = [_short(r) for r in requests]
             out.append(Job(engine.name, shape, fmt, tuple(requests), _expected(engine, shape, requests)))
     return out

@@ -1,9 +1,10 @@
 """One whole measurement of this machine, in order: kernels, probe decoders, constants, then the runs that
 judge them.
 
-Everything is visited `passes` times, minutes apart, and the fastest visit counts: a neighbour on a shared
-processor can slow a machine for a while without being visible from inside. Before it stand all probes;
-behind it `localspec` and the command line.
+Everything is visited `passes` times, minutes apart, probes and judged runs in turn, and the middle visit
+counts (of two, the faster): a neighbour on a shared processor can slow a machine for a while without being
+visible from inside, and slow both alike. Before it stand all probes; behind it `localspec` and the command
+line.
 """
 
 from __future__ import annotations
@@ -101,9 +102,16 @@ def measure(
         ("memory bandwidth", 5.0 if options.quick else 12.0),
         ("matrix products", 8.0 if options.quick else 60.0),
     ]
-    rounds = range(options.passes)
-    steps += [(_name(e, j, n, "probe"), j.expected_s) for n in rounds for e, jobs in plans for j in jobs]
-    steps += [(_name(e, j, n, "check"), j.expected_s) for n in rounds for e, jobs in checks for j in jobs]
+    stages = [
+        (n, what, of) for n in range(options.passes) for what, of in (("probe", plans), ("check", checks))
+    ]
+    steps += [
+        (_name(e, j, n, what), j.expected_s)
+        for n, what, of in stages
+        for e, jobs in of
+        for j in jobs
+        if _is_due(j, n, what)
+    ]
     progress = Progress(steps)
 
     def start(name: str) -> None:
@@ -119,13 +127,24 @@ def measure(
         for backend in backends:
             _products(found, backend)
         _all_reduce(found)
-        _run(found, plans, "probe", start)
+        probed: Visits = {}
+        judged: Visits = {}
+        for visit, what, of in stages:
+            _visit(found, of, what, visit, start, probed if what == "probe" else judged)
+        by_name = {e.name: e for e in engines}
+        for (name, shape, weights, request), visits in probed.items():
+            summary, _ = _middle(visits)
+            found.probes.append((name, _run(by_name[name], shape, weights, request, summary), summary))
         for engine, _ in plans:
             runs = [r for name, r, _ in found.probes if name == engine.name]
             if runs:
                 found.engines[engine.name] = fit_engine(runs, found.roofs)
                 found.engine_names[engine.name] = engine.description
-        _run(found, checks, "check", start)
+        for (name, shape, weights, request), visits in judged.items():
+            summary, power = _middle(visits)
+            run = _run(by_name[name], shape, weights, request, summary)
+            predicted = seconds(run, found.roofs, found.engines[name])
+            found.judged.append(Judged(run, name, summary, predicted, power))
     finally:
         restore()
         progress.close()
@@ -201,34 +220,53 @@ def _all_reduce(found: Found) -> None:
         found.all_reduce = all_reduce_curve(len(gpus))
 
 
-def _run(
-    found: Found, plans: Sequence[tuple[Engine, list[Job]]], what: str, start: Callable[[str], None]
+Visits = dict[tuple[str, Shape, str, Request], list[tuple[Summary, float | None]]]
+"""Engine, shape, format and request -> what each visit measured, with the mean power of its job."""
+_LONG_S = 8.0
+
+
+def _is_due(job: Job, visit: int, what: str) -> bool:
+    """Whether a visit runs this job: all the first time, later the probes of llama.cpp and of short runs.
+
+    llama.cpp's probes take few samples and its threads spin, so that a second look is worth most there; the
+    reference decoders repeat until their median is tight, and long runs lie far apart in time anyway.
+    """
+    return visit == 0 or (job.engine == "llama.cpp" and (what == "probe" or job.expected_s < _LONG_S))
+
+
+def _visit(
+    found: Found,
+    plans: Sequence[tuple[Engine, list[Job]]],
+    what: str,
+    visit: int,
+    start: Callable[[str], None],
+    visits: Visits,
 ) -> None:
-    """Visit every job `passes` times and keep each request's fastest visit."""
-    kept: dict[tuple[str, Shape, str, Request], tuple[Summary, float | None]] = {}
+    """Run every job once and append its times to `visits`."""
     meter = Meter(gpu=found.options.device.startswith("cuda"))
-    for visit in range(found.options.passes):
-        for engine, jobs in plans:
-            for job in jobs:
-                start(_name(engine, job, visit, what))
-                meter.start()
-                try:
-                    taken = engine.measure(job.shape, job.weights, job.requests)
-                except NoAnswer as error:
-                    if what == "probe":
-                        raise
-                    found.notes.append(str(error))
-                    continue
-                power = meter.watts()
-                for request, summary in zip(job.requests, taken, strict=True):
-                    key = (engine.name, job.shape, job.weights, request)
-                    if key not in kept or summary.median < kept[key][0].median:
-                        kept[key] = (summary, power)
-    names = {e.name: e for e, _ in plans}
-    for (name, shape, weights, request), (summary, power) in kept.items():
-        run = Run(shape, weights, names[name].kv(weights), request, summary.median)
-        if what == "probe":
-            found.probes.append((name, run, summary))
-        else:
-            predicted = seconds(run, found.roofs, found.engines[name])
-            found.judged.append(Judged(run, name, summary, predicted, power))
+    for engine, jobs in plans:
+        for job in jobs:
+            if not _is_due(job, visit, what):
+                continue
+            start(_name(engine, job, visit, what))
+            meter.start()
+            try:
+                taken = engine.measure(job.shape, job.weights, job.requests)
+            except NoAnswer as error:
+                if what == "probe":
+                    raise
+                found.notes += [str(error)] * (str(error) not in found.notes)
+                continue
+            power = meter.watts()
+            for request, summary in zip(job.requests, taken, strict=True):
+                visits.setdefault((engine.name, job.shape, job.weights, request), []).append((summary, power))
+
+
+def _middle(visits: Sequence[tuple[Summary, float | None]]) -> tuple[Summary, float | None]:
+    """The middle one of the undisturbed visits (of all, where none is), of an even number the faster one."""
+    quiet = [v for v in visits if not v[0].disturbed] or list(visits)
+    return sorted(quiet, key=lambda v: v[0].median)[(len(quiet) - 1) // 2]
+
+
+def _run(engine: Engine, shape: Shape, weights: str, request: Request, summary: Summary) -> Run:
+    return Run(shape, weights, engine.kv(weights), request, summary.median, engine.split)

@@ -131,8 +131,10 @@ def probe_shapes(quick: bool) -> dict[str, Shape]:
     """Decoders made to find constants; none has the shape of a model that is judged.
 
     tiny and tall differ only in layers: floors per step and per layer. deep streams its weights from memory
-    and is wide enough for large products. cache is nearly all attention. small has the narrow matrices of
-    small models.
+    in long rows and is wide enough for large products. slim does so in short rows: with deep it tells the
+    time of a row from that of its bytes. cache is nearly all attention. cold and small read a cache that the
+    weights have pushed out of the processor's own, as real models do; they and slim differ in how many heads
+    share a key.
     """
     found = {
         "tiny": Shape("probe-tiny", 2, 128, 2, 1, 64, 256, 512),
@@ -140,6 +142,10 @@ def probe_shapes(quick: bool) -> dict[str, Shape]:
         "deep": Shape("probe-deep", 3 if quick else 4, 1536, 24, 6, 64, 6144, 8192),
         "cache": Shape("probe-cache", 12, 768, 12, 4, 64, 256, 512),
     }
-    if not quick:
-        found["small"] = Shape("probe-small", 16, 640, 10, 2, 64, 1792, 24576)
+    if quick:
+        found["slim"] = Shape("probe-slim", 16, 512, 12, 4, 64, 1792, 16384)
+        return found
+    found["slim"] = Shape("probe-slim", 24, 448, 8, 4, 64, 1600, 8192)
+    found["small"] = Shape("probe-small", 16, 640, 10, 2, 64, 1792, 24576)
+    found["cold"] = Shape("probe-cold", 14, 768, 18, 6, 64, 2304, 16384)
     return found
