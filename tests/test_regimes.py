@@ -64,6 +64,14 @@ def test_first_token_of_a_closed_loop():
     assert found["ttft_ms"] == pytest.approx(10 + 50 + 25 + 0.055 * 32 * 40)
 
 
+def test_drafted_steps_before_the_first_token_are_whole_steps():
+    """A step that yields two tokens takes as long before the first of them as one that yields one."""
+    plain = metrics("serving", Case(1000.0, 800.0, 1.0, 1.0), Seconds(0.01, 0.05, 0.04), BARE)
+    drafted = metrics("serving", Case(1000.0, 800.0, 1.0, 1.0, accepted=2.0), Seconds(0.01, 0.05, 0.04), BARE)
+    assert drafted["ttft_ms"] == pytest.approx(plain["ttft_ms"])
+    assert drafted["tpot_ms"] == pytest.approx(plain["tpot_ms"] / 2)
+
+
 def test_offered_streams_give_their_rate():
     found = metrics("open-loop", Case(500.0, 100.0, 20.0, 20.0), Seconds(0.025, 0.0, 0.0), BARE)
     assert found["output_tok_s"] == pytest.approx(800)
