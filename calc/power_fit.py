@@ -52,11 +52,14 @@ def cases(paths: Sequence[str]) -> list[Case]:
     from .constants import load_constants
     from .measured import read_rows
     from .power import compute_share, rated_watts, served_busy
+    from .predict import predict_rows
     from .serving import Load, serve
 
     rows = read_rows(paths)
     rows = rows[rows["metric"] == "joule_per_output_token"].reset_index(drop=True)
     constants, found = load_constants(), []
+    speed = rows.assign(regime="serving", metric="output_tok_s")
+    rate = predict_rows(speed, constants)["predicted"].to_numpy(dtype=float)
     for block in build_blocks(rows, constants)[0]:
         served = serve(
             block.chip, block.model, block.plan, block.formats, block.engine, constants,
@@ -68,7 +71,7 @@ def cases(paths: Sequence[str]) -> list[Case]:
         def each(value: Array, size: int = size) -> Array:
             return np.broadcast_to(np.asarray(value, dtype=float), (size,))
 
-        chips, rate = each(block.plan.chips), each(served.output_tok_s)
+        chips = each(block.plan.chips)
         working = each(served_busy(block.plan, block.engine, served))
         for i, row in enumerate(block.index):
             note = _WATTS.search(str(rows["note"][row]))
@@ -76,7 +79,7 @@ def cases(paths: Sequence[str]) -> list[Case]:
                 continue
             watts = float(note[1] or note[2])
             measured = watts / float(rows["value"][row])
-            ratio = float(rate[i] / measured)
+            ratio = float(rate[row] / measured)
             tokens = measured * (1.0 + float(block.isl[i] / block.osl[i]))
             used = compute_share(block.chip, block.model, block.weights, tokens, chips[i])
             found.append(
