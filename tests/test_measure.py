@@ -20,7 +20,7 @@ from tokcalc.measure.fit import KernelPoint, fit_collective, fit_kernel
 from tokcalc.measure.llamacpp import Request
 from tokcalc.measure.localspec import check_name, constants_of, write_spec
 from tokcalc.measure.machine import Cache, Machine
-from tokcalc.measure.predict import EngineConstants, Roofs, Run, breakdown, fit_engine, seconds
+from tokcalc.measure.predict import EngineConstants, Roofs, Run, attended, breakdown, fit_engine, seconds
 from tokcalc.measure.probes import check_jobs, probe_jobs
 from tokcalc.measure.progress import Progress, clock
 from tokcalc.measure.results import Found, Judged, Options
@@ -111,7 +111,7 @@ KNOWN = EngineConstants(
     overhead_s=4e-5,
     sequence_s=2e-5,
     kernel={
-        "q8_0": {"t0_s": 3e-6, "eta_m": 0.6, "eta_c": 1.5, "p": 1.6},
+        "q8_0": {"t0_s": 3e-6, "eta_m": 0.6, "eta_c": 1.0, "p": 1.6, "row_s": 6e-9},
         "fp16": {"t0_s": 3e-6, "eta_m": 0.8, "eta_c": 0.5, "p": 1.6},
     },
     attention_decode={"t0_s": 3e-6, "eta_m": 0.7, "eta_c": 0.07, "p": 1.0},
@@ -124,6 +124,7 @@ class _Plain:
     """An engine that measures nothing: its name and formats make plans."""
 
     name, device, formats, threads, description = "llama.cpp", "cpu", ("fp16", "q8_0"), 2, "a plan"
+    split = 2
 
     def kv(self, fmt: str) -> str:
         return "fp16"
@@ -154,6 +155,43 @@ def test_prediction_is_the_sum_of_its_parts_and_grows_with_context() -> None:
     assert short["total"] == pytest.approx(sum(v for k, v in short.items() if k != "total"))
     assert long["attention_decode"] > short["attention_decode"]
     assert long["gemm"] == pytest.approx(short["gemm"])
+
+
+def test_probes_find_the_time_of_a_row_of_weights() -> None:
+    runs = []
+    for job in probe_jobs(_Plain(), ("q8_0",), quick=True):  # type: ignore[arg-type]
+        for request in job.requests:
+            bare = Run(job.shape, job.weights, "fp16", request)
+            runs.append(Run(job.shape, job.weights, "fp16", request, seconds(bare, ROOFS, KNOWN)))
+    found = fit_engine(runs, ROOFS)
+    assert found.kernel["q8_0"]["row_s"] == pytest.approx(6e-9, rel=0.25)
+
+
+def test_short_rows_of_the_same_bytes_take_longer() -> None:
+    step = Request("decode", context=16)
+    long = Shape("long", 4, 1024, 16, 4, 64, 4096, 512)
+    short = Shape("short", 16, 512, 8, 2, 64, 2048, 512)
+    times = {s.name: breakdown(Run(s, "q8_0", "fp16", step), ROOFS, KNOWN)["gemm"] for s in (long, short)}
+    assert abs(long.weights / short.weights - 1) < 0.03
+    assert times["short"] > 1.1 * times["long"]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "most", "threads", "expected"),
+    [(28, 40, 2, 28), (212, 224, 2, 212), (268, 280, 2, 512), (412, 424, 2, 512), (524, 536, 2, 768),
+     (2060, 2072, 2, 2304), (500, 512, 1, 500), (2060, 2072, 8, 2304)],
+)  # fmt: skip
+def test_a_cache_shared_by_cells_takes_the_time_of_the_fullest_share(
+    tokens: float, most: float, threads: int, expected: float
+) -> None:
+    assert attended(tokens, most, threads) == expected
+
+
+def test_engines_that_share_evenly_attend_to_what_is_cached() -> None:
+    request = Request("decode", context=300)
+    assert Run(SMALL, "fp32", "fp32", request).attended == 300
+    assert Run(SMALL, "q8_0", "fp16", request, threads=2).attended > 300
+    assert Run(SMALL, "q8_0", "fp16", Request("decode", context=300, batch=4), threads=2).attended == 300
 
 
 def test_no_probe_has_the_shape_of_a_shipped_model() -> None:
@@ -355,9 +393,52 @@ def test_local_spec_is_read_back_as_a_chip(tmp_path: Path, monkeypatch: pytest.M
     assert chip.efficiency["kernel"]["q8_0"]["eta_m"] == pytest.approx(0.6)
     assert chip.efficiency["step"]["overhead_s"] == pytest.approx(4e-5)
     assert spec.parent == samples.parent == tmp_path / "chips"
+    assert chip.efficiency["kernel"]["q8_0"]["row_s"] == pytest.approx(6e-9)
     raw = json.loads(samples.read_text())
     assert raw["checks"][0]["seconds"]["samples"] == [1e-3, 1.1e-3, 0.9e-3]
     assert not [p for p in spec.parent.iterdir() if p.name.endswith(".tmp")]
+
+
+def test_the_written_spec_decodes_as_fast_as_the_bench_predicts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tokcalc.catalog import load_chip
+    from tokcalc.constants import load_constants
+    from tokcalc.operators import component_formats, decode_pass, operators
+    from tokcalc.parallel import Plan
+    from tokcalc.step import step_time
+
+    monkeypatch.setenv("TOKCALC_SPECS", str(tmp_path))
+    monkeypatch.setenv("TOKCALC_CACHE", str(tmp_path / "cache"))
+    found = _found()
+    write_spec(found, "local")
+    model = SMALL.model()
+    work = operators(model, Plan(), decode_pass(1.0, 100.0), component_formats(model, "q8_0", "fp16"))
+    step = step_time(work, load_chip("local"), load_constants())
+    bench = breakdown(Run(SMALL, "q8_0", "fp16", Request("decode", context=100)), found.roofs, KNOWN)
+    assert float(step.seconds) == pytest.approx(bench["total"] - bench["overhead"], rel=1e-3)
+
+
+def test_a_polite_kill_leaves_nothing_behind(tmp_path: Path) -> None:
+    import os
+    import signal
+    import tempfile
+
+    from tokcalc.cli.bench import _tidy_end
+
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run() -> None:
+        with _tidy_end(), tempfile.TemporaryDirectory(dir=tmp_path) as folder:
+            (Path(folder) / "half.gguf").write_bytes(b"GGUF")
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+
+    with pytest.raises(SystemExit) as end:
+        run()
+    assert end.value.code == 143
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_spec_name_is_checked_before_anything_is_measured() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ..errors import NoAnswer, UsageError
 from . import llamacpp
@@ -140,7 +141,7 @@ def measure(
             if runs:
                 found.engines[engine.name] = fit_engine(runs, found.roofs)
                 found.engine_names[engine.name] = engine.description
-        for (name, shape, weights, request), visits in judged.items():
+        for (name, shape, weights, request), visits in sorted(judged.items(), key=_in_order(judged)):
             summary, power = _middle(visits)
             run = _run(by_name[name], shape, weights, request, summary)
             predicted = seconds(run, found.roofs, found.engines[name])
@@ -266,6 +267,19 @@ def _middle(visits: Sequence[tuple[Summary, float | None]]) -> tuple[Summary, fl
     """The middle one of the undisturbed visits (of all, where none is), of an even number the faster one."""
     quiet = [v for v in visits if not v[0].disturbed] or list(visits)
     return sorted(quiet, key=lambda v: v[0].median)[(len(quiet) - 1) // 2]
+
+
+def _in_order(visits: Visits) -> Callable[[tuple[Any, Any]], tuple[Any, ...]]:
+    """A sort key: runs of one model and format stay together, prompts before decoding, each from short to
+    long.
+    """
+    groups = {key[:3]: at for at, key in reversed(list(enumerate(visits)))}
+
+    def key(item: tuple[Any, Any]) -> tuple[Any, ...]:
+        r = item[0][3]
+        return groups[item[0][:3]], r.kind == "decode", r.batch, r.tokens, r.context
+
+    return key
 
 
 def _run(engine: Engine, shape: Shape, weights: str, request: Request, summary: Summary) -> Run:
