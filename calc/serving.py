@@ -160,7 +160,7 @@ def serve(
     tpot = np.maximum(
         shared_tpot_s(step, prompt, running, load.osl, engine.interference), engine.stream_s * running
     )
-    ttft = closed_ttft_s(engine, alone_s, step, prompt, running, plan.dp)
+    ttft = closed_ttft_s(engine, alone_s, step * yielded, prompt, running, plan.dp)
     ttft = sustained_ttft(ttft, prompt, running, load.osl, tpot)
     rate = running / (ttft + (load.osl - 1.0) * tpot)
     ttft = ttft + waiting_s(engine, tpot, prompt, load.osl, load.concurrency, running)
