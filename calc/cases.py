@@ -165,7 +165,8 @@ def gather(rows: pd.DataFrame, constants: Constants) -> Blocks:
     words = (row_inputs.software(rows), row_inputs.texts(rows, "version"), row_inputs.texts(rows, "date"))
     named = zip(*words, strict=True)
     table = rows.assign(
-        **{k: row_inputs.texts(rows, k) for k in keys[:-1]},
+        **{k: row_inputs.texts(rows, k) for k in keys[:-2]},
+        kv=row_inputs.caches(rows),
         software=[_software(constants, *told) for told in named],
         isl=isl, osl=osl, draft=draft, accepted=accepted, most=row_inputs.note_max_batch(rows),
         requests=row_inputs.note_requests(rows),

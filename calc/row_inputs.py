@@ -20,7 +20,7 @@ from .errors import TokcalcError
 from .formats import find_format, is_native
 from .memory import footprint, weight_bytes_per_chip
 from .parallel import Plan
-from .stack import stored_format
+from .stack import keeps_released, stored_format
 from .wide_exchange import wide_ranks, wide_table
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ ASSUMED_ISL = (
 ASSUMED_OSL = 256.0  # answers of single-stream tools (MLC, exllamav2) that print no length
 _IN_PROCESS = ("trtllm", "llama.cpp", "exllama", "mlc", "tt-metal", "neuronx", "transformers")
 ROOM = 0.6  # of memory for weights at most where a machine is to be filled with requests
+_TUNED = ("inferencex", "aic-run")  # benchmarks whose runs ask for an 8-bit cache
 _MAX_BATCH = re.compile(r"max batch (\d+)/replica")
 _REQUESTS = re.compile(r"(\d+) (?:requests|prompts|\(all|\(max-num-seqs)")
 _POINT = re.compile(r"operating point (\d+) tok/s/user")
@@ -82,6 +83,17 @@ def software(rows: pd.DataFrame) -> list[str]:
     return names
 
 
+def caches(rows: pd.DataFrame) -> list[str]:
+    """KV cache format as printed; vLLM's fp8 runs outside tuned benchmarks keep its default of 16 bit; "" elsewhere."""
+    out = texts(rows, "kv")
+    named = zip(*(texts(rows, k) for k in ("engine", "weights", "regime", "note")), strict=True)
+    for i, (engine, weights, regime, note) in enumerate(named):
+        tuned = regime.startswith("mlperf") or note.startswith(_TUNED)
+        if not out[i] and engine == "vllm" and weights == "fp8" and not tuned:
+            out[i] = "bf16"
+    return out
+
+
 def default_weights(chip: Chip, model: Model) -> str:
     """Weights when nobody says: as released where the chip multiplies in that format or it is 4 bit, else 16 bit.
 
@@ -98,9 +110,7 @@ def default_weights(chip: Chip, model: Model) -> str:
         return wide
     if is_native(fmt, chip.peak_ops_s) or fmt.bits < 8:
         return native
-    room = chip.memory_bytes * (chip.chips_per_system or 1)
-    tight = chip.kind != "gpu" and model.params_total * find_format(wide).bytes > room
-    return native if tight and model.params_total * fmt.bytes < room else wide
+    return native if keeps_released(chip, model, wide) else wide
 
 
 def lengths(

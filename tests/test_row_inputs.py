@@ -76,3 +76,10 @@ def test_sampling_by_a_sort_costs_each_sequence_its_vocabulary() -> None:
     assert step - plain == pytest.approx(64 * sort, rel=1e-6)
     assert one < step
     assert row_inputs.nucleus(table(CHAT, {**CHAT, "model": "gpt-oss-120b"})).tolist() == [1, 0]
+
+
+def test_vllm_keeps_its_cache_at_16_bit_outside_tuned_benchmarks() -> None:
+    plain = {**CHAT, "weights": "fp8", "note": ""}
+    rows = table(plain, {**plain, "kv": "fp8"}, {**plain, "note": "inferencex-db"}, {**plain, "engine": "sglang"},
+                 {**plain, "regime": "mlperf-offline"}, {**plain, "weights": "nvfp4"})  # fmt: skip
+    assert row_inputs.caches(rows) == ["bf16", "fp8", "", "", "", ""]
