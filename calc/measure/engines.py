@@ -21,7 +21,7 @@ from .load import available_cores
 from .machine import free_memory_bytes, torch_or_none
 from .shapes import Shape
 from .statistics import Summary, collect
-from .synthetic import write_synthetic
+from .synthetic import check_room, gguf_package, write_synthetic
 
 OnAnswer = Callable[[int], None]
 
@@ -201,6 +201,16 @@ class LlamaEngine:
 
     def kv(self, fmt: str) -> str:
         return "fp16"
+
+    def check(self, shapes: Sequence[Shape], formats: Sequence[str]) -> None:
+        """Refuse what can't run before anything is measured: a file that does not load, shapes without room."""
+        if self.file is not None:
+            llamacpp.measure_file(self.file, [Request("prefill", tokens=4, least=1, most=1)], self.threads)
+            return
+        gguf_package()
+        for shape in shapes:
+            for fmt in formats:
+                check_room(Path(tempfile.gettempdir()), shape, fmt)
 
     def measure(
         self, shape: Shape, fmt: str, requests: Sequence[Request], on_answer: OnAnswer | None = None

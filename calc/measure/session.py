@@ -94,6 +94,9 @@ def measure(
             f"{machine.cores}, and all figures are lower than an idle machine's"
         )
     plans = [(e, probe_jobs(e, engine_formats(e, options), options.quick)) for e in engines]
+    for engine in engines:
+        if isinstance(engine, LlamaEngine):
+            engine.check(_fitting(engine, shapes, options), _judged_formats(engine, options))
     lengths = options.contexts, options.prompts, options.batches
     checks = [
         (e, check_jobs(e, _fitting(e, shapes, options), _judged_formats(e, options), *lengths, options.quick))

@@ -51,24 +51,30 @@ def file_bytes(shape: Shape, fmt: str) -> int:
     return shape.weights // block * size
 
 
+def check_room(folder: Path, shape: Shape, fmt: str) -> None:
+    """NoAnswer in one sentence unless a file of that shape and format can be written to the folder;
+    UsageError where it has no such form.
+    """
+    need = file_bytes(shape, fmt)
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise NoAnswer(
+            f"{folder} can't be used for a synthetic model ({error.strerror}); set TMPDIR"
+        ) from None
+    if free < need + _SPARE_BYTES:
+        raise NoAnswer(
+            f"no space for a synthetic {shape.name} in {fmt}: it takes {need / 1e9:.2f} GB and {folder} has "
+            f"{free / 1e9:.2f} GB free; set TMPDIR to a larger disk or choose a smaller model"
+        )
+
+
 def write_synthetic(path: Path, shape: Shape, fmt: str, max_context: int = 4096) -> Path:
     """Write a GGUF of that shape and format; NoAnswer if there is no room, nothing is left behind on
     failure.
     """
     gguf = gguf_package()
-    need = file_bytes(shape, fmt)
-    try:
-        free = shutil.disk_usage(path.parent).free
-    except OSError as error:
-        raise NoAnswer(
-            f"{path.parent} can't be used for a synthetic model ({error.strerror}); set TMPDIR"
-        ) from None
-    if free < need + _SPARE_BYTES:
-        raise NoAnswer(
-            f"no space for a synthetic {shape.name} in {fmt}: it takes {need / 1e9:.2f} GB and "
-            f"{path.parent} has "
-            f"{free / 1e9:.2f} GB free; set TMPDIR to a larger disk or choose a smaller model"
-        )
+    check_room(path.parent, shape, fmt)
     part = path.with_name(path.name + ".part")
     try:
         _write(gguf, part, shape, fmt, max_context)
