@@ -86,7 +86,11 @@ def _released(chip: Chip, model: Model) -> str:
     fmt = find_format(native)
     if is_native(fmt, chip.peak_ops_s) or fmt.bits < 8:
         return native
-    return "int8" if "int8" in chip.peak_ops_s else wide
+    if "int8" in chip.peak_ops_s:
+        return "int8"
+    from .stack import keeps_released
+
+    return native if keeps_released(chip, model, wide) else wide
 
 
 def _reason(model: Model, weights: str) -> str:

@@ -135,10 +135,11 @@ def pipe_lengths(
 
     fmt = component_formats(model, weights, "bf16")
     plain, out = None, []
+    day = next((str(g["date"]) for g in sram.generations(chip) if g.get("default")), None)  # a release without drafts
     for g in tried:
         # every drafted token is another sequence's place in a pipeline that is full
         crowd = float(np.asarray(load.concurrency)) * (g + 1.0)
-        s = sram.steady(chip, model, fmt, replace(load, draft=float(g)))
+        s = sram.steady(chip, model, fmt, replace(load, draft=float(g)), None, day)
         turns = max(1.0, crowd / s.full) / max(1.0, float(s.running) / s.full)
         tpot = float(s.tpot_s) * turns
         plain = tpot if plain is None else plain

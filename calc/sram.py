@@ -86,6 +86,17 @@ def constants_for(chip: Chip, date: str | None = None) -> tuple[Mapping[str, Any
     return {**table, **chosen}, scope
 
 
+def model_day(chip: Chip, model: Model) -> str | None:
+    """Day of the model where it is younger than the default release, which then never ran it; None elsewhere.
+
+    Worked: Llama 3.3 of December 2024 came after the releases of October 2024, Llama 3.1 of July before them.
+    """
+    known = generations(chip)
+    default = next((g for g in known if g.get("default")), None)
+    later = [g for g in known if default is not None and g["date"] > default["date"]]
+    return model.release_date if later and model.release_date >= str(later[0]["date"]) else None
+
+
 def stored_bytes(model: Model, fmt: Formats) -> float:
     """Weights of the whole model in its formats, embedding and output head included."""
     total = (model.embedding_params + model.head_params) * fmt.head.bytes
@@ -111,7 +122,7 @@ def _spread(span_s: float, read_s: Array, least: Array, most: Array) -> Array:
 
 def place(
     chip: Chip, model: Model, fmt: Formats, batch: Array, context: Array, chips: Array | None = None,
-    date: str | None = None,
+    date: str | None = None, draft: Array = 0.0,
 ) -> Pipeline:  # fmt: skip
     """Layers over chips by capacity, and the seconds that one token needs to pass.
 
@@ -119,10 +130,15 @@ def place(
     token_s = sum over layers (latency + span sqrt(r) + active bytes / (share of SRAM bandwidth of r chips))
     + hops: a token is handed on through every chip that holds a part of the model, so many small chips cost more
     hops than few large ones. All terms are per case, whatever the shape of batch, context and chips.
+    date: of the software; None takes the default release, or the model's own day where that came later (`model_day`)
+    and nothing is drafted.
     Worked: Llama-3.1-70B, 16 bit, WSE-3: 141 GB / (44 GB x .9) = 4 wafers, r = 1.7 GB / 39.6 GB = .043 of a
     wafer: 97 us sqrt(.043) + 7.6 us = 27.8 us a layer; 80 of them and 3 hops of 6 us: 2.24 ms, 446 tokens/s.
     """
-    table, scope = constants_for(chip, date)
+    table, scope = constants_for(chip, date or model_day(chip, model))
+    speedup = table["speedup"]
+    if date is None and table.get("drafted") == "unknown":  # drafts come on top of a release known to have none
+        speedup = np.where(np.asarray(draft) > 0, constants_for(chip)[0]["speedup"], speedup)
     weights = stored_bytes(model, fmt)
     per_sequence = model.kv_bytes(context, fmt.kv.bytes)
     room = chip.memory_bytes * table["usable_share"]
@@ -143,7 +159,6 @@ def place(
         matrix = matrix + group.count * active / bandwidth / r
     stages = np.minimum(chips, layers)
     hop = table["hop_us"] * 1e-6 * (chips - 1.0)
-    speedup = table["speedup"]
     latency, matrix, hop = latency / speedup, matrix / speedup, hop / speedup
     limit = np.floor(np.maximum(chips * room - weights, 0.0) / np.maximum(per_sequence, 1.0))
     return Pipeline(
@@ -229,7 +244,7 @@ def steady(
     asked = np.asarray(load.concurrency, dtype=float)
     unlimited = np.isinf(asked)
     full = float(model.layers)
-    pipe = place(chip, model, fmt, np.where(unlimited, full, asked), load.isl + load.osl, chips, date)
+    pipe = place(chip, model, fmt, np.where(unlimited, full, asked), load.isl + load.osl, chips, date, load.draft)
     largest = np.maximum(1.0, pipe.batch_limit)
     batch = np.where(unlimited, np.minimum(largest, full), asked)
     running = np.minimum(batch, largest)

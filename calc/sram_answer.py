@@ -7,6 +7,7 @@ The pipelined twin of `answer_parts.served_answer`; stands after `sram`, before 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,9 @@ def sram_answer(
             raise UsageError(
                 f"--{name} does not apply to {chip.name}, whose layers are piped over chips; give --chips"
             )
+    given = ask.software_date is not None
+    if not given and not ask.draft:
+        ask = replace(ask, software_date=sram.model_day(chip, model))
     table, _ = sram.constants_for(chip, ask.software_date)
     stored = None if weights else table.get("weights")
     released = find_format(model.native_format)
@@ -97,7 +101,7 @@ def sram_answer(
         terms=tuple({k: v for k, v in term.items() if k != "bound"} for term in terms),
         bound_by=str(top["bound"]), bound_share=float(top["share"]),
         busy=min(1.0, 0.3 + 0.7 * running / s.full), scope=pipe.scope,
-        assumptions=(*assumed, *_filling(s, model), *_release(chip, ask), *_loop(ask), *ask.notes),
+        assumptions=(*assumed, *_filling(s, model), *_release(chip, ask, given), *_loop(ask), *ask.notes),
         placement=placement(chip, model, fmt, count, running * float(pipe.kv_bytes_per_sequence)),
     )  # fmt: skip
 
@@ -208,18 +212,20 @@ def _filling(s: sram.Steady, model: Model) -> tuple[str, ...]:
     return (text,)
 
 
-def _release(chip: Chip, ask: Question) -> tuple[str, ...]:
-    """Which release of the vendor's software answers, and what its published speeds may contain."""
+def _release(chip: Chip, ask: Question, given: bool) -> tuple[str, ...]:
+    """Which release of the vendor's software answers, and what its published speeds may contain.
+
+    given: the day was asked for; else it is the model's own or the default.
+    """
     known = sram.generations(chip)
     if not known:
         return ()
     table, _ = sram.constants_for(chip, ask.software_date)
     text = f"software: {table['name']} ({table['date']})"
     if table["drafted"] == "unknown":
-        return (
-            f"{text}; whether its published speeds contain drafting is not known, so "
-            "--draft may count it twice",
-        )
+        text += "; whether its published speeds contain drafting is not known"
+        more = ", so --draft may count it twice" if given else f": --draft starts from the {known[0]['name']}"
+        return (text + more,)
     later = [g for g in known if g["date"] > table["date"]]
     if later:
         text += (

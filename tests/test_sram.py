@@ -179,3 +179,30 @@ def test_placement_is_per_case() -> None:
             alone = sram.place(device, network, fmt, float(b), float(context))
             assert grid.token_s[i, j] == pytest.approx(float(alone.token_s), rel=1e-12)
             assert grid.chips[i, j] == alone.chips
+
+
+def test_a_model_runs_on_software_of_its_own_days() -> None:
+    # Llama 3.3 was published six weeks after the releases that made wafers 2.8 times as fast; Llama 3.1 before them
+    older, newer = estimate("cerebras", "llama-3.1-70b"), estimate("cerebras", "llama-3.3-70b")
+    assert newer.tpot_s < 0.5 * older.tpot_s
+    assert any("drafting is not known" in text for text in newer["assumptions"])
+    # published: 1,200 to 1,500 tokens/s in 2025
+    assert 1.0 / newer.tpot_s == pytest.approx(1300, rel=0.25)
+
+
+def test_drafts_start_from_a_release_without_them() -> None:
+    drafted = estimate("cerebras", "llama-3.3-70b", draft=3, acceptance=0.7)
+    plain = estimate("cerebras", "llama-3.3-70b", software_date="2024-09-01")
+    assert drafted.tpot_s < plain.tpot_s
+    asked = estimate("cerebras", "llama-3.3-70b", draft=3, acceptance=0.7, software_date="2024-09-01")
+    assert drafted.tpot_s == pytest.approx(asked.tpot_s, rel=1e-12)
+
+
+def test_drafted_cases_of_a_grid_equal_single_ones() -> None:
+    device, network = load_chip("wse-3"), load_model("llama-3.3-70b")
+    fmt = component_formats(network, "bf16", "bf16")
+    drafts = np.array([0.0, 3.0])
+    grid = sram.steady(device, network, fmt, Load(1024.0, 512.0, 4.0, 0.0, drafts, 0.7))
+    for i, g in enumerate(drafts):
+        alone = sram.steady(device, network, fmt, Load(1024.0, 512.0, 4.0, 0.0, float(g), 0.7))
+        assert grid.tpot_s[i] == pytest.approx(float(alone.tpot_s), rel=1e-12)
