@@ -145,7 +145,7 @@ def probe_shapes(quick: bool) -> dict[str, Shape]:
     if quick:
         found["slim"] = Shape("probe-slim", 16, 512, 12, 4, 64, 1792, 16384)
         return found
-    found["slim"] = Shape("probe-slim", 24, 448, 8, 4, 64, 1600, 8192)
+    found["slim"] = Shape("probe-slim", 24, 448, 7, 7, 64, 1600, 8192)
     found["small"] = Shape("probe-small", 16, 640, 10, 2, 64, 1792, 24576)
     found["cold"] = Shape("probe-cold", 14, 768, 18, 6, 64, 2304, 16384)
     return found
