@@ -29,7 +29,8 @@ _US = 1e-6
 class Kernel:
     """Constants of one kernel class: floor seconds, shares of bandwidth and peak, knee.
 
-    row_s: seconds per row of the weights, where a processor's kernels start each row anew (0 elsewhere).
+    row_s: seconds per row of the weights, where a processor's kernels start each row anew (0 elsewhere);
+    block: tokens of cache that an engine shares among threads as a whole (0: evenly).
     """
 
     t0_s: Array
@@ -37,6 +38,7 @@ class Kernel:
     eta_c: Array
     p: Array
     row_s: float = 0.0
+    block: float = 0.0
 
 
 def scopes(chip: Chip) -> tuple[str, ...]:
@@ -99,7 +101,8 @@ class Constants:
         t0 = t["t0_s"] if "t0_s" in t else t["t0_us"] * _US
         if kind == "moe":
             t0 = t0 * self.expert_floor
-        return Kernel(t0, t["eta_m"], min(t["eta_c"], _most(chip, roof)), t["p"], float(t.get("row_s", 0.0)))
+        own = float(t.get("row_s", 0.0)), float(t.get("block", 0.0))
+        return Kernel(t0, t["eta_m"], min(t["eta_c"], _most(chip, roof)), t["p"], *own)
 
     def tuned(self, engine: Any) -> Constants:
         """The same constants with what an engine changes in the kernels: the floor of its expert kernels."""

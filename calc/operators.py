@@ -44,6 +44,7 @@ class Operator:
     message_bytes: Array = 0.0
     ranks: Array = 1.0
     outputs: Array = 0.0  # of a matrix product: rows of its weights
+    context: Array = 0.0  # of decode attention: cached tokens that one query sees
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -174,7 +175,7 @@ def _attention(att: Attention, p: Pass, plan: Plan, count: float, kv: Format) ->
     else:
         read = sequences * (seen + new) * read_per_pair
     io = tokens * 2.0 * heads * (att.head_dim + (att.v_head_dim or att.head_dim)) * ACTIVATION_BYTES
-    out.append(Operator("attention", kind, count, flops, read * kv.bytes + io, kv.name, 1.0))
+    out.append(Operator("attention", kind, count, flops, read * kv.bytes + io, kv.name, 1.0, context=seen))
 
     if att.index_heads:
         ratio = att.compress_ratio or 1.0

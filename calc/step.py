@@ -42,6 +42,7 @@ class Term:
     y_s: Array
     ranks: Array
     outputs: Array = 0.0
+    context: Array = 0.0
 
     @property
     def collective(self) -> bool:
@@ -67,7 +68,7 @@ def ideal_terms(ops: Sequence[Operator], chip: Chip) -> list[Term]:
             fmt_roof = roof(fmt, chip.peak_ops_s)
         out.append(
             Term(op.name, op.kind, fmt.name, fmt_roof[0], op.count, op.kernels, op.bytes / bandwidth,
-                 op.flops / fmt_roof[1], 1.0, op.outputs)
+                 op.flops / fmt_roof[1], 1.0, op.outputs, op.context)
         )  # fmt: skip
     return out
 
@@ -94,7 +95,18 @@ def term_time(term: Term, chip: Chip, constants: Constants) -> Array:
     busy = smooth_max(term.x_s / k.eta_m, term.y_s / k.eta_c, k.p)
     if k.row_s:
         busy = busy + term.outputs * k.row_s
+    if k.block:
+        busy = busy * whole_blocks(term.context, k.block)
     return term.count * (term.kernels * k.t0_s + busy)
+
+
+def whole_blocks(context: Array, block: float) -> Array:
+    """Factor by which attention over whole blocks of cache takes longer than over the tokens in it.
+
+    From two blocks on; below, nothing is shared by blocks. Worked: 524 tokens in blocks of 256: 768/524.
+    """
+    cells = np.ceil(np.asarray(context) / block) * block
+    return np.where(cells >= 2.0 * block, cells / np.maximum(context, 1.0), 1.0)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
