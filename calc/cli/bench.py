@@ -58,7 +58,7 @@ def bench(
     gpu_layers: Annotated[int, typer.Option(metavar="N", help="Layers that llama.cpp puts on a GPU.")] = 0,
     passes: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Visits of every run, the fastest counts. Default: 2; quick: 1."),
+        typer.Option(metavar="N", help="Visits of every decoder, the middle one counts. Default: 1."),
     ] = None,
     wait: Annotated[
         float, typer.Option(metavar="SECONDS", help="Wait so long for a quiet machine, each time.")
@@ -128,6 +128,7 @@ def _tidy_end() -> Iterator[None]:
     """A polite kill ends as Ctrl-C does: what was half written goes, llama.cpp's process too; exit code 143."""
 
     def end(number: int, frame: Any) -> None:
+        signal.signal(number, signal.SIG_IGN)  # a second one must not interrupt the tidying
         raise SystemExit(128 + number)
 
     try:

@@ -78,7 +78,7 @@ def measure_product(
 def peak(backend: Backend, dtype: str, quick: bool) -> Product:
     """The fastest large square product of a data type."""
     sides = GPU_SQUARES if backend.device != "cpu" else SQUARES_QUICK if quick else SQUARES_FULL
-    found = [measure_product(backend, dtype, s, s, s, 0, 0.4 if quick else 0.8) for s in sides]
+    found = [measure_product(backend, dtype, s, s, s, 0, 0.4 if quick else 0.6) for s in sides]
     return max(found, key=lambda p: p.best_ops_s)
 
 
@@ -115,7 +115,7 @@ def ladder(
         for m in rows:
             if m >= least:
                 ring = TIMES_LLC * llc_bytes
-                out.append(measure_product(backend, dtype, m, side, side, ring, 0.1 if quick else 0.2))
+                out.append(measure_product(backend, dtype, m, side, side, ring, 0.1))
     return out
 
 

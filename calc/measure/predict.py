@@ -85,7 +85,7 @@ _BLOCK_CELLS, _SPLIT_CELLS = 256, 512
 @dataclass(frozen=True)
 class EngineConstants:
     """What an engine adds to this machine's roofs. Tables hold t0_s, eta_m, eta_c, p as in a chip's
-    efficiency table.
+    efficiency table; block: cells of cache that threads share as a whole (0: they share evenly).
     """
 
     overhead_s: float
@@ -97,6 +97,7 @@ class EngineConstants:
     median_error: float = 0.0
     worst_error: float = 0.0
     points: int = 0
+    block: float = 0.0
     notes: tuple[str, ...] = field(default=())
 
     def of(self, kind: str, fmt: str) -> Mapping[str, float]:
@@ -112,9 +113,10 @@ class EngineConstants:
 
     def efficiency(self) -> dict[str, Any]:
         """As the `[efficiency]` table of a chip file."""
+        block = {"block": self.block} if self.block else {}
         return {
             "kernel": {f: dict(t) for f, t in self.kernel.items()},
-            "attention_decode": {"any": dict(self.attention_decode)},
+            "attention_decode": {"any": {**self.attention_decode, **block}},
             "attention_prefill": {"any": dict(self.attention_prefill)},
             "elementwise": {"any": dict(self.elementwise)},
             "step": {"overhead_s": self.overhead_s, "sequence_s": self.sequence_s},
@@ -261,4 +263,5 @@ def fit_engine(runs: Sequence[Run], roofs: Roofs) -> EngineConstants:
         median_error=float(np.median(error)),
         worst_error=float(error.max()),
         points=len(runs),
+        block=float(_BLOCK_CELLS) if any(r.threads > 1 for r in runs) else 0.0,
     )

@@ -109,11 +109,18 @@ def check_jobs(
     out = []
     for shape in shapes:
         for fmt in formats:
-            requests = [prefill(n, quick=quick) for n in sorted(prompts)]
+            large = shape.weights > _LARGE
+            # a long prompt of a large model takes many seconds; llama.cpp needs it for the contexts anyway
+            lengths = (
+                sorted(prompts)[:1]
+                if large and engine.device == "cpu" and not engine.split
+                else sorted(prompts)
+            )
+            requests = [prefill(n, quick=quick) for n in lengths]
             # the longest context first: what it has cached serves the shorter ones
             falling = sorted(contexts, reverse=True)
             requests += [decode(c, b, quick) for b in sorted(batches) for c in falling]
-            if shape.weights > _LARGE:
+            if large:
                 requests = [_short(r) for r in requests]
             out.append(Job(engine.name, shape, fmt, tuple(requests), _expected(engine, shape, requests)))
     return out

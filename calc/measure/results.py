@@ -36,7 +36,12 @@ class Options:
 
     @property
     def passes(self) -> int:
-        """Visits of every run; the fastest one counts."""
+        """Visits of every decoder; the middle one counts."""
+        return self.visits or 1
+
+    @property
+    def rounds(self) -> int:
+        """Visits of every memory kernel and largest product; the fastest one counts."""
         return self.visits or (1 if self.quick else 2)
 
 

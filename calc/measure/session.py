@@ -187,7 +187,7 @@ def _bandwidth(found: Found, backends: Sequence[Backend]) -> None:
     size = array_bytes_for(found.machine.llc_bytes, free_memory_bytes())
     if found.options.device != "cpu":
         size = float(1 << 30)
-    for _ in range(found.options.passes):
+    for _ in range(found.options.rounds):
         for backend in backends:
             found.streams += streams(backend, size, 0.4 if quick else 1.0)
     if found.options.device == "cpu":
@@ -204,7 +204,7 @@ def _products(found: Found, backend: Backend) -> None:
             found.left_out[f"{backend.name} {dtype}"] = reason
             continue
         top = max(
-            (peak(backend, dtype, quick) for _ in range(found.options.passes)), key=lambda p: p.best_ops_s
+            (peak(backend, dtype, quick) for _ in range(found.options.rounds)), key=lambda p: p.best_ops_s
         )
         found.products.append(top)
         if top.best_ops_s < found.peaks.get(dtype, 0.0):
