@@ -228,13 +228,14 @@ def saturated(case: Case) -> Array:
 def max_load(case: Case, seconds: Seconds, soft: Any) -> Metrics:
     """Everything queued at once: running = what memory holds, a slot turns over in PM + OSL TPOT.
 
+    TPOT = step + (running - 1)/OSL PM: no prompt finds the machine idle, so each costs the others its own time.
     A burst that fits at once is prefilled first: a mean request waits for half of the prompts only while it
     decodes. TTFT: half of the prompts stand before one's own, and half of the rounds that memory cuts the
-    queue into. Worked: 256 running, PM 50 ms, OSL 128, step 20 ms, g 1: TPOT 119.6 ms, 15.4 s a slot, 2,133
+    queue into. Worked: 256 running, PM 50 ms, OSL 128, step 20 ms: TPOT 119.6 ms, 15.4 s a slot, 2,133
     output tok/s, most of it prompts.
     """
     p = parts(case, seconds, soft)
-    tpot = tpot_of(p, case, soft)
+    tpot = p.step + np.maximum(case.running - 1.0, 0.0) / case.osl * p.prompt
     life = p.prompt + case.osl * tpot
     rounds = 0.5 * np.maximum(case.batch / case.running - 1.0, 0.0) * life
     ttft = soft.frontend_s + p.alone + 0.5 * (case.running - 1.0) * p.prompt + rounds

@@ -153,3 +153,9 @@ def test_slow_sampling_is_paid_by_each_sequence_of_a_rank():
     case = Case(0.0, 100.0, 64.0, 64.0, dp=2.0, sampling_s=60e-6)
     found = metrics("decode-batch", case, Seconds(0.01, 0.05, 0.05), BARE)
     assert found["tpot_ms"] == pytest.approx(10 + 32 * 0.06)
+
+
+def test_at_full_load_every_prompt_costs_its_own_time():
+    case, seconds = Case(1000.0, 100.0, 32.0, 32.0), Seconds(0.01, 0.05, 0.05)
+    rates = [metrics("max-load", case, seconds, with_(interference=g))["output_tok_s"] for g in (0.8, 1.0, 1.1)]
+    assert rates == [pytest.approx(32 * 100 / (100 * 0.01 + 32 * 0.05))] * 3
