@@ -27,6 +27,7 @@ from tokcalc.measure.results import Found, Judged, Options
 from tokcalc.measure.shapes import Shape, probe_shapes, shape_of
 from tokcalc.measure.statistics import collect, median_interval, outlier_mask, remarks, summarise
 from tokcalc.roofline import collective_time, kernel_time
+from tokcalc.step import whole_blocks
 
 SMALL = Shape("small", 3, 128, 4, 2, 32, 192, 300, tied=False)
 SAMPLES = st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=60)
@@ -185,6 +186,11 @@ def test_a_cache_shared_by_cells_takes_the_time_of_the_fullest_share(
     tokens: float, most: float, threads: int, expected: float
 ) -> None:
     assert attended(tokens, most, threads) == expected
+
+
+@pytest.mark.parametrize(("context", "cells"), [(100, 100), (256, 256), (300, 512), (524, 768), (2060, 2304)])
+def test_a_spec_with_blocks_of_cache_takes_the_time_of_whole_blocks(context: float, cells: float) -> None:
+    assert float(whole_blocks(context, 256.0)) == pytest.approx(cells / context)
 
 
 def test_engines_that_share_evenly_attend_to_what_is_cached() -> None:
