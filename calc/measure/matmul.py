@@ -8,6 +8,7 @@ eta_m, eta_c, p.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -62,13 +63,17 @@ class Product:
 
 
 def measure_product(
-    backend: Backend, dtype: str, m: int, k: int, n: int, ring_bytes: float, budget_s: float
+    backend: Backend,
+    dtype: str,
+    m: int,
+    k: int,
+    n: int,
+    budget_s: float,
+    weights: Sequence[Any] = (),
 ) -> Product:
-    """One product with weights from a ring of at least `ring_bytes`; 0 uses one matrix again and again."""
-    size = ITEM_BYTES[dtype] * k * n
-    copies = max(1, -(-int(min(ring_bytes, MOST_RING_BYTES)) // size))
+    """One product with weights from a ring of matrices (n, k) in turn; without them one again and again."""
     x = backend.random(dtype, m, k)
-    ring = cycle([backend.random(dtype, n, k) for _ in range(copies)])
+    ring = cycle(weights or [backend.random(dtype, n, k)])
     target = 1e-3 if backend.device == "cpu" else 5e-3
     sample = looped(lambda: backend.product(dtype, x, next(ring)), target, backend.wait)
     taken = collect(sample, warmup=1, least=7, tolerance=0.02, budget_s=budget_s)
@@ -78,7 +83,7 @@ def measure_product(
 def peak(backend: Backend, dtype: str, quick: bool) -> Product:
     """The fastest large square product of a data type."""
     sides = GPU_SQUARES if backend.device != "cpu" else SQUARES_QUICK if quick else SQUARES_FULL
-    found = [measure_product(backend, dtype, s, s, s, 0, 0.4 if quick else 0.6) for s in sides]
+    found = [measure_product(backend, dtype, s, s, s, 0.4 if quick else 0.6) for s in sides]
     return max(found, key=lambda p: p.best_ops_s)
 
 
@@ -93,7 +98,7 @@ def usable_dtypes(backend: Backend) -> dict[str, str]:
     base = 0.0
     for dtype in backend.dtypes():
         try:
-            rate = measure_product(backend, dtype, side, side, side, 0, 0.15).best_ops_s
+            rate = measure_product(backend, dtype, side, side, side, 0.15).best_ops_s
         except (RuntimeError, TypeError, AttributeError, ValueError) as error:
             out[dtype] = f"the library refuses it ({str(error).splitlines()[0][:80]})"
             continue
@@ -112,10 +117,10 @@ def ladder(
     least = 17 if dtype == "int8" and backend.device != "cpu" else 1
     out = []
     for side in sides:
-        for m in rows:
-            if m >= least:
-                ring = TIMES_LLC * llc_bytes
-                out.append(measure_product(backend, dtype, m, side, side, ring, 0.1))
+        wanted = min(TIMES_LLC * llc_bytes, MOST_RING_BYTES)
+        copies = max(1, math.ceil(wanted / (ITEM_BYTES[dtype] * side * side)))
+        ring = [backend.random(dtype, side, side) for _ in range(copies)]
+        out += [measure_product(backend, dtype, m, side, side, 0.1, ring) for m in rows if m >= least]
     return out
 
 

@@ -1,16 +1,17 @@
 """One whole measurement of this machine, in order: kernels, probe decoders, constants, then the runs that
 judge them.
 
-Everything is visited `passes` times, minutes apart, probes and judged runs in turn, and the middle visit
-counts (of two, the faster): a neighbour on a shared processor can slow a machine for a while without being
-visible from inside, and slow both alike. Before it stand all probes; behind it `localspec` and the command
-line.
+Everything is visited `passes` times, minutes apart, probes and judged runs in turn, probes that decode once
+more at the end, and the middle visit counts (of two, the faster): a neighbour on a shared processor can slow
+a machine for a while without being visible from inside. Before it stand all probes; behind it `localspec`
+and the command line.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..errors import NoAnswer, UsageError
@@ -109,6 +110,8 @@ def measure(
     stages = [
         (n, what, of) for n in range(options.passes) for what, of in (("probe", plans), ("check", checks))
     ]
+    if not options.quick:  # probes stand before and after what they predict: a machine may change meanwhile
+        stages.append((options.passes, "probe", [(e, _decoding(jobs)) for e, jobs in plans]))
     steps += [
         (_name(e, j, n, what), j.expected_s)
         for n, what, of in stages
@@ -229,13 +232,15 @@ Visits = dict[tuple[str, Shape, str, Request], list[tuple[Summary, float | None]
 _LONG_S = 8.0
 
 
-def _is_due(job: Job, visit: int, what: str) -> bool:
-    """Whether a visit runs this job: all the first time, later the probes of llama.cpp and of short runs.
+def _decoding(jobs: Sequence[Job]) -> list[Job]:
+    """The same jobs with their decode requests alone, whose time hangs on memory: where a machine changes."""
+    short = [replace(j, requests=tuple(r for r in j.requests if r.kind == "decode")) for j in jobs]
+    return [replace(j, expected_s=j.expected_s / 3.0) for j in short if j.requests]
 
-    llama.cpp's probes take few samples and its threads spin, so that a second look is worth most there; the
-    reference decoders repeat until their median is tight, and long runs lie far apart in time anyway.
-    """
-    return visit == 0 or (job.engine == "llama.cpp" and (what == "probe" or job.expected_s < _LONG_S))
+
+def _is_due(job: Job, visit: int, what: str) -> bool:
+    """Whether a visit runs this job: long runs of the check come once, their samples lie far apart in time."""
+    return visit == 0 or what == "probe" or job.expected_s < _LONG_S
 
 
 def _visit(
