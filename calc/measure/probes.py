@@ -63,8 +63,16 @@ def _expected(engine: Engine, shape: Shape, requests: Sequence[Request]) -> floa
     return total
 
 
-def probe_jobs(engine: Engine, formats: Sequence[str], quick: bool) -> list[Job]:
-    """Probe runs that `predict.fit_engine` needs: floors, attention over context, and every weight format."""
+def probe_jobs(
+    engine: Engine, formats: Sequence[str], quick: bool, batches: Sequence[int] = (1,)
+) -> list[Job]:
+    """Probe runs that `predict.fit_engine` needs: floors, attention over context, and every weight format.
+
+    Several sequences at once are probed only where they are asked for: on processors they run another kernel
+    (a matrix product of four rows took five times the matrix-vector product in NumPy), and one set of
+    constants for both fits neither.
+    """
+    several = [4] if max(batches) > 1 and not quick else []
     shapes = probe_shapes(quick)
     contexts = (16, 512) if quick else (16, 512, 2048)
     wide = formats[0]
@@ -73,15 +81,14 @@ def probe_jobs(engine: Engine, formats: Sequence[str], quick: bool) -> list[Job]
         ("tall", wide, (decode(16, quick=quick), prefill(128, quick=quick))),
         ("cache", wide, tuple(
             [*(decode(c, quick=quick) for c in contexts), prefill(512, quick=quick)]
-            + ([] if quick else [prefill(256, past=768), decode(512, batch=4)])
+            + ([] if quick else [prefill(256, past=768)])
+            + [decode(512, batch=b) for b in several]
         )),
     ]  # fmt: skip
     for fmt in formats:
         prompts = (32, 256) if quick else (16, 128, 512)
-        batches = () if quick else (decode(16, batch=4),)
-        plan.append(
-            ("deep", fmt, (decode(16, quick=quick), *(prefill(n, quick=quick) for n in prompts), *batches))
-        )
+        requests = [decode(16, quick=quick), *(prefill(n, quick=quick) for n in prompts)]
+        plan.append(("deep", fmt, (*requests, *(decode(16, batch=b) for b in several))))
         if quick:
             plan.append(
                 ("slim", fmt, (decode(16, quick=True), decode(512, quick=True), prefill(128, quick=True)))

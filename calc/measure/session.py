@@ -94,7 +94,7 @@ def measure(
             f"other programs keep {others:.1f} cores busy: the probes use {found.threads} of "
             f"{machine.cores}, and all figures are lower than an idle machine's"
         )
-    plans = [(e, probe_jobs(e, engine_formats(e, options), options.quick)) for e in engines]
+    plans = [(e, probe_jobs(e, engine_formats(e, options), options.quick, options.batches)) for e in engines]
     for engine in engines:
         if isinstance(engine, LlamaEngine):
             engine.check(_fitting(engine, shapes, options), _judged_formats(engine, options))
