@@ -23,6 +23,7 @@ from .operators import Formats, Operator, component_formats
 from .parallel import Plan, on_cores
 from .passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
 from .regimes import Case
+from .row_layout import degrees
 from .serving import pool_limit
 from .stack import packed_tokens, padded_tokens, read_context
 from .wide_exchange import wide_batch_words
@@ -207,7 +208,7 @@ def _block(
     engine = engine_for(constants, engine, chip, model, weights)
     isl, osl = part["isl"].to_numpy(float), part["osl"].to_numpy(float)
     printed = np.isfinite(row_inputs.numbers(part, "chips"))
-    plan, replicas = row_inputs.degrees(part, chip, model, formats, engine, isl + osl, mine)
+    plan, replicas = degrees(part, chip, model, formats, engine, isl + osl, mine)
     regime = part["regime"].to_numpy(dtype=str)
     most = part["most"].to_numpy(float) * np.where(np.asarray(plan.dp) > 1, plan.dp, 1.0)  # per rank
     limit = np.minimum(pool_limit(engine, chip, model, plan, formats, isl, osl), most)
