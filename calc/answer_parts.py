@@ -13,9 +13,9 @@ import numpy as np
 
 from .answer_money import energy, money
 from .arrivals import arrivals, closed_percentiles
-from .bands import band, grade_reason
+from .bands import ANCHORED, band, grade_reason
 from .constants import load_constants
-from .engine import engine_for
+from .engine import Engine, engine_for
 from .evidence import evidence
 from .explain import term_inputs
 from .passes import decode_operators
@@ -83,6 +83,7 @@ class Body:
     assumptions: tuple[str, ...]
     placement: tuple[Mapping[str, Any], ...] = ()
     percentiles: tuple[float, float, float] | None = None  # p50, p90, p99 of the TTFT
+    anchored: bool = False  # this very combination was measured
 
 
 _BOUND = {
@@ -174,7 +175,8 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
             "capacity_bytes": float(memory.capacity_bytes), "used_share": used, "largest_batch": limit,
         },
         terms=terms, bound_by=bound_by, bound_share=share, busy=_busy(d, s), scope=scope,
-        assumptions=(*d.assumed, *_loop(ask), *ask.notes), percentiles=percentiles,
+        assumptions=(*d.assumed, *_loop(ask), *_anchor(engine), *ask.notes), percentiles=percentiles,
+        anchored=engine.anchor_rows > 0,
     )  # fmt: skip
 
 
@@ -228,6 +230,16 @@ def _busy(d: Deployment, s: Any) -> float:
     return float(min(1.0, max(0.2, 1.0 - host / step)))
 
 
+def _anchor(engine: Engine) -> tuple[str, ...]:
+    if not engine.anchor_rows:
+        return ()
+    return (
+        f"anchored: {engine.anchor_rows} measured numbers of this model, chip, engine and weights set "
+        f"{engine.anchor_rate:.2f} of the shared constants' time per token, and "
+        f"{engine.anchor_rate * engine.ttft_factor:.2f} of their first token",
+    )
+
+
 def _loop(ask: Question) -> tuple[str, ...]:
     if ask.rate is not None:
         return ()
@@ -244,7 +256,7 @@ def assemble(chip: Chip, model: Model, body: Body, ask: Question, grade: str, co
     reason = grade_reason(chip, load_constants(), body.scope)
 
     def banded(value: float, quantity: str) -> dict[str, float]:
-        low, high = band(value, quantity, grade)
+        low, high = band(value, quantity, grade, ANCHORED if body.anchored else "")
         return {"value": value, "low": float(low), "high": float(high)}
 
     ttft = banded(body.ttft_s, "ttft")

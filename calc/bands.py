@@ -15,6 +15,7 @@ from .constants import Constants
 if TYPE_CHECKING:
     from .chip import Chip
 
+ANCHORED = "anchored"  # of questions about a combination that was measured itself; see `engine.engine_for`
 GRADE_MEANING = {
     "A": "constants fitted to this chip",
     "B": "constants of the chip's family",
@@ -77,7 +78,7 @@ def _weakest(chip: Chip) -> str:
     return next((name for name, path in names.items() if chip.grade_of(path) == chip.grade), "dense rate")
 
 
-def band(value: Any, quantity: str, grade: str) -> tuple[Any, Any]:
+def band(value: Any, quantity: str, grade: str, regime: str = "") -> tuple[Any, Any]:
     """(low, high) round a value or array."""
-    f = band_factor(quantity, grade)
+    f = band_factor(quantity, grade, regime)
     return value / f, value * f

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .anchors import anchored_errors, anchors
 from .constants import Constants, load_constants
 from .errors import UsageError
 from .fit_problem import Problem, build, predict, solve
@@ -28,12 +29,16 @@ _LEAST_ROWS = 20
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted problem: parameters, log errors of every row in sample and left out, and what the fit can't say."""
+    """A fitted problem: parameters, log errors of every row in sample and left out, and what the fit can't say.
+
+    shared: in-sample errors of the shared constants, without the deviations of groups.
+    """
 
     problem: Problem
     z: Array
     in_sample: Array
     left_out: Array
+    shared: Array
     on_bound: tuple[str, ...]
     unidentified: tuple[str, ...]
     fingerprint: str
@@ -78,8 +83,8 @@ def fit(
     width = problem.space.widths
     bound = [n for n, v, w in zip(names, z, width, strict=True) if w > 0 and abs(v) > 0.98 * REACH * w]
     return Fit(
-        problem, z, in_sample, left_out, tuple(bound), tuple(_unidentified(problem, z, names)),
-        fingerprint(rows), folds,
+        problem, z, in_sample, left_out, predict(problem, z) - problem.log_value, tuple(bound),
+        tuple(_unidentified(problem, z, names)), fingerprint(rows), folds,
     )  # fmt: skip
 
 
@@ -170,6 +175,9 @@ def resolved(fitted: Fit, constants: Constants | None = None) -> dict[str, Any]:
                 lines[name].append(float(f"{value[place] * np.exp(total(found)):.4g}"))
         out["kernels"].setdefault(kind, {})[scope] = lines
     out["engines"] = _engines(fitted)
+    measured = anchors(problem, fitted.shared)
+    if measured:
+        out["anchors"] = measured
     out["fit"] = _record(fitted, sorted(chips))
     return out
 
@@ -199,6 +207,11 @@ _ENGINE_FIELDS = {
     "queue_share.engine": "queue_share",
 }  # fmt: skip
 
+_KERNELS = {
+    "t0.engine_moe": "moe.t0", "t0.engine_format": "moe.t0",
+    "t0.engine_attention": "attention_decode.t0", "eta_m.engine_attention": "attention_decode.eta_m",
+}  # fmt: skip
+
 
 def _engines(fitted: Fit) -> dict[str, Any]:
     """Multipliers on the engines' start values, by engine; by engine and family; of prompts by kind and weights."""
@@ -208,8 +221,9 @@ def _engines(fitted: Fit) -> dict[str, Any]:
         name = str(key[0])
         if name in _ENGINE_FIELDS:
             out.setdefault(key[1], {})[_ENGINE_FIELDS[name]] = value
-        elif name == "t0.engine_moe":
-            out.setdefault(key[1], {}).setdefault(key[2], {})["expert_floor"] = value
+        elif name in _KERNELS:
+            place = out.setdefault(key[1], {}).setdefault(key[2], {}).setdefault("kernels", {})
+            place[".".join((_KERNELS[name], *key[3:]))] = value
         elif name in ("factor.engine_family", "step.engine_family"):
             out.setdefault(key[1], {}).setdefault(key[2], {})[name.split(".")[0]] = value
         elif name == "prompt.engine":
@@ -225,7 +239,7 @@ def _record(fitted: Fit, chips: list[str]) -> dict[str, Any]:
     from datetime import date
 
     errors = fitted.table()
-    return {
+    record: dict[str, Any] = {
         "date": date.today().isoformat(), "rows": len(fitted.problem.rows),
         "groups": int(fitted.problem.table["group"].nunique()), "fingerprint": fitted.fingerprint, "chips": chips,
         "on_bound": list(fitted.on_bound), "unidentified": len(fitted.unidentified),
@@ -236,6 +250,22 @@ def _record(fitted: Fit, chips: list[str]) -> dict[str, Any]:
             for r in errors.to_dict(orient="records")
         },
     }  # fmt: skip
+    held = {name: {"n": n, "median": round(m, 4), "p90": round(p, 4)} for name, n, m, p in anchored_table(fitted)}
+    return record | ({"anchored": held} if held else {})
+
+
+def anchored_table(fitted: Fit) -> list[tuple[str, int, float, float]]:
+    """(quantity, n, median, 90th percentile) of |predicted/measured - 1| of rows anchored by the rest of their
+    combination.
+    """
+    away = np.abs(np.expm1(anchored_errors(fitted.problem, fitted.shared)))
+    metric = fitted.problem.table["metric"].to_numpy(dtype=str)
+    lines = []
+    for name in ("tpot_ms", "ttft_ms"):
+        found = away[(metric == name) & np.isfinite(away)]
+        if len(found):
+            lines.append((f"serving {name}", len(found), float(np.median(found)), float(np.quantile(found, 0.9))))
+    return lines
 
 
 def to_toml(values: Mapping[str, Any], path: str = "") -> str:

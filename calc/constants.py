@@ -67,7 +67,8 @@ class Constants:
 
     tables: Mapping[str, Any]
     engines: Mapping[str, Any] = field(default_factory=dict)
-    expert_floor: float = 1.0  # of the engine at hand: its floor of expert kernels over the family's
+    anchors: Mapping[str, Any] = field(default_factory=dict)  # of measured combinations; see `engine.anchor_key`
+    scale: Mapping[str, float] = field(default_factory=dict)  # of the engine at hand: its kernels over the family's
 
     @property
     def fitted_chips(self) -> frozenset[str]:
@@ -99,15 +100,18 @@ class Constants:
         """Constants of a kernel class on a chip in a format."""
         t = self.find(kind, chip, format_chain(name, roof))[0]
         t0 = t["t0_s"] if "t0_s" in t else t["t0_us"] * _US
-        if kind == "moe":
-            t0 = t0 * self.expert_floor
+        of = self.scale
+        t0 = t0 * of.get(f"{kind}.t0", 1.0) * of.get(f"{kind}.t0.{name}", 1.0)
+        eta_m = t["eta_m"] * of.get(f"{kind}.eta_m", 1.0)
         own = float(t.get("row_s", 0.0)), float(t.get("block", 0.0))
-        return Kernel(t0, t["eta_m"], min(t["eta_c"], _most(chip, roof)), t["p"], *own)
+        return Kernel(t0, eta_m, min(t["eta_c"], _most(chip, roof)), t["p"], *own)
 
     def tuned(self, engine: Any) -> Constants:
-        """The same constants with what an engine changes in the kernels: the floor of its expert kernels."""
-        floor = getattr(engine, "expert_floor", 1.0)
-        return self if floor == self.expert_floor else replace(self, expert_floor=floor)
+        """The same constants with what an engine changes in the kernels: floors of its expert and attention kernels,
+        the share of bandwidth of its attention.
+        """
+        found = dict(getattr(engine, "kernels", ()))
+        return self if found == self.scale else replace(self, scale=found)
 
     def collective(self, kind: str, chip: Chip, ranks: Array) -> tuple[Array, Array, Array]:
         """(alpha_s, eta_b, q) for that many ranks, interpolated in log2 between the fitted 2, 4 and 8."""
@@ -150,7 +154,8 @@ def load_constants(fitted: bool = True) -> Constants:
     if not found:
         return Constants(tables, engines)
     own = {"fit": {"chips": found["fit"]["chips"]}}
-    return Constants(_merged(_merged(own, found["kernels"]), tables), _tuned(engines, found["engines"]))
+    kernels = _merged(_merged(own, found["kernels"]), tables)
+    return Constants(kernels, _tuned(engines, found["engines"]), found.get("anchors", {}))
 
 
 _UNITS = {

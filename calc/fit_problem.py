@@ -16,6 +16,7 @@ import numpy as np
 
 from .cases import Block, gather
 from .constants import Constants
+from .engine import anchor_key
 from .errors import UsageError
 from .fit_space import REACH, Space
 from .fit_terms import Flat
@@ -43,7 +44,8 @@ _SOFT = {  # engine field -> prior classes of its deviations; see fit_space
         ("prompt.engine", "engine", "moe"), ("prompt.family", "family"), ("prompt.weights", "moe", "weights"),
     ),
 }  # fmt: skip
-_FIXED = {"dp_steps": 0.0, "queue_time": 0.0, "stage_loss": 0.0, "stream_s": 0.0, "overlap": 1.0}  # field: when an engine has none
+# field: when an engine has none
+_FIXED = {"dp_steps": 0.0, "queue_time": 0.0, "stage_loss": 0.0, "stream_s": 0.0, "overlap": 1.0}
 METRICS = ("tpot_ms", "ttft_ms", "output_tok_s", "output_tok_s_user", "input_tok_s", "total_tok_s", "e2e_s")
 REGIMES_FITTED = (
     "prefill-b1", "decode-b1", "decode-batch", "static-batch", "serving", "open-loop", "max-load", "mlperf-offline",
@@ -73,6 +75,7 @@ class Problem:
     soft_index: dict[str, list[Array]]
     group_index: Array
     kinds: dict[tuple[str, str], Array]
+    combination: Array  # name of each row's model, chip, engine and weights, as `engine.anchor_key` writes it
 
     @property
     def shared(self) -> Array:
@@ -112,6 +115,7 @@ def build(table: pd.DataFrame, constants: Constants) -> Problem:
     index: dict[str, list[Array]] = {
         name: [np.zeros(n, int) for _ in classes] for name, classes in _SOFT.items()
     }
+    combination = np.full(n, "", dtype=object)
     for block, kept in zip(blocks, keep, strict=True):
         at = np.array([place[int(r)] for r in block.index[kept]], dtype=int)
         if not len(at):
@@ -123,6 +127,7 @@ def build(table: pd.DataFrame, constants: Constants) -> Problem:
             flat.add(ops, block.chip, constants, whole, space, block.engine.name)
         for name, value in vars(block.case()).items():
             fields[name][at] = np.broadcast_to(np.asarray(value, dtype=float), len(block.index))[kept]
+        combination[at] = anchor_key(block.model.id, block.chip.id, block.engine.name, block.weights)
         labels = {
             "engine": block.engine.name,
             "family": block.chip.family,
@@ -158,7 +163,7 @@ def build(table: pd.DataFrame, constants: Constants) -> Problem:
     case = Case(**fields)
     return Problem(
         part, rows, np.log(part["value"].to_numpy(dtype=float)), weight, space, *flats, case, case.pp * case.together,
-        base, index, group_index, kinds,
+        base, index, group_index, kinds, combination,
     )  # fmt: skip
 
 

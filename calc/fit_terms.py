@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .operators import Operator
 
 Array = np.ndarray
-_PLACES = 4  # deviations that one constant has at most
+_PLACES = 5  # deviations that one constant has at most
 _RANKS = ((1.5, 2.83, 0), (2.83, 5.66, 1), (5.66, np.inf, 2))  # ranks nearest to 2, 4, 8 and more
 _KNEE = (0.4, 6.0)
 _H = 1e-4

@@ -50,6 +50,7 @@ class Attention:
     shared_kv: bool = False  # one projection serves as key and value
     compressed_elements_per_token: float = 0.0  # beside the window: grows with the whole context (csa, hca)
     index_params: int = 0  # matrices of the sparse indexer, inside `params`
+    qk_norm: bool = False  # queries and keys are normalised by kernels of their own
     down_params: int = 0  # low-rank down projections, inside `qkv_params`; every rank keeps them
     state_bytes_per_element: float = BYTES_FP32
     variant: str = ""  # recurrence of a linear layer: "gated_deltanet" or "lightning"
@@ -143,6 +144,7 @@ class Model:
     final_params: int = 0  # last norm, and the last residual mixer
     native_rest_format: str = ""  # other linear weights (attention, shared and dense FFN)
     native_table_format: str = "bf16"  # embedding, head, norms, router
+    fp8_scales: str = ""  # "block" where the maker also releases fp8 weights with a scale per block
     native_bits: float | None = None  # of `native_format`, where the release says
     published_active_params: float | None = None
     published_note: str = ""  # who published the totals; why they differ from the count, where they do

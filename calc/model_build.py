@@ -59,6 +59,7 @@ def _gqa(spec: Spec, kind: str) -> Attention:
         window=att["window"] if kind in ("sliding", "chunked") else None,
         params=params, qkv_params=qkv, out_params=out,
         kv_elements_per_token=float(att["cached_vectors"] * kv * a), shared_kv=att["shared_kv"],
+        qk_norm=att["qk_norm"] != "none",
     )  # fmt: skip
 
 
@@ -230,6 +231,7 @@ def build_model(spec: Spec, path: str = "") -> Model:
         native_format=weights["native_format"],
         native_rest_format=weights["rest_format"] or weights["native_format"],
         native_table_format=weights["table_format"], native_bits=weights["bits_per_weight"],
+        fp8_scales=weights.get("fp8_scales", ""),
         groups=groups, embedding_params=(vocab + shape["learned_positions"]) * d,
         head_params=head + (vocab if shape["head_bias"] else 0),
         final_params=_norm(spec) + (streams * streams * d + streams + 1 if streams else 0),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .bands import answer_grade, band_factor
+from .bands import ANCHORED, answer_grade, band_factor
 from .cases import Block, gather
 from .constants import Constants, load_constants
 from .drafting import mtp_token_s
@@ -63,7 +63,7 @@ def predict_rows(rows: pd.DataFrame, constants: Constants | None = None) -> pd.D
         predicted[at], bound[at], grade[at] = values, words, letter
         reasons.update({int(at[i]): text for i, text in missing.items()})
         factor[at] = [
-            band_factor(_QUANTITY.get(m, "throughput"), letter, r)
+            band_factor(_QUANTITY.get(m, "throughput"), letter, _band(block, r))
             for m, r in zip(block.metric, block.regime, strict=True)
         ]
     good = np.isfinite(predicted) & (predicted > 0)
@@ -116,6 +116,11 @@ def _block_values(block: Block, constants: Constants) -> tuple[Array, Array, str
         values = np.where(of_energy, _joules(block, seconds), values)
         missing = {i: text for i, text in missing.items() if not of_energy[i] or not np.isfinite(values[i])}
     return values, words, letter, missing
+
+
+def _band(block: Block, regime: str) -> str:
+    """Table of bands of a row: closed loops of combinations that were measured have one of their own."""
+    return ANCHORED if regime == "serving" and block.engine.anchor_rows > 0 else regime
 
 
 def _mtp_s(block: Block, constants: Constants) -> Array:

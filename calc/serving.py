@@ -112,7 +112,8 @@ def closed_ttft_s(
 def waiting_s(engine: Engine, tpot_s: Array, prompt_s: Array, osl: Array, concurrency: Array, running: Array) -> Array:
     """What requests beyond the running ones add to the TTFT: their prompts and their wait for memory."""
     more = np.maximum(concurrency - running, 0.0)
-    return more * (engine.queue_share * prompt_s + engine.queue_time * osl * tpot_s / running)
+    prompts = engine.ttft_factor * engine.queue_share * prompt_s
+    return more * (prompts + engine.queue_time * osl * tpot_s / running)
 
 
 def pool_limit(engine: Engine, chip: Chip, model: Model, plan: Plan, fmt: Formats, isl: Array, osl: Array) -> Array:

@@ -151,6 +151,7 @@ class Weights(Table):
     table_format: Name = "bf16"
     bits_per_weight: Annotated[float, Field(gt=0, le=64)] | None = None
     block: list[Count] = Field(default_factory=list, max_length=4)
+    fp8_scales: Literal["", "block"] = ""
     applies_to: Text = ""
 
 

@@ -124,6 +124,8 @@ def _report(found: Fit, table: pd.DataFrame) -> dict[str, Any]:
 
 
 def _print(found: Fit, table: pd.DataFrame, leave_out: str) -> None:
+    from ..calibrate import anchored_table
+
     columns = [
         Column("regime", 9, False), Column("metric", 8, False), Column("rows", 5), Column("median %", 7),
         Column("p90 %", 6), Column("bias %", 3), Column("in-sample %", 4),
@@ -138,6 +140,11 @@ def _print(found: Fit, table: pd.DataFrame, leave_out: str) -> None:
         f"{len(found.problem.rows):,} rows of {found.problem.table['group'].nunique()} groups, "
         f"data {found.fingerprint}"
     )
+    for name, n, median, p90 in anchored_table(found):
+        print(
+            f"anchored to the other rows of their own combination, in fifths: {name} {n:,} rows, "
+            f"median {100 * median:.1f} %, p90 {100 * p90:.1f} %"
+        )
     for title, names in (("on a bound", found.on_bound), ("not identified by the data", found.unidentified)):
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         print(f"{title}: {'; '.join(names[:_SHOWN]) or 'none'}{more}")
