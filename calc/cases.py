@@ -162,24 +162,26 @@ def gather(rows: pd.DataFrame, constants: Constants) -> Blocks:
     reasons: dict[int, str] = {}
     isl, osl = row_inputs.lengths(rows, assumed, reasons)
     draft, accepted = row_inputs.drafting(rows, assumed, reasons)
-    keys = ["chip", "model", "weights", "kv", "software"]
+    keys = ["chip", "model", "weights", "kv", "software", "fixed"]
     words = (row_inputs.software(rows), row_inputs.texts(rows, "version"), row_inputs.texts(rows, "date"))
     named = zip(*words, strict=True)
     table = rows.assign(
-        **{k: row_inputs.texts(rows, k) for k in keys[:-2]},
+        **{k: row_inputs.texts(rows, k) for k in keys[:3]},
         kv=row_inputs.caches(rows),
         software=[_software(constants, *told) for told in named],
         isl=isl, osl=osl, draft=draft, accepted=accepted, most=row_inputs.note_max_batch(rows),
-        requests=row_inputs.note_requests(rows),
+        requests=row_inputs.note_requests(rows), fixed=row_inputs.fixed_lengths(rows),
     )  # fmt: skip
     blocks: list[Block] = []
-    for (chip_name, model_name, weights, kv, software), part in table.groupby(keys, sort=True):
+    # factors of measured combinations are of closed loops of random tokens; texts reach more experts
+    shared = replace(constants, anchors={})
+    for (chip_name, model_name, weights, kv, software, fixed), part in table.groupby(keys, sort=True):
         part = part[[i not in reasons for i in part.index]]
         if part.empty:
             continue
         try:
-            block = _block(part, str(chip_name), str(model_name), str(weights), str(kv), str(software), constants,
-                           assumed)  # fmt: skip
+            block = _block(part, str(chip_name), str(model_name), str(weights), str(kv), str(software),
+                           constants if fixed else shared, assumed)  # fmt: skip
         except TokcalcError as error:
             reasons.update(dict.fromkeys(part.index.tolist(), str(error)))
             continue

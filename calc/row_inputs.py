@@ -134,6 +134,13 @@ def lengths(
     return isl * scale, np.maximum(osl, 1.0) * scale
 
 
+def fixed_lengths(rows: pd.DataFrame) -> Array:
+    """True for closed loops of prompts of a printed length: benchmarks of random tokens, not of a set of texts."""
+    closed = np.isin(rows["regime"].to_numpy(dtype=str), ("serving", "price"))
+    found: Array = closed & np.isfinite(numbers(rows, "isl"))
+    return found
+
+
 def _dataset(regime: str, model: str, note: str) -> Any:
     known = datasets()
     if regime.startswith("mlperf"):

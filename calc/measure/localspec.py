@@ -22,6 +22,8 @@ from .results import Found
 
 ENGINE_ORDER = ("llama.cpp", "torch", "numpy")
 """Whose constants the file's main table takes: the engine that people decode with comes first."""
+_CACHES = {"llama.cpp": ("fp16", "q8_0", "q4_0")}
+"""Formats of cache that an engine reads with the kernel that was probed in one of them."""
 _FAMILIES = (
     ("h100", "hopper"),
     ("h200", "hopper"),
@@ -144,6 +146,7 @@ def samples_of(found: Found) -> dict[str, Any]:
             }
             for j in found.judged
         ],
+        "visits": [s.to_dict() for s in found.states],
         "notes": found.notes,
     }
 
@@ -254,13 +257,16 @@ def _notes(found: Found) -> list[str]:
 
 
 def _efficiency(found: Found) -> list[str]:
-    """The main engine's constants; formats that it does not run come from the other engines, else from the
-    kernels.
+    """The main engine's constants; formats of weights and cache that it does not run come from the other
+    engines, else from the kernels.
     """
     tables: dict[str, Any] = {}
     for engine in reversed([e for e in ENGINE_ORDER if e in found.engines]):
         own = found.engines[engine].efficiency()
-        tables = {**tables, **own, "kernel": {**tables.get("kernel", {}), **own["kernel"]}}
+        for kind in ("attention_decode", "attention_prefill"):
+            own[kind] |= dict.fromkeys(_CACHES.get(engine, ()), own[kind]["any"])
+        by_format = ("kernel", "attention_decode", "attention_prefill")
+        tables = {**tables, **own, **{k: {**tables.get(k, {}), **own[k]} for k in by_format}}
     kernel = tables.setdefault("kernel", {})
     for dtype, fit in found.kernels.items():
         kernel.setdefault(dtype, fit.constants())

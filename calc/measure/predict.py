@@ -85,14 +85,15 @@ _BLOCK_CELLS, _SPLIT_CELLS = 256, 512
 @dataclass(frozen=True)
 class EngineConstants:
     """What an engine adds to this machine's roofs. Tables hold t0_s, eta_m, eta_c, p as in a chip's
-    efficiency table; block: cells of cache that threads share as a whole (0: they share evenly).
+    efficiency table: kernel by format of the weights, attention by format of the cache; block: cells of cache
+    that threads share as a whole (0: they share evenly).
     """
 
     overhead_s: float
     sequence_s: float
     kernel: Mapping[str, Mapping[str, float]]
-    attention_decode: Mapping[str, float]
-    attention_prefill: Mapping[str, float]
+    attention_decode: Mapping[str, Mapping[str, float]]
+    attention_prefill: Mapping[str, Mapping[str, float]]
     elementwise: Mapping[str, float]
     median_error: float = 0.0
     worst_error: float = 0.0
@@ -104,20 +105,30 @@ class EngineConstants:
         """The constants of a kind of operator in a format; a format that was not probed takes the nearest in
         bits.
         """
-        if kind == "gemm" or kind == "moe":
-            if fmt in self.kernel:
-                return self.kernel[fmt]
-            bits = find_format(fmt).bits
-            return self.kernel[min(self.kernel, key=lambda f: abs(find_format(f).bits - bits))]
-        return cast("Mapping[str, float]", getattr(self, kind))
+        if kind == "elementwise":
+            return self.elementwise
+        tables: Mapping[str, Mapping[str, float]] = (
+            self.kernel if kind in ("gemm", "moe") else getattr(self, kind)
+        )
+        if fmt in tables:
+            return tables[fmt]
+        bits = find_format(fmt).bits
+        return tables[min(tables, key=lambda f: abs(find_format(f).bits - bits))]
 
     def efficiency(self) -> dict[str, Any]:
-        """As the `[efficiency]` table of a chip file."""
+        """As the `[efficiency]` table of a chip file; attention over a cache in a format that was not probed takes
+        the first one's constants, "any".
+        """
         block = {"block": self.block} if self.block else {}
+
+        def caches(tables: Mapping[str, Mapping[str, float]], more: Mapping[str, float]) -> dict[str, Any]:
+            out = {"any": {**next(iter(tables.values())), **more}}
+            return out | ({f: {**t, **more} for f, t in tables.items()} if len(tables) > 1 else {})
+
         return {
             "kernel": {f: dict(t) for f, t in self.kernel.items()},
-            "attention_decode": {"any": {**self.attention_decode, **block}},
-            "attention_prefill": {"any": dict(self.attention_prefill)},
+            "attention_decode": caches(self.attention_decode, block),
+            "attention_prefill": caches(self.attention_prefill, {}),
             "elementwise": {"any": dict(self.elementwise)},
             "step": {"overhead_s": self.overhead_s, "sequence_s": self.sequence_s},
         }
@@ -145,7 +156,7 @@ class _Terms:
             work = prefill_pass(float(r.batch), float(r.tokens), float(r.past))
         ops = [op for op in operators(run.shape.model(), Plan(), work, fmt) if op.kind not in _COLLECTIVES]
         for term in ideal_terms(ops, cast("Any", roofs)):
-            key = (term.kind, term.format if term.kind in ("gemm", "moe") else "any")
+            key = (term.kind, "any" if term.kind == "elementwise" else term.format)
             if key not in classes:
                 classes.append(key)
             self.run.append(index)
@@ -186,8 +197,8 @@ def fit_engine(runs: Sequence[Run], roofs: Roofs) -> EngineConstants:
     lengths).
 
     Unknowns: one floor per kernel, overhead per step and per sequence; per weight format eta_m, eta_c, p and
-    row_s; shares of decode attention (p = 1: on processors a core reads and computes in turn), of prefill
-    attention and of elementwise work. Least squares of log errors, with weak pulls (a twentieth of a point)
+    row_s; per cache format shares of decode attention (p = 1: on processors a core reads and computes in turn)
+    and of prefill attention; of elementwise work. Least squares of log errors, with weak pulls (a twentieth of a point)
     towards plain values where data is thin.
     """
     classes: list[tuple[str, str]] = []
@@ -195,6 +206,7 @@ def fit_engine(runs: Sequence[Run], roofs: Roofs) -> EngineConstants:
     for i, run in enumerate(runs):
         terms.add(i, run, roofs, classes)
     formats = sorted({fmt for kind, fmt in classes if kind in ("gemm", "moe")})
+    caches = list(dict.fromkeys(fmt for kind, fmt in classes if kind.startswith("attention")))
     run_of, group = np.array(terms.run), np.array(terms.group)
     count, kernels = np.array(terms.count), np.array(terms.kernels)
     x, y, rows = np.array(terms.x), np.array(terms.y), np.array(terms.rows)
@@ -202,18 +214,24 @@ def fit_engine(runs: Sequence[Run], roofs: Roofs) -> EngineConstants:
     sequences = np.array([float(r.request.batch) for r in runs])
     weight = np.array([1.5 if r.request.kind == "decode" else 1.0 for r in runs])
 
-    # unknowns: log t0, overhead, sequence; eta_m, eta_c of decode attention; eta_c of prefill attention;
-    # eta_m of elementwise; then log eta_m, log eta_c, p, log row_s per format
-    plain = [np.log(2e-6), np.log(2e-5), np.log(1e-5), np.log(0.7), np.log(0.1), np.log(0.1), np.log(0.3)]
-    low = [np.log(1e-9)] * 3 + [np.log(0.02)] + [np.log(1e-4)] * 2 + [np.log(0.005)]
-    high = [np.log(1e-2)] * 3 + [np.log(3.0)] + [np.log(3.0)] * 2 + [np.log(10.0)]
-    pull = [0.01] * 3 + [0.05] * 4
+    # unknowns: log t0, overhead, sequence; eta_m of elementwise; then log eta_m, log eta_c, p, log row_s per
+    # format of weights; then eta_m, eta_c of decode attention and eta_c of prefill attention per format of cache
+    plain = [np.log(2e-6), np.log(2e-5), np.log(1e-5), np.log(0.3)]
+    low = [np.log(1e-9)] * 3 + [np.log(0.005)]
+    high = [np.log(1e-2)] * 3 + [np.log(10.0)]
+    pull = [0.01] * 3 + [0.05]
     for _ in formats:
         plain += [np.log(0.7), np.log(0.5), 2.0, np.log(2e-9)]
         low += [np.log(0.01), np.log(0.005), 1.0, np.log(1e-12)]
         high += [np.log(3.0), np.log(3.0), 8.0, np.log(1e-6)]
         pull += [0.05, 0.05, 0.02, 0.01]
-    at = {f: 7 + 4 * i for i, f in enumerate(formats)}
+    for _ in caches:
+        plain += [np.log(0.7), np.log(0.1), np.log(0.1)]
+        low += [np.log(0.02), np.log(1e-4), np.log(1e-4)]
+        high += [np.log(3.0)] * 3
+        pull += [0.05] * 3
+    at = {f: 4 + 4 * i for i, f in enumerate(formats)}
+    seen = {f: 4 + 4 * len(formats) + 3 * i for i, f in enumerate(caches)}
 
     def tables(u: Vector) -> tuple[Vector, Vector, Vector, Vector]:
         eta_m, eta_c, p = np.empty(len(classes)), np.empty(len(classes)), np.ones(len(classes))
@@ -224,11 +242,11 @@ def fit_engine(runs: Sequence[Run], roofs: Roofs) -> EngineConstants:
                 eta_m[i], eta_c[i], p[i] = np.exp(u[j]), np.exp(u[j + 1]), u[j + 2]
                 row_s[i] = np.exp(u[j + 3])
             elif kind == "attention_decode":
-                eta_m[i], eta_c[i] = np.exp(u[3]), np.exp(u[4])
+                eta_m[i], eta_c[i] = np.exp(u[seen[fmt]]), np.exp(u[seen[fmt] + 1])
             elif kind == "attention_prefill":
-                eta_m[i], eta_c[i] = 1.0, np.exp(u[5])
+                eta_m[i], eta_c[i] = 1.0, np.exp(u[seen[fmt] + 2])
             else:
-                eta_m[i], eta_c[i] = np.exp(u[6]), 1.0
+                eta_m[i], eta_c[i] = np.exp(u[3]), 1.0
         return eta_m, eta_c, p, row_s
 
     def model(u: Vector) -> Vector:
@@ -257,9 +275,9 @@ def fit_engine(runs: Sequence[Run], roofs: Roofs) -> EngineConstants:
             f: {**table(np.exp(u[j]), np.exp(u[j + 1]), u[j + 2]), "row_s": float(np.exp(u[j + 3]))}
             for f, j in at.items()
         },
-        attention_decode=table(np.exp(u[3]), np.exp(u[4])),
-        attention_prefill=table(1.0, np.exp(u[5])),
-        elementwise=table(np.exp(u[6]), 1.0),
+        attention_decode={f: table(np.exp(u[j]), np.exp(u[j + 1])) for f, j in seen.items()},
+        attention_prefill={f: table(1.0, np.exp(u[j + 2])) for f, j in seen.items()},
+        elementwise=table(np.exp(u[3]), 1.0),
         median_error=float(np.median(error)),
         worst_error=float(error.max()),
         points=len(runs),

@@ -12,6 +12,7 @@ from .matmul import Product
 from .predict import EngineConstants, Roofs, Run
 from .shapes import Shape
 from .statistics import Summary
+from .visits import State
 
 
 @dataclass
@@ -90,6 +91,7 @@ class Found:
     engine_names: dict[str, str] = field(default_factory=dict)
     probes: list[tuple[str, Run, Summary]] = field(default_factory=list)
     judged: list[Judged] = field(default_factory=list)
+    states: list[State] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     took_s: float = 0.0
 

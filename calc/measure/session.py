@@ -1,18 +1,14 @@
 """One whole measurement of this machine, in order: kernels, probe decoders, constants, then the runs that
 judge them.
 
-Everything is visited `passes` times, minutes apart, probes and judged runs in turn, probes that decode once
-more at the end, and the middle visit counts (of two, the faster): a neighbour on a shared processor can slow
-a machine for a while without being visible from inside. Before it stand all probes; behind it `localspec`
-and the command line.
+The order of the visits, and what several of them say together, is `visits`' matter. Before it stand all
+probes; behind it `localspec` and the command line.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
 
 from ..errors import NoAnswer, UsageError
 from . import llamacpp
@@ -26,11 +22,12 @@ from .load import idle_cores, set_wait
 from .machine import free_memory_bytes, identify, limit_blas, torch_or_none
 from .matmul import call_floor, ladder, peak, usable_dtypes
 from .predict import Run, fit_engine, seconds
-from .probes import Job, check_jobs, probe_jobs
+from .probes import check_jobs, probe_jobs
 from .progress import Progress
 from .results import Found, Judged, Options
 from .shapes import Shape
 from .statistics import Summary, remarks
+from .visits import Step, Visits, Watcher, in_order, remark, schedule, together
 
 ENGINES = ("numpy", "torch", "llama.cpp")
 
@@ -68,8 +65,6 @@ def engine_formats(engine: Engine, options: Options) -> list[str]:
     if options.file is not None:  # all formats are probed: the file's own may lie between them
         return list(engine.formats)
     wanted = [f for f in engine.formats if not options.formats or f in options.formats]
-    if options.file is not None:  # all formats are probed: the file's own may lie between them
-        return list(engine.formats)
     if options.quick and not options.formats:
         return wanted[:1] if engine.name != "llama.cpp" else ["q8_0"]
     return wanted
@@ -107,18 +102,8 @@ def measure(
         ("memory bandwidth", 5.0 if options.quick else 12.0),
         ("matrix products", 8.0 if options.quick else 60.0),
     ]
-    stages = [
-        (n, what, of) for n in range(options.passes) for what, of in (("probe", plans), ("check", checks))
-    ]
-    if not options.quick:  # probes stand before and after what they predict: a machine may change meanwhile
-        stages.append((options.passes, "probe", [(e, _decoding(jobs)) for e, jobs in plans]))
-    steps += [
-        (_name(e, j, n, what), j.expected_s)
-        for n, what, of in stages
-        for e, jobs in of
-        for j in jobs
-        if _is_due(j, n, what)
-    ]
+    order = schedule(plans, checks, options.passes, again=not options.quick)
+    steps += [(step.name, step.job.expected_s) for step in order]
     progress = Progress(steps)
 
     def start(name: str) -> None:
@@ -136,19 +121,23 @@ def measure(
         _all_reduce(found)
         probed: Visits = {}
         judged: Visits = {}
-        for visit, what, of in stages:
-            _visit(found, of, what, visit, start, probed if what == "probe" else judged)
+        size = array_bytes_for(found.machine.llc_bytes, free_memory_bytes())
+        watcher = Watcher(found.threads, size) if options.device == "cpu" else None
+        for step in order:
+            start(step.name)
+            _visit(found, step, probed if step.what == "probe" else judged, watcher)
+        found.states = watcher.states if watcher else []
         by_name = {e.name: e for e in engines}
         for (name, shape, weights, request), visits in probed.items():
-            summary, _ = _middle(visits)
+            summary, _ = together(visits)
             found.probes.append((name, _run(by_name[name], shape, weights, request, summary), summary))
         for engine, _ in plans:
             runs = [r for name, r, _ in found.probes if name == engine.name]
             if runs:
                 found.engines[engine.name] = fit_engine(runs, found.roofs)
                 found.engine_names[engine.name] = engine.description
-        for (name, shape, weights, request), visits in sorted(judged.items(), key=_in_order(judged)):
-            summary, power = _middle(visits)
+        for (name, shape, weights, request), visits in sorted(judged.items(), key=in_order(judged)):
+            summary, power = together(visits)
             run = _run(by_name[name], shape, weights, request, summary)
             predicted = seconds(run, found.roofs, found.engines[name])
             found.judged.append(Judged(run, name, summary, predicted, power))
@@ -156,6 +145,7 @@ def measure(
         restore()
         progress.close()
     found.notes += [n for e in engines for n in getattr(e, "notes", ())] + remarks(found.summaries())
+    found.notes += [text for text in [remark(found.states)] if text]
     found.took_s = time.monotonic() - begun
     return found
 
@@ -170,10 +160,6 @@ def _fitting(engine: Engine, shapes: Sequence[Shape], options: Options) -> list[
 def _judged_formats(engine: Engine, options: Options) -> list[str]:
     """Formats of the check: the file's own, or those that were probed."""
     return [options.file_format] if options.file is not None else engine_formats(engine, options)
-
-
-def _name(engine: Engine, job: Job, visit: int, what: str) -> str:
-    return f"{what} {visit + 1}: {engine.name} {job.shape.name} {job.weights}"
 
 
 def _backends(options: Options, threads: int) -> list[Backend]:
@@ -227,67 +213,25 @@ def _all_reduce(found: Found) -> None:
         found.all_reduce = all_reduce_curve(len(gpus))
 
 
-Visits = dict[tuple[str, Shape, str, Request], list[tuple[Summary, float | None]]]
-"""Engine, shape, format and request -> what each visit measured, with the mean power of its job."""
-_LONG_S = 8.0
-
-
-def _decoding(jobs: Sequence[Job]) -> list[Job]:
-    """The same jobs with their decode requests alone, whose time hangs on memory: where a machine changes."""
-    short = [replace(j, requests=tuple(r for r in j.requests if r.kind == "decode")) for j in jobs]
-    return [replace(j, expected_s=j.expected_s / 3.0) for j in short if j.requests]
-
-
-def _is_due(job: Job, visit: int, what: str) -> bool:
-    """Whether a visit runs this job: long runs of the check come once, their samples lie far apart in time."""
-    return visit == 0 or what == "probe" or job.expected_s < _LONG_S
-
-
-def _visit(
-    found: Found,
-    plans: Sequence[tuple[Engine, list[Job]]],
-    what: str,
-    visit: int,
-    start: Callable[[str], None],
-    visits: Visits,
-) -> None:
-    """Run every job once and append its times to `visits`."""
+def _visit(found: Found, step: Step, visits: Visits, watcher: Watcher | None) -> None:
+    """Run one job and append its times to `visits`; a check without room becomes a note."""
     meter = Meter(gpu=found.options.device.startswith("cuda"))
-    for engine, jobs in plans:
-        for job in jobs:
-            if not _is_due(job, visit, what):
-                continue
-            start(_name(engine, job, visit, what))
-            meter.start()
-            try:
-                taken = engine.measure(job.shape, job.weights, job.requests)
-            except NoAnswer as error:
-                if what == "probe":
-                    raise
-                found.notes += [str(error)] * (str(error) not in found.notes)
-                continue
-            power = meter.watts()
-            for request, summary in zip(job.requests, taken, strict=True):
-                visits.setdefault((engine.name, job.shape, job.weights, request), []).append((summary, power))
+    engine, job = step.engine, step.job
 
+    def run() -> list[Summary]:
+        return engine.measure(job.shape, job.weights, job.requests)
 
-def _middle(visits: Sequence[tuple[Summary, float | None]]) -> tuple[Summary, float | None]:
-    """The middle one of the undisturbed visits (of all, where none is), of an even number the faster one."""
-    quiet = [v for v in visits if not v[0].disturbed] or list(visits)
-    return sorted(quiet, key=lambda v: v[0].median)[(len(quiet) - 1) // 2]
-
-
-def _in_order(visits: Visits) -> Callable[[tuple[Any, Any]], tuple[Any, ...]]:
-    """A sort key: runs of one model and format stay together, prompts before decoding, each from short to
-    long.
-    """
-    groups = {key[:3]: at for at, key in reversed(list(enumerate(visits)))}
-
-    def key(item: tuple[Any, Any]) -> tuple[Any, ...]:
-        r = item[0][3]
-        return groups[item[0][:3]], r.kind == "decode", r.batch, r.tokens, r.context
-
-    return key
+    meter.start()
+    try:
+        taken = watcher.visit(step.name, run) if watcher else run()
+    except NoAnswer as error:
+        if step.what == "probe":
+            raise
+        found.notes += [str(error)] * (str(error) not in found.notes)
+        return
+    power = meter.watts()
+    for request, summary in zip(job.requests, taken, strict=True):
+        visits.setdefault((engine.name, job.shape, job.weights, request), []).append((summary, power))
 
 
 def _run(engine: Engine, shape: Shape, weights: str, request: Request, summary: Summary) -> Run:

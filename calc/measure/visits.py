@@ -1,0 +1,184 @@
+"""In which order decoders are visited, and what several visits of one say together.
+
+A shared machine's memory changes within seconds to minutes, so whatever is judged stands between the probes
+that predict it: of each engine and format, probes and judged runs take turns, and probes that decode come a
+second time. Of several visits the median counts, for probes and judged runs alike. Stands between `probes`
+and `session`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from .backends import NumpyBackend
+from .engines import Engine
+from .llamacpp import Request
+from .probes import Job
+from .shapes import Shape
+from .statistics import Summary
+
+Plan = Sequence[tuple[Engine, list[Job]]]
+Taken = tuple[Summary, float | None]
+Visits = dict[tuple[str, Shape, str, Request], list[Taken]]
+"""Engine, shape, format and request -> what each visit measured, with the mean power of its job."""
+_LONG_S = 8.0
+_STATE_READS = 4
+
+
+@dataclass(frozen=True)
+class Step:
+    """One visit of one decoder: what is "probe" or "check", `number` counts the visits from 1."""
+
+    engine: Engine
+    job: Job
+    what: str
+    number: int
+
+    @property
+    def name(self) -> str:
+        """As the progress line shows it."""
+        return f"{self.what} {self.number}: {self.engine.name} {self.job.shape.name} {self.job.weights}"
+
+
+@dataclass(frozen=True)
+class State:
+    """How fast memory was read just before and after a visit; begun_s: seconds since the first one."""
+
+    step: str
+    begun_s: float
+    before_bytes_s: float
+    after_bytes_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self)
+
+
+def schedule(probes: Plan, checks: Plan, passes: int, again: bool) -> list[Step]:
+    """All visits in order: engine by engine and format by format, checks spread evenly among probes.
+
+    passes: how often everything comes; again: probes come once more, with their decode requests alone.
+    Long checks come once. Worked: probes A B C, checks x y, again: A B x C A y B C.
+    """
+    out: list[Step] = []
+    for number in range(1, passes + 1):
+        for engine, mine in probes:
+            judged = [j for e, jobs in checks if e is engine for j in jobs]
+            for fmt in dict.fromkeys(j.weights for j in (*mine, *judged)):
+                before = [Step(engine, j, "probe", number) for j in mine if j.weights == fmt]
+                if again and number == passes:
+                    jobs = [j for s in before if (j := _decoding(s.job)).requests]
+                    before += [Step(engine, j, "probe", number + 1) for j in jobs]
+                due = [j for j in judged if j.weights == fmt and (number == 1 or j.expected_s < _LONG_S)]
+                out += _spread(before, [Step(engine, j, "check", number) for j in due])
+    return out
+
+
+def _spread(among: list[Step], these: list[Step]) -> list[Step]:
+    """These, in order, at even distances among the others."""
+    out = list(among)
+    for i, step in reversed(list(enumerate(these))):
+        out.insert(round((i + 1) * len(among) / (len(these) + 1)), step)
+    return out
+
+
+def _decoding(job: Job) -> Job:
+    """The same job with its decode requests alone, whose time hangs on memory: where a machine changes."""
+    short = tuple(r for r in job.requests if r.kind == "decode")
+    return replace(job, requests=short, expected_s=job.expected_s / 3.0)
+
+
+def together(visits: Sequence[Taken]) -> Taken:
+    """The median of the undisturbed visits (of all, where none is): of an even number the mean of the middle
+    two, with the samples of both.
+    """
+    quiet = sorted([v for v in visits if not v[0].disturbed] or list(visits), key=lambda v: v[0].median)
+    a, b = quiet[(len(quiet) - 1) // 2], quiet[len(quiet) // 2]
+    if a is b:
+        return a
+    both = replace(
+        a[0],
+        median=(a[0].median + b[0].median) / 2.0,
+        low=min(a[0].low, b[0].low),
+        high=max(a[0].high, b[0].high),
+        best=min(a[0].best, b[0].best),
+        n=a[0].n + b[0].n,
+        outliers=a[0].outliers + b[0].outliers,
+        samples=a[0].samples + b[0].samples,
+    )
+    powers = [p for p in (a[1], b[1]) if p is not None]
+    return both, sum(powers) / len(powers) if powers else None
+
+
+def in_order(visits: Visits) -> Callable[[tuple[Any, Any]], tuple[Any, ...]]:
+    """A sort key: runs of one model stay together by format, prompts before decoding, each from short to
+    long.
+    """
+    engines = {k[0]: at for at, k in reversed(list(enumerate(visits)))}
+    shapes = {k[:2]: at for at, k in reversed(list(enumerate(visits)))}
+    formats = {k[:3]: at for at, k in reversed(list(enumerate(visits)))}
+
+    def key(item: tuple[Any, Any]) -> tuple[Any, ...]:
+        k, r = item[0], item[0][3]
+        place = engines[k[0]], shapes[k[:2]], formats[k[:3]]
+        return *place, r.kind == "decode", r.batch, r.tokens, r.context
+
+    return key
+
+
+@dataclass
+class Watcher:
+    """Reads an array of four last-level caches with all threads before and after each visit: which state the
+    machine is in. Best of a few reads, 20 ms in all.
+    """
+
+    threads: int
+    array_bytes: float
+    states: list[State] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        kernels = NumpyBackend(self.threads).streams(max(1024, int(self.array_bytes // 8)))
+        self._run, self._moved = kernels["read (max)"]
+        self._zero = time.monotonic()
+
+    def read(self) -> float:
+        """Bytes per second of the best of a few reads."""
+        best = 0.0
+        for _ in range(_STATE_READS):
+            start = time.perf_counter()
+            self._run()
+            best = max(best, self._moved / (time.perf_counter() - start))
+        return best
+
+    def visit(self, step: str, run: Callable[[], Any]) -> Any:
+        """What `run` returns, with the state before and after it noted."""
+        before, begun = self.read(), time.monotonic() - self._zero
+        result = run()
+        self.states.append(State(step, begun, before, self.read()))
+        return result
+
+
+def remark(states: Sequence[State]) -> str:
+    """A sentence about a machine whose memory was not equally fast throughout; "" for a steady one."""
+    if not states:
+        return ""
+    every = np.array([[s.before_bytes_s, s.after_bytes_s] for s in states]) / 1e9
+    low, high = float(np.quantile(every, 0.1)), float(np.quantile(every, 0.9))
+    if high < 1.25 * low:
+        return ""
+    means = {
+        what: float(np.median([e for e, s in zip(every, states, strict=True) if s.step.startswith(what)]))
+        for what in ("probe", "check")
+        if any(s.step.startswith(what) for s in states)
+    }
+    middle = ", ".join(f"{value:.0f} GB/s at {what}s" for what, value in means.items())
+    slow = int(np.sum(every.mean(axis=1) < (low + high) / 2))
+    return (
+        f"the machine's memory changed while this ran: read at {low:.0f} to {high:.0f} GB/s around the visits "
+        f"(median {middle}), {slow} of {len(states)} visits in the slower half; constants are a mixture"
+    )
