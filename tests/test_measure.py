@@ -115,8 +115,8 @@ KNOWN = EngineConstants(
         "q8_0": {"t0_s": 3e-6, "eta_m": 0.6, "eta_c": 1.0, "p": 1.6, "row_s": 6e-9},
         "fp16": {"t0_s": 3e-6, "eta_m": 0.8, "eta_c": 0.5, "p": 1.6},
     },
-    attention_decode={"t0_s": 3e-6, "eta_m": 0.7, "eta_c": 0.07, "p": 1.0},
-    attention_prefill={"t0_s": 3e-6, "eta_m": 1.0, "eta_c": 0.2, "p": 1.0},
+    attention_decode={"fp16": {"t0_s": 3e-6, "eta_m": 0.7, "eta_c": 0.07, "p": 1.0}},
+    attention_prefill={"fp16": {"t0_s": 3e-6, "eta_m": 1.0, "eta_c": 0.2, "p": 1.0}},
     elementwise={"t0_s": 3e-6, "eta_m": 0.3, "eta_c": 1.0, "p": 1.0},
 )
 
