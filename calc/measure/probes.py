@@ -70,15 +70,17 @@ def probe_jobs(
 
     Several sequences at once are probed only where they are asked for: on processors they run another kernel
     (a matrix product of four rows took five times the matrix-vector product in NumPy), and one set of
-    constants for both fits neither.
+    constants for both fits neither. Floors of llama.cpp and of GPUs come from decoders of next to no weights;
+    NumPy and PyTorch on processors take 45 us per layer there and twice that once weights pass through the caches
+    between their calls, as in any real model, so theirs come from a thin one of many layers.
     """
     several = [4] if max(batches) > 1 and not quick else []
     shapes = probe_shapes(quick)
     contexts = (16, 512) if quick else (16, 512, 2048)
     wide = formats[0]
+    floors = ("thin",) if engine.device == "cpu" and engine.name != "llama.cpp" else ("tiny", "tall")
     plan: list[tuple[str, str, tuple[Request, ...]]] = [
-        ("tiny", wide, (decode(16, quick=quick), prefill(128, quick=quick))),
-        ("tall", wide, (decode(16, quick=quick), prefill(128, quick=quick))),
+        *((name, wide, (decode(16, quick=quick), prefill(128, quick=quick))) for name in floors),
         ("cache", wide, tuple(
             [*(decode(c, quick=quick) for c in contexts), prefill(512, quick=quick)]
             + ([] if quick else [prefill(256, past=768)])

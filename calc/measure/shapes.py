@@ -130,15 +130,17 @@ def shape_of(model: Model) -> Shape:
 def probe_shapes(quick: bool) -> dict[str, Shape]:
     """Decoders made to find constants; none has the shape of a model that is judged.
 
-    tiny and tall differ only in layers: floors per step and per layer. deep streams its weights from memory
-    in long rows and is wide enough for large products. slim does so in short rows: with deep it tells the
-    time of a row from that of its bytes. cache is nearly all attention. cold and small read a cache that the
-    weights have pushed out of the processor's own, as real models do; they and slim differ in how many heads
-    share a key.
+    tiny and tall differ only in layers: floors per step and per layer. thin has many layers of weights that
+    pass through the caches: floors of engines driven from Python, whose own code and data the weights push
+    out. deep streams its weights from memory in long rows and is wide enough for large products. slim does
+    so in short rows: with deep it tells the time of a row from that of its bytes. cache is nearly all
+    attention. cold and small read a cache that the weights have pushed out of the processor's own, as real
+    models do; they and slim differ in how many heads share a key.
     """
     found = {
         "tiny": Shape("probe-tiny", 2, 128, 2, 1, 64, 256, 512),
         "tall": Shape("probe-tall", 18, 128, 2, 1, 64, 256, 512),
+        "thin": Shape("probe-thin", 48, 256, 4, 4, 64, 768, 512),
         "deep": Shape("probe-deep", 3 if quick else 4, 1536, 24, 6, 64, 6144, 8192),
         "cache": Shape("probe-cache", 12, 768, 12, 4, 64, 256, 512),
     }
