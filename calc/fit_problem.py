@@ -88,7 +88,7 @@ def build(table: pd.DataFrame, constants: Constants) -> Problem:
     """The problem of the rows of chips with HBM-like memory and without stack constants of their own.
 
     table: typed measured rows. Rows of drafting (or where nobody says, on models that ship a draft), of energy and
-    price, and rows that can't be predicted, stay out.
+    price, and rows that can't be predicted, stay out. A column `share` weighs rows.
     """
     from .stack import StackEngine
 
@@ -160,6 +160,8 @@ def build(table: pd.DataFrame, constants: Constants) -> Problem:
     sizes = part.groupby("group")["metric"].transform("size").to_numpy(dtype=float)
     sigma = np.array([_SIGMA.get(m, _SIGMA_OTHER) for m in metric])
     weight = np.minimum(1.0, (_GROUP_ROWS / sizes)) ** _GROUP_POWER / sigma
+    if "share" in part:
+        weight = weight * part["share"].to_numpy(dtype=float)
     case = Case(**fields)
     return Problem(
         part, rows, np.log(part["value"].to_numpy(dtype=float)), weight, space, *flats, case, case.pp * case.together,

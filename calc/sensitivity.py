@@ -267,9 +267,11 @@ def _software(chip: Chip, answer: Mapping[str, Any]) -> list[Input]:
     factor = band_factor("tpot", answer["grade"])
     why = f"80 % band of grade {answer['grade']}"
     if chip.weights_in_sram:
-        from .sram import constants_for
+        from .catalog import load_model
+        from .sram import constants_for, model_day
 
-        table = {key: value for key, value in constants_for(chip)[0].items() if key != "generation"}
+        day = model_day(chip, load_model(answer["model"]))
+        table = {key: value for key, value in constants_for(chip, day)[0].items() if key != "generation"}
 
         def slower(times: float) -> Case:
             scaled = {key: table[key] * times for key in _LATENCIES if key in table}

@@ -69,7 +69,7 @@ def test_faster_memory_never_slows_a_user(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_a_wafer_lives_by_the_latency_of_its_layers(capsys: pytest.CaptureFixture[str]) -> None:
-    found = rows(capsys, "--chip", "cerebras", "--model", "llama-70b", "--of", "speed")
+    found = rows(capsys, "--chip", "cerebras", "--model", "llama-70b", "--of", "speed", "--concurrency", "1")
     assert next(iter(found)) == "latency of a layer"
     assert found["latency of a layer"]["at_low"] > found["latency of a layer"]["at_high"]
 

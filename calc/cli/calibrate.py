@@ -26,6 +26,10 @@ def calibrate(
     data: Annotated[
         list[str] | None, typer.Option("--data", metavar="FILE", help="Measured rows (CSV); repeat it.")
     ] = None,
+    dense: Annotated[
+        list[str] | None,
+        typer.Option("--dense", metavar="FILE", help="Rows of which dense models alone take part, at half weight."),
+    ] = None,
     chip: Annotated[str | None, typer.Option(metavar="NAME", help="Only rows of this chip.")] = None,
     engine: Annotated[str | None, typer.Option(metavar="NAME", help="Only rows of this engine.")] = None,
     leave_out: Annotated[
@@ -60,6 +64,8 @@ def calibrate(
     if folds < 0 or folds == 1:
         raise UsageError(f"--folds {folds} leaves nothing to fit or judge; give 0 or at least 2")
     rows = read_rows(data or packaged_paths())
+    if dense:
+        rows = _joined(rows, read_rows(dense))
     rows = _filtered(rows, chip, engine)
     suspect = suspect_reasons(rows, read_suspects(suspects)) != ""
     if suspect.any():
@@ -82,6 +88,27 @@ def calibrate(
         text = "# Constants fitted by `tokcalc calibrate`, laid over the starts in this folder; not for hands.\n\n"
         write_text(write, text + fitting.to_toml(fitting.resolved(found)))
         print(f"wrote {write}", file=sys.stderr)
+
+
+_DENSE_SHARE = 0.5  # weight of rows that come from many hands and old software, beside one careful series
+
+
+def _joined(rows: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
+    """Both tables, of the second the rows of dense models: expert kernels of old engines are other kernels."""
+    import pandas as pd
+
+    from ..catalog import load_model
+    from ..errors import TokcalcError
+
+    def is_dense(name: str) -> bool:
+        try:
+            return not load_model(name).is_moe
+        except TokcalcError:
+            return False
+
+    known = {name: is_dense(str(name)) for name in more["model"].unique()}
+    more = more[more["model"].map(known).astype(bool)]
+    return pd.concat([rows.assign(share=1.0), more.assign(share=_DENSE_SHARE)], ignore_index=True)
 
 
 def _filtered(rows: pd.DataFrame, chip: str | None, engine: str | None) -> pd.DataFrame:
