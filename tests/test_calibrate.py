@@ -331,3 +331,18 @@ def test_a_target_that_cannot_be_written_is_one_sentence(data: str, tmp_path: Pa
     done = run("--data", data, "--folds", "2", "--write", str(tmp_path / "no" / "such" / "folder.toml"))
     assert done.returncode in (1, 2)
     assert "Traceback" not in done.stderr
+
+
+def test_rows_beside_a_series_weigh_less_and_mixtures_only_where_a_machine_is_full(synthetic: pd.DataFrame) -> None:
+    from tokcalc.cli.calibrate import _joined
+
+    full = synthetic.assign(regime="max-load")
+    both = _joined(synthetic, pd.concat([synthetic, full], ignore_index=True))
+    more = both.iloc[len(synthetic) :]
+    mixture = more["model"] == "qwen3-235b-a22b"
+    assert (both["share"].iloc[: len(synthetic)] == 1.0).all()
+    assert set(more.loc[~mixture, "share"]) == {0.5}
+    assert set(more.loc[mixture, "share"]) == {0.1}
+    assert set(more.loc[mixture, "regime"]) == {"max-load"}
+    heavy, light = build(synthetic, start()), build(synthetic.assign(share=0.5), start())
+    assert light.weight == pytest.approx(0.5 * heavy.weight)
