@@ -82,7 +82,8 @@ def _band_factors(rows: pd.DataFrame) -> Array:
     from .predict import predict_rows
 
     shown = predict_rows(rows)
-    return (shown["high"] / shown["predicted"]).to_numpy(dtype=float)
+    found: Array = (shown["high"] / shown["predicted"]).to_numpy(dtype=float)
+    return found
 
 
 def unfitted(rows: pd.DataFrame, seen: Sequence[str]) -> Judged | None:
