@@ -85,6 +85,11 @@ class Body:
     percentiles: tuple[float, float, float] | None = None  # p50, p90, p99 of the TTFT
     anchored: bool = False  # this very combination was measured
 
+    @property
+    def bands(self) -> str:
+        """Table of bands that its speed and its money have: `anchored`, or "" for the general one."""
+        return ANCHORED if self.anchored else ""
+
 
 _BOUND = {
     "gemm": "weights streamed from memory",
@@ -256,7 +261,7 @@ def assemble(chip: Chip, model: Model, body: Body, ask: Question, grade: str, co
     reason = grade_reason(chip, load_constants(), body.scope)
 
     def banded(value: float, quantity: str) -> dict[str, float]:
-        low, high = band(value, quantity, grade, ANCHORED if body.anchored else "")
+        low, high = band(value, quantity, grade, body.bands)
         return {"value": value, "low": float(low), "high": float(high)}
 
     ttft = banded(body.ttft_s, "ttft")

@@ -98,8 +98,7 @@ def estimate(
     device = load_chip(chip, overrides, memory) if isinstance(chip, str) else chip
     network = load_model(model) if isinstance(model, str) else model
     constants = constants or load_constants()
-    assumed = engine is None and device.kind == "gpu"
-    software = find_engine(constants, DEFAULT_ENGINE if assumed else engine, date=software_date or "")
+    software = find_engine(constants, engine or default_engine(device), date=software_date or "")
     ask = parts.Question(
         isl=_count("isl", isl), osl=_count("osl", osl), concurrency=concurrency, cache_hit=cache_hit,
         draft=draft or 0, acceptance=_acceptance(draft, acceptance), rent=rent, currency=currency, on=on,
@@ -200,6 +199,13 @@ def _acceptance(draft: int | None, acceptance: float | None) -> float:
 
 _MOST = 100_000_000
 DEFAULT_ENGINE = "vllm"  # of GPUs, when nobody says: the open engine that runs on most of them
+
+
+def default_engine(chip: Chip) -> str | None:
+    """The engine of an answer when nobody says: DEFAULT_ENGINE on GPUs; None, the chip's own software, elsewhere."""
+    return DEFAULT_ENGINE if chip.kind == "gpu" else None
+
+
 _DEFAULTS: dict[str, Any] = {
     "isl": 1024,
     "osl": 1024,

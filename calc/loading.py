@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import DoesNotFit, NoAnswer, UsageError
-from .estimate import DEFAULT_ENGINE, Answer, estimate
+from .estimate import Answer, default_engine, estimate
 
 if TYPE_CHECKING:
     from .chip import Chip
@@ -77,8 +77,8 @@ def _replicas(
     from .serving import Load, serve
 
     constants = asked.get("constants") or load_constants()
-    assumed = DEFAULT_ENGINE if chip.kind == "gpu" else None
-    engine = find_engine(constants, asked.get("engine") or assumed, date=asked.get("software_date") or "")
+    software = asked.get("engine") or default_engine(chip)
+    engine = find_engine(constants, software, date=asked.get("software_date") or "")
     isl, osl = int(asked.get("isl", 1024)), int(asked.get("osl", 1024))
     degrees: dict[str, Any] = {k: asked.get(k) for k in _DEGREES}
     formats: dict[str, Any] = {"weights": asked.get("weights"), "kv": asked.get("kv")}

@@ -7,11 +7,14 @@ section of specs/README.md (parameters, KV, FLOPs); arrays of cases throughout.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .catalog.tables import shipped_table
 from .formats import Format, find_format
 from .parallel import Plan, distinct_experts, kv_heads_per_rank
 from .roofline import ring_volume
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
 
 Array = Any
 
-ROUTING_SPREAD = 0.7  # tokens of one step choose alike: each further one counts as so many independent ones
 ACTIVATION_BYTES = 2.0  # residual stream and messages are 16 bit in every engine modelled
 
 
@@ -215,7 +217,7 @@ def _ffn(ffn: FeedForward, hidden: int, p: Pass, plan: Plan, count: float, fmt: 
         out.append(_gemm("router", count, rank_tokens, hidden, ffn.router_params, find_format("bf16")))
         # whole experts over ep ranks; the rest of the cut is inside an expert
         hits = p.tokens * ffn.top_k / plan.ep
-        independent = 1.0 + ROUTING_SPREAD * np.maximum(p.tokens - 1.0, 0.0)
+        independent = 1.0 + routing()["spread"] * np.maximum(p.tokens - 1.0, 0.0)
         distinct = distinct_experts(ffn.experts, ffn.top_k, independent) / plan.ep
         cut = plan.expert_tp
         weights = distinct * ffn.expert_params / cut * fmt.experts.bytes
@@ -280,14 +282,21 @@ def operators(model: Model, plan: Plan, p: Pass, fmt: Formats) -> list[Operator]
     return out
 
 
-def expert_launches(experts: int) -> float:
-    """Floors of fused expert kernels that a layer takes: 1/2 + E/512, one for 256 experts.
+@lru_cache(maxsize=1)
+def routing() -> Mapping[str, float]:
+    """`[routing]` of specs/engines/kernels.toml: how tokens choose experts and what choosing costs."""
+    found: Mapping[str, float] = (shipped_table("engines", "kernels.toml") or {})["routing"]
+    return found
 
-    Half of the floor is launches; the other half sorts tokens by expert and schedules a tile for each, in proportion
-    to their number. Worked: 128 experts .75, 512 experts 1.5. From the floors of closed loops of models of 128, 256,
-    384 and 512 experts, which fitted alone stand as .56, 1, 1.2 and 1.2 on Blackwell.
+
+def expert_launches(experts: int) -> float:
+    """Floors of fused experts that a layer takes: s + (1 - s) E / E1, s the share of launches, one at E1 experts.
+
+    Launches are fixed; sorting tokens by expert and scheduling a tile for each grows with their number. Worked with
+    s 1/2, E1 256: 128 experts .75, 512 experts 1.5.
     """
-    return 0.5 + experts / 512.0
+    found = routing()
+    return found["launch_share"] + (1.0 - found["launch_share"]) * experts / found["experts"]
 
 
 def back_rows(att: Attention) -> float:

@@ -53,7 +53,7 @@ def setting(key: Key) -> Setting:
     from .constants import load_constants
     from .deployment import choose_formats
     from .engine import find_engine
-    from .estimate import DEFAULT_ENGINE
+    from .estimate import default_engine
     from .operators import component_formats
     from .sram import constants_for
 
@@ -62,8 +62,7 @@ def setting(key: Key) -> Setting:
     overrides = {**dict(given.get("overrides") or ()), **{k: str(v) for k, v in given.items() if "." in k}}
     chip = _chip(str(given["chip"]), tuple(sorted(overrides.items())), given.get("memory"))
     model = _model(str(given["model"]))
-    assumed = DEFAULT_ENGINE if chip.kind == "gpu" else None
-    engine = find_engine(constants, given.get("engine") or assumed)
+    engine = find_engine(constants, given.get("engine") or default_engine(chip))
     asked = given.get("weights")
     if chip.weights_in_sram:
         table, scope = constants_for(chip)

@@ -144,6 +144,8 @@ def validated(model: type[T], raw: dict[str, Any], where: str) -> T:
         problems = error.errors(include_url=False)
         first = problems[0]
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        if len(problems) > 1 and first["type"] == "missing":
+            more += "; specs/README.md lists what a spec needs"
         raise SpecError(f"{where}: {_sentence(dict(first))}{more}") from None
 
 
