@@ -136,7 +136,8 @@ def _records(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
             try:
                 header = [name.strip() for name in next(reader, [])]
                 if not any(header):
-                    raise SpecError(f"{path} has no header; its first line must name {', '.join(REQUIRED)}")
+                    fault = "has an empty first line" if any(map(any, reader)) else "is empty"
+                    raise SpecError(f"{path} {fault}; it needs a header line with {', '.join(REQUIRED)}")
                 twice = next((name for name in header if header.count(name) > 1), None)
                 if twice is not None:
                     raise SpecError(f"{path}, line 1, names the column {twice!r} twice; keep one")
