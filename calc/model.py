@@ -51,6 +51,7 @@ class Attention:
     compressed_elements_per_token: float = 0.0  # beside the window: grows with the whole context (csa, hca)
     index_params: int = 0  # matrices of the sparse indexer, inside `params`
     qk_norm: bool = False  # queries and keys are normalised by kernels of their own
+    norm_over_heads: bool = False  # ... over all heads together: tensor-parallel ranks exchange their squares
     down_params: int = 0  # low-rank down projections, inside `qkv_params`; every rank keeps them
     state_bytes_per_element: float = BYTES_FP32
     variant: str = ""  # recurrence of a linear layer: "gated_deltanet" or "lightning"

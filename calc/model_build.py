@@ -53,13 +53,14 @@ def _gqa(spec: Spec, kind: str) -> Attention:
     qkv, out = d * (query + key_value), heads * a * d
     params = qkv + out
     params += (query + key_value) * att["qkv_bias"] + d * att["out_bias"] + heads * att["sinks"]
-    params += {"none": 0, "per_head": 2 * a, "full_width": (heads + kv) * a}[att["qk_norm"]]
+    wide = (heads + kv) * a
+    params += {"none": 0, "per_head": 2 * a, "own_per_head": wide, "full_width": wide}[att["qk_norm"]]
     return Attention(
         kind=kind, hidden=d, heads=heads, kv_heads=kv, head_dim=a, v_head_dim=a,
         window=att["window"] if kind in ("sliding", "chunked") else None,
         params=params, qkv_params=qkv, out_params=out,
         kv_elements_per_token=float(att["cached_vectors"] * kv * a), shared_kv=att["shared_kv"],
-        qk_norm=att["qk_norm"] != "none",
+        qk_norm=att["qk_norm"] != "none", norm_over_heads=att["qk_norm"] == "full_width",
     )  # fmt: skip
 
 

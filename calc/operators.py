@@ -236,6 +236,11 @@ def _messages(group: LayerGroup, hidden: int, p: Pass, plan: Plan) -> list[Opera
     out = [
         Operator("all-reduce (attention)", "all_reduce", group.count, message_bytes=ring_volume(message, tp), ranks=tp),
     ]
+    if group.attention.norm_over_heads:  # two sums of squares a token
+        out.append(
+            Operator("all-reduce (norm)", "all_reduce", group.count,
+                     message_bytes=ring_volume(rank_tokens * 2.0 * 4.0, tp), ranks=tp)
+        )  # fmt: skip
     # with attention data parallelism, experts exchange tokens among all chips that hold them
     exchange = (dp > 1) & (group.ffn.kind == "moe")
     reduce_ranks = np.where(exchange, 1.0, tp)

@@ -331,6 +331,20 @@ def test_messages_of_a_dense_layer_are_two_all_reduces() -> None:
         assert op.message_bytes == pytest.approx(2 * 7 / 8 * 32 * 8192 * 2)
 
 
+@pytest.mark.parametrize(
+    ("name", "reduces"), [("minimax-m2", 3), ("olmo-2-32b", 3), ("command-r-plus-104b", 2), ("qwen3-32b", 2)]
+)
+def test_a_norm_over_all_heads_is_one_more_all_reduce(name: str, reduces: int) -> None:
+    # two float32 sums of squares a token; norms within a head stay on the rank that holds it
+    model = load_model(name)
+    sent = [op for op in decoding(model, 100.0, Plan(tp=4), batch=8.0) if op.kind == "all_reduce"]
+    assert len(sent) == reduces * len(model.groups)
+    if reduces == 3:
+        [norm] = [op for op in sent if op.name == "all-reduce (norm)"]
+        assert norm.message_bytes == pytest.approx(2 * 3 / 4 * 8 * 2 * 4)
+        assert norm.count == model.layers
+
+
 def test_one_chip_sends_nothing() -> None:
     for name in ("llama-3.3-70b", "deepseek-v3"):
         ops = decoding(load_model(name), 0.0, Plan(), batch=32.0)

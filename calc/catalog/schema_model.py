@@ -67,7 +67,7 @@ class AttentionTable(Table):
     kv_heads: Count
     head_dim: Count | None = None
     window: Count | None = None
-    qk_norm: Literal["none", "per_head", "full_width"] = "none"
+    qk_norm: Literal["none", "per_head", "own_per_head", "full_width"] = "none"
     qkv_bias: Flag = False
     out_bias: Flag = False
     output_gate: Flag = False
