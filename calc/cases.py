@@ -169,7 +169,8 @@ def gather(rows: pd.DataFrame, constants: Constants) -> Blocks:
         **{k: row_inputs.texts(rows, k) for k in keys[:3]},
         kv=row_inputs.caches(rows),
         software=[_software(constants, *told) for told in named],
-        isl=isl, osl=osl, draft=draft, accepted=accepted, most=row_inputs.note_max_batch(rows),
+        isl=isl, osl=osl, draft=draft, accepted=accepted,
+        most=rows["most"] if "most" in rows else row_inputs.note_max_batch(rows),
         requests=row_inputs.note_requests(rows), fixed=row_inputs.fixed_lengths(rows),
     )  # fmt: skip
     blocks: list[Block] = []
@@ -202,7 +203,7 @@ def _block(
         for words in mine:
             words.append(f"weights {weights}")
     weights = find_format(weights).name
-    kv = kv or (engine.default_kv(weights) if "fp8" in chip.peak_ops_s else "bf16")
+    kv = kv or engine.default_kv(weights, chip.peak_ops_s)
     formats = component_formats(model, weights, kv)
     if engine.rest and model.is_moe and formats.experts is not formats.ffn:
         rest = find_format(engine.rest)
@@ -215,7 +216,9 @@ def _block(
     most = part["most"].to_numpy(float) * np.where(np.asarray(plan.dp) > 1, plan.dp, 1.0)  # per rank
     limit = np.minimum(pool_limit(engine, chip, model, plan, formats, isl, osl), most)
     batch = _batch(part, regime, plan, replicas, limit, mine)
-    running = np.maximum(np.where(np.isin(regime, _AS_ASKED), batch, np.minimum(batch, limit)), 1.0)
+    held = np.minimum(batch, limit)
+    held = np.where(regime == "max-load", row_inputs.even_waves(batch, held), held)
+    running = np.maximum(np.where(np.isin(regime, _AS_ASKED), batch, held), 1.0)
     polled = np.array([text.startswith("inferencex") for text in row_inputs.texts(part, "note")])
     return Block(
         chip, model, weights, kv, formats, engine,

@@ -69,7 +69,7 @@ def choose_formats(
                 f"{chip.name} has no {fmt.ladder[0]} units: {weights} weights are expanded and multiplied in {runs_at}"
             )
     if kv is None:
-        kv = engine.default_kv(weights) if "fp8" in chip.peak_ops_s else "bf16"
+        kv = engine.default_kv(weights, chip.peak_ops_s)
         assumed.append(f"KV cache in {kv}")
     else:
         kv = find_format(kv).name

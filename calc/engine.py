@@ -14,6 +14,7 @@ import numpy as np
 
 from .constants import Constants
 from .errors import UnknownName
+from .formats import find_format, is_native
 
 if TYPE_CHECKING:
     from .chip import Chip
@@ -59,6 +60,7 @@ class Engine:
     rest: str
     stage_loss: float
     stream_s: float
+    whole_windows: bool
     prompt_factor: float = 1.0
     kernels: tuple[tuple[str, float], ...] = ()
     ttft_factor: float = 1.0
@@ -66,9 +68,15 @@ class Engine:
     anchor_rate: float = 1.0
     resolved: bool = False
 
-    def default_kv(self, weights: str) -> str:
-        """Format of the KV cache when nobody says: 8 bit where the engine's checkpoints bring it, else 16 bit."""
-        return "fp8" if weights in self.kv_low else "bf16"
+    def default_kv(self, weights: str, peaks: Mapping[str, float] | None = None) -> str:
+        """Format of the KV cache when nobody says: 8 bit where the engine's checkpoints bring it, else 16 bit.
+
+        peaks: the chip's, by format; a chip that only expands these weights to wider ones keeps the cache at 16 bit.
+        """
+        low = weights in self.kv_low
+        if peaks is not None:
+            low = low and "fp8" in peaks and is_native(find_format(weights), peaks)
+        return "fp8" if low else "bf16"
 
 
 _SCALE = {

@@ -60,12 +60,20 @@ def _cache_share(att: Attention, plan: Plan) -> Array:
     return kv_heads_per_rank(att.kv_heads, plan.tp, plan.cores) / att.kv_heads
 
 
-def kv_bytes_per_chip(model: Model, plan: Plan, context: Array, kv_bytes: float) -> Array:
-    """Cache of one sequence of `context` tokens on one chip of its data-parallel rank; constant states included."""
+def kv_bytes_per_chip(
+    model: Model, plan: Plan, context: Array, kv_bytes: float, whole_windows: bool = False
+) -> Array:
+    """Cache of one sequence of `context` tokens on one chip of its data-parallel rank; constant states included.
+
+    whole_windows: layers that look back over a window or a chunk keep the whole context all the same.
+    """
     total: Array = 0.0
     for group in model.groups:
         att = group.attention
-        cached = att.kv_elements(context) * kv_bytes * _cache_share(att, plan)
+        kept = att.kv_elements(context)
+        if whole_windows and att.kind in ("sliding", "chunked"):
+            kept = att.kv_elements_per_token * context
+        cached = kept * kv_bytes * _cache_share(att, plan)
         state = att.state_elements * att.state_bytes_per_element / np.asarray(plan.tp, dtype=float)
         total = total + group.count * (cached + state)
     return total / plan.pp
@@ -84,7 +92,8 @@ def footprint(
     usable = capacity * engine.memory_fraction
     workspace = min(engine.workspace_bytes, 0.06 * capacity)
     weights = weight_bytes_per_chip(model, plan, fmt)
-    per_sequence = kv_bytes_per_chip(model, on_cores(plan, chip), context, fmt.kv.bytes)
+    cut = on_cores(plan, chip)
+    per_sequence = kv_bytes_per_chip(model, cut, context, fmt.kv.bytes, engine.whole_windows)
     free = usable - weights - workspace
     # a model that barely fits is run with less to spare: nearly all memory, a pool of a few percent
     tight = np.minimum(TIGHT_FRACTION * capacity - weights - TIGHT_WORKSPACE, TIGHT_POOL * capacity)

@@ -31,7 +31,8 @@ class Case:
 
     pp, dp: degrees; together: prompts that share a pass; passes: chunks of one prompt; poll: steps until a
     busy engine looks for new requests; accepted: tokens that one step yields (drafting); replicas: alike,
-    side by side; front: 1 where the first token of a prompt alone came through a server, 0 from a library;
+    side by side; front: 1 where a first token of a prompt alone or of an open loop came through a server, 0 from a
+    library;
     sampling_s: of each running sequence and step, where tokens are drawn in a slow way.
     """
 
@@ -207,9 +208,13 @@ def open_loop(case: Case, seconds: Seconds, soft: Any) -> Metrics:
     """Offered rate: b = rate x TPOT of output tokens are decoding, so output rate = b/TPOT (b below 1: idle
     at times).
 
-    TTFT: as alone, and the wait rho S/(2 (1 - rho)) of prompts that arrive at random (M/D/1, S = PM).
+    TTFT: as alone, and the wait rho S/(2 (1 - rho)) of prompts that arrive at random (M/D/1, S = PM). Through a
+    server its front end and steps come on top. A library (front 0) meets the middle of a step with the chance
+    1 - exp(-b) that one is running, and hands the token out a step later; ranks of data-parallel attention take
+    prompts together, so the first of dp waits for (dp - 1)/2 more on average, at most the engine's patience.
 
-    Worked: 20 streams at 25 ms: 800 tok/s. A b above what memory holds is saturated (`saturated`).
+    Worked: 20 streams at 25 ms: 800 tok/s. A b above what memory holds is saturated (`saturated`). A library's
+    prompt of 12 ms beside 20 steps of 8 ms: 12 + 1.5 x 8 = 24 ms.
     """
     p = parts(case, seconds, soft)
     tpot = tpot_of(p, case, soft)
@@ -217,7 +222,10 @@ def open_loop(case: Case, seconds: Seconds, soft: Any) -> Metrics:
     steps = soft.ttft_steps + soft.dp_steps * (np.asarray(case.dp) > 1)
     rho = np.minimum(rate * p.prompt, BUSIEST)
     wait = rho * p.prompt / (2.0 * (1.0 - rho))
-    return _speed(tpot, rate, case, soft.frontend_s + p.alone + steps * p.step + wait)
+    others = 0.5 * (np.asarray(case.dp) - 1.0) * case.osl / np.maximum(case.batch, 1e-9)
+    met = 1.0 - 0.5 * np.expm1(-np.asarray(case.batch)) + np.minimum(others, soft.dp_steps)
+    around = np.where(np.asarray(case.front) > 0, soft.frontend_s + steps * p.step, met * tpot)
+    return _speed(tpot, rate, case, p.alone + around + wait)
 
 
 def saturated(case: Case) -> Array:

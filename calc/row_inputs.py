@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ ASSUMED_ISL = (
 )
 ASSUMED_OSL = 256.0  # answers of single-stream tools (MLC, exllamav2) that print no length
 _IN_PROCESS = ("trtllm", "llama.cpp", "exllama", "mlc", "tt-metal", "neuronx", "transformers")
+_COMPILED = "trtllm-tensorrt"
 ROOM = 0.6  # of memory for weights at most where a machine is to be filled with requests
 _TUNED = ("inferencex", "aic-run")  # benchmarks whose runs ask for an 8-bit cache
 _MAX_BATCH = re.compile(r"max batch (\d+)/replica")
@@ -236,15 +238,49 @@ def note_max_batch(rows: pd.DataFrame) -> np.ndarray:
 
 
 def note_requests(rows: pd.DataFrame) -> np.ndarray:
-    """Requests of a whole run, where the row's remarks print them; inf elsewhere: a queue that never empties."""
-    found = [_REQUESTS.search(text) for text in texts(rows, "note")]
-    return np.array([float(m[1]) if m else np.inf for m in found])
+    """Requests of a whole run: as the row's remarks print them, or as its benchmark sends them for these lengths
+    (`[runs]` in datasets.toml); inf elsewhere: a queue that never empties.
+    """
+    noted = [_REQUESTS.search(text) for text in texts(rows, "note")]
+    lengths = numbers(rows, "isl"), numbers(rows, "osl")
+    sent = [_sent(*row) for row in zip(texts(rows, "regime"), texts(rows, "source"), *lengths, strict=True)]
+    return np.array([float(m[1]) if m else n for m, n in zip(noted, sent, strict=True)])
+
+
+def _sent(regime: str, source: str, isl: float, osl: float) -> float:
+    for run in datasets()["runs"].values():
+        if regime == "max-load" and fnmatchcase(source, run["page"]):
+            return float(run["requests"].get(f"{isl:g}/{osl:g}", np.inf))
+    return np.inf
+
+
+def even_waves(requests: np.ndarray, limit: np.ndarray) -> np.ndarray:
+    """Requests that run at once in a run that ends: N / ceil(N / limit), where the limit is the smaller.
+
+    Slots of equal requests serve ceil(N / limit) of them at most, so the run lasts that many lives; a life grows
+    evenly with the requests beside it, so that k full waves and a rest take as long as k + 1 even ones.
+    Worked: 3,000 requests, 2,048 at once: two waves of 1,500; an endless queue: 2,048.
+    """
+    finite = np.isfinite(requests) & (requests > limit)
+    whole = np.where(finite, requests, limit)
+    found: np.ndarray = whole / np.ceil(whole / np.maximum(limit, 1.0))
+    return found
 
 
 def through_server(rows: pd.DataFrame) -> np.ndarray:
-    """1 where a prompt alone was timed through a server, 0 where the software's own batch-1 run times a library."""
+    """1 where first tokens were timed through a server, 0 where the software's own run times a library.
+
+    MLPerf's load generator calls NVIDIA's library in its own process. Offered rates come through a server unless
+    compiled engines took them, whose C++ runtime brings a benchmark that sends them itself.
+    """
     names = [text.lower() for text in texts(rows, "engine")]
-    return np.array([0.0 if name.startswith(_IN_PROCESS) else 1.0 for name in names])
+    found = [0.0 if name.startswith(_IN_PROCESS) else 1.0 for name in names]
+    for i, (regime, name) in enumerate(zip(texts(rows, "regime"), texts(rows, "software"), strict=True)):
+        if regime == "open-loop" and name:
+            found[i] = 0.0 if name == _COMPILED else 1.0
+        elif regime == "mlperf-server" and not names[i]:
+            found[i] = 0.0 if name.startswith(_IN_PROCESS) else 1.0
+    return np.array(found)
 
 
 def note_user_speed(rows: pd.DataFrame) -> np.ndarray:

@@ -102,6 +102,9 @@ def test_caches_grow_with_the_context_and_windows_only_save(
     )
     assert now <= kv_bytes_per_chip(full, plan, float(context), 1.0) * (1 + 1e-12)
     assert tp * now >= model.kv_bytes(float(context), 1.0) * (1 - 1e-9)  # ranks together hold all of it
+    if not any(g.attention.kind in ("csa", "hca") for g in model.groups):
+        kept = kv_bytes_per_chip(model, plan, float(context), 1.0, whole_windows=True)
+        assert kept == pytest.approx(kv_bytes_per_chip(full, plan, float(context), 1.0))
 
 
 @settings(deadline=None, max_examples=60)

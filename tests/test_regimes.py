@@ -77,6 +77,23 @@ def test_offered_streams_give_their_rate():
     assert found["output_tok_s"] == pytest.approx(800)
 
 
+def test_a_library_meets_the_middle_of_a_step_and_a_server_its_front_end():
+    seconds = Seconds(0.008, 0.012, 0.0)
+    library = metrics("open-loop", Case(500.0, 100.0, 20.0, 20.0), seconds, BARE)
+    assert library["ttft_ms"] == pytest.approx(12 + 1.5 * 8)
+    idle = metrics("open-loop", Case(500.0, 100.0, 1e-6, 1.0), seconds, BARE)
+    assert idle["ttft_ms"] == pytest.approx(12 + 8, rel=1e-4)
+    served = metrics("open-loop", Case(500.0, 100.0, 20.0, 20.0, front=1.0), seconds, BARE)
+    assert served["ttft_ms"] == pytest.approx(10 + 12 + 2.5 * 8)
+
+
+def test_ranks_that_take_prompts_together_wait_for_each_other():
+    seconds, ranks = Seconds(0.008, 0.012, 0.0), Case(500.0, 100.0, 20.0, 20.0, dp=8.0)
+    patient = metrics("open-loop", ranks, seconds, with_(dp_steps=50.0))["ttft_ms"]
+    assert patient == pytest.approx(12 + (1.5 + 3.5 * 100 / 20) * 8)
+    assert metrics("open-loop", ranks, seconds, with_(dp_steps=2.0))["ttft_ms"] == pytest.approx(12 + 3.5 * 8)
+
+
 def test_short_outputs_at_maximum_load_are_mostly_prompts():
     found = metrics("max-load", Case(2048.0, 128.0, 256.0, 256.0), Seconds(0.02, 0.05, 0.05), BARE)
     assert found["output_tok_s"] == pytest.approx(256 * 128 / (0.05 + 128 * (0.02 + 255 / 128 * 0.05)))

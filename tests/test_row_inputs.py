@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from tokcalc import row_inputs
+from tokcalc.catalog import load_chip
 from tokcalc.constants import load_constants
+from tokcalc.engine import find_engine
 from tokcalc.measured import COLUMNS
 from tokcalc.predict import predict_rows
 
@@ -31,6 +33,40 @@ def test_a_limit_that_another_run_of_the_group_exceeds_is_none() -> None:
     assert row_inputs.note_max_batch(table(OFFLINE, SERVER)).tolist() == [np.inf, np.inf]
     assert row_inputs.note_max_batch(table(OFFLINE, {**SERVER, "concurrency": 120})).tolist() == [128, 128]
     assert row_inputs.note_max_batch(table(OFFLINE, {**SERVER, "group": "b"})).tolist() == [128, np.inf]
+
+
+def test_a_run_that_ends_is_served_in_even_waves() -> None:
+    found = row_inputs.even_waves(np.array([3000.0, 500.0, np.inf, 2048.0]), np.array([2048.0, 500.0, 2048.0, 2048.0]))
+    assert found.tolist() == [1500, 500, 2048, 2048]
+
+
+def test_requests_are_those_of_the_remarks_or_of_the_benchmarks_page() -> None:
+    page = "https://github.com/NVIDIA/TensorRT-LLM/blob/00f3/docs/source/performance/perf-overview.md"
+    run = {**OFFLINE, "regime": "max-load", "note": "", "source": page, "isl": 20000, "osl": 2000}
+    named = table(run, {**run, "note": "500 requests"}, {**run, "isl": 7}, {**run, "source": "https://else.where"})
+    assert row_inputs.note_requests(named).tolist() == [1000, 500, np.inf, np.inf]
+    faster, slower = predict_rows(table({**run, "source": ""}, {**run, "note": "8 requests"}))["predicted"]
+    assert faster > 2 * slower
+
+
+def test_limits_told_from_runs_that_stay_out_hold_all_the_same() -> None:
+    alone = table(OFFLINE)
+    bound, free = predict_rows(alone)["predicted"][0], predict_rows(alone.assign(most=np.inf))["predicted"][0]
+    assert free > 1.2 * bound
+
+
+def test_a_chip_that_expands_four_bit_weights_keeps_the_cache_at_16_bit() -> None:
+    engine = find_engine(load_constants(), "trtllm")
+    assert engine.default_kv("mxfp4", load_chip("b200-sxm").peak_ops_s) == "fp8"
+    assert engine.default_kv("mxfp4", load_chip("h200-sxm").peak_ops_s) == "bf16"
+    assert engine.default_kv("fp8", load_chip("h200-sxm").peak_ops_s) == "fp8"
+
+
+def test_mlperf_calls_a_library_and_offered_rates_a_server() -> None:
+    offered = {**SERVER, "regime": "open-loop"}
+    named = table(SERVER, offered, offered, {**SERVER, "engine": "vllm"}, {**SERVER, "engine": ""})
+    named["software"] = ["trtllm", "trtllm", "trtllm-tensorrt", "vllm", "trtllm"]
+    assert row_inputs.through_server(named).tolist() == [0, 1, 0, 1, 0]
 
 
 def test_a_limit_per_rank_holds_for_all_chips_of_a_row() -> None:

@@ -110,6 +110,7 @@ def _joined(rows: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
 
     from ..catalog import load_model
     from ..errors import TokcalcError
+    from ..row_inputs import note_max_batch
 
     def is_dense(name: str) -> bool:
         try:
@@ -117,6 +118,8 @@ def _joined(rows: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
         except TokcalcError:
             return False
 
+    # limits are told from all runs of a group, also from those that don't take part
+    rows, more = (table.assign(most=note_max_batch(table)) for table in (rows, more))
     known = {name: is_dense(str(name)) for name in more["model"].unique()}
     dense = more["model"].map(known).astype(bool)
     more = more.assign(share=np.where(dense, _DENSE_SHARE, _MIXTURE_SHARE))[dense | more["regime"].isin(_FULL)]
