@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokcalc.catalog import load_chip, load_model
 from tokcalc.constants import Constants, Kernel, format_chain, load_constants, scopes
 from tokcalc.errors import UnknownName
-from tokcalc.operators import component_formats
+from tokcalc.operators import Operator, component_formats
 from tokcalc.parallel import Plan
 from tokcalc.passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
 from tokcalc.step import ideal_terms, link_bandwidth, step_time, term_time
@@ -235,3 +235,13 @@ def test_pipeline_stages_share_the_batch_but_not_the_layers() -> None:
         assert float(np.max(many.flops)) == pytest.approx(float(np.max(one.flops)))
         if many.name != "output head":
             assert float(np.max(many.count)) == float(np.max(one.count))
+
+
+def test_a_board_without_the_power_for_its_clock_computes_slower_and_reads_as_fast() -> None:
+    chip = load_chip("h100-nvl")
+    rated = replace(chip, efficiency={})
+    ops = [Operator("product", "gemm", 1.0, 1e12, 1e9, "bf16")]
+    (held,), (free,) = ideal_terms(ops, chip), ideal_terms(ops, rated)
+    assert held.y_s == pytest.approx(free.y_s / chip.efficiency["sustained"])
+    assert held.x_s == free.x_s
+    assert 0.5 < chip.efficiency["sustained"] < 1.0
