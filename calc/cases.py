@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import row_inputs
+from . import row_inputs, row_runs
 from .constants import Constants
 from .engine import Engine, engine_for, find_engine, poll_wait_steps
 from .errors import TokcalcError
@@ -162,27 +162,27 @@ def gather(rows: pd.DataFrame, constants: Constants) -> Blocks:
     reasons: dict[int, str] = {}
     isl, osl = row_inputs.lengths(rows, assumed, reasons)
     draft, accepted = row_inputs.drafting(rows, assumed, reasons)
-    keys = ["chip", "model", "weights", "kv", "software", "fixed"]
+    keys = ["chip", "model", "weights", "kv", "checkpoint", "software", "fixed"]
     words = (row_inputs.software(rows), row_inputs.texts(rows, "version"), row_inputs.texts(rows, "date"))
     named = zip(*words, strict=True)
     table = rows.assign(
         **{k: row_inputs.texts(rows, k) for k in keys[:3]},
-        kv=row_inputs.caches(rows),
+        kv=row_inputs.caches(rows), checkpoint=row_runs.checkpoints(rows),
         software=[_software(constants, *told) for told in named],
         isl=isl, osl=osl, draft=draft, accepted=accepted,
         most=rows["most"] if "most" in rows else row_inputs.note_max_batch(rows),
-        requests=row_inputs.note_requests(rows), fixed=row_inputs.fixed_lengths(rows),
+        requests=row_runs.note_requests(rows), fixed=row_inputs.fixed_lengths(rows),
     )  # fmt: skip
     blocks: list[Block] = []
     # factors of measured combinations are of closed loops of random tokens; texts reach more experts
     shared = replace(constants, anchors={})
-    for (chip_name, model_name, weights, kv, software, fixed), part in table.groupby(keys, sort=True):
+    for (chip_name, model_name, weights, kv, checkpoint, software, fixed), part in table.groupby(keys, sort=True):
         part = part[[i not in reasons for i in part.index]]
         if part.empty:
             continue
         try:
-            block = _block(part, str(chip_name), str(model_name), str(weights), str(kv), str(software),
-                           constants if fixed else shared, assumed)  # fmt: skip
+            block = _block(part, str(chip_name), str(model_name), str(weights), str(kv), str(checkpoint),
+                           str(software), constants if fixed else shared, assumed)  # fmt: skip
         except TokcalcError as error:
             reasons.update(dict.fromkeys(part.index.tolist(), str(error)))
             continue
@@ -191,7 +191,7 @@ def gather(rows: pd.DataFrame, constants: Constants) -> Blocks:
 
 
 def _block(
-    part: pd.DataFrame, chip_name: str, model_name: str, weights: str, kv: str, software: str,
+    part: pd.DataFrame, chip_name: str, model_name: str, weights: str, kv: str, checkpoint: str, software: str,
     constants: Constants, assumed: list[list[str]],
 ) -> Block:  # fmt: skip
     chip, model = _chip(chip_name), _model(model_name)
@@ -204,7 +204,7 @@ def _block(
             words.append(f"weights {weights}")
     weights = find_format(weights).name
     kv = kv or engine.default_kv(weights, chip.peak_ops_s)
-    formats = component_formats(model, weights, kv)
+    formats = row_runs.widened(component_formats(model, weights, kv), checkpoint)
     if engine.rest and model.is_moe and formats.experts is not formats.ffn:
         rest = find_format(engine.rest)
         formats = replace(formats, attention=rest, ffn=rest, head=rest)
@@ -217,7 +217,7 @@ def _block(
     limit = np.minimum(pool_limit(engine, chip, model, plan, formats, isl, osl), most)
     batch = _batch(part, regime, plan, replicas, limit, mine)
     held = np.minimum(batch, limit)
-    held = np.where(regime == "max-load", row_inputs.even_waves(batch, held), held)
+    held = np.where(regime == "max-load", row_runs.even_waves(batch, held), held)
     running = np.maximum(np.where(np.isin(regime, _AS_ASKED), batch, held), 1.0)
     polled = np.array([text.startswith("inferencex") for text in row_inputs.texts(part, "note")])
     return Block(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -40,7 +39,6 @@ _COMPILED = "trtllm-tensorrt"
 ROOM = 0.6  # of memory for weights at most where a machine is to be filled with requests
 _TUNED = ("inferencex", "aic-run")  # benchmarks whose runs ask for an 8-bit cache
 _MAX_BATCH = re.compile(r"max batch (\d+)/replica")
-_REQUESTS = re.compile(r"(\d+) (?:requests|prompts|\(all|\(max-num-seqs)")
 _POINT = re.compile(r"operating point (\d+) tok/s/user")
 _AT = re.compile(r"\bat (\d+) tok/s(?:/| per )user")
 
@@ -235,36 +233,6 @@ def note_max_batch(rows: pd.DataFrame) -> np.ndarray:
     flight = numbers(rows, "concurrency", 0.0) > most * numbers(rows, "chips", 1.0)
     exceeded = {key for key, above in zip(keys, flight, strict=True) if above}
     return np.where([key in exceeded for key in keys], np.inf, most)
-
-
-def note_requests(rows: pd.DataFrame) -> np.ndarray:
-    """Requests of a whole run: as the row's remarks print them, or as its benchmark sends them for these lengths
-    (`[runs]` in datasets.toml); inf elsewhere: a queue that never empties.
-    """
-    noted = [_REQUESTS.search(text) for text in texts(rows, "note")]
-    lengths = numbers(rows, "isl"), numbers(rows, "osl")
-    sent = [_sent(*row) for row in zip(texts(rows, "regime"), texts(rows, "source"), *lengths, strict=True)]
-    return np.array([float(m[1]) if m else n for m, n in zip(noted, sent, strict=True)])
-
-
-def _sent(regime: str, source: str, isl: float, osl: float) -> float:
-    for run in datasets()["runs"].values():
-        if regime == "max-load" and fnmatchcase(source, run["page"]):
-            return float(run["requests"].get(f"{isl:g}/{osl:g}", np.inf))
-    return np.inf
-
-
-def even_waves(requests: np.ndarray, limit: np.ndarray) -> np.ndarray:
-    """Requests that run at once in a run that ends: N / ceil(N / limit), where the limit is the smaller.
-
-    Slots of equal requests serve ceil(N / limit) of them at most, so the run lasts that many lives; a life grows
-    evenly with the requests beside it, so that k full waves and a rest take as long as k + 1 even ones.
-    Worked: 3,000 requests, 2,048 at once: two waves of 1,500; an endless queue: 2,048.
-    """
-    finite = np.isfinite(requests) & (requests > limit)
-    whole = np.where(finite, requests, limit)
-    found: np.ndarray = whole / np.ceil(whole / np.maximum(limit, 1.0))
-    return found
 
 
 def through_server(rows: pd.DataFrame) -> np.ndarray:

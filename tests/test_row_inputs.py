@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from tokcalc import row_inputs
+from tokcalc import row_inputs, row_runs
 from tokcalc.catalog import load_chip
 from tokcalc.constants import load_constants
 from tokcalc.engine import find_engine
@@ -36,7 +36,7 @@ def test_a_limit_that_another_run_of_the_group_exceeds_is_none() -> None:
 
 
 def test_a_run_that_ends_is_served_in_even_waves() -> None:
-    found = row_inputs.even_waves(np.array([3000.0, 500.0, np.inf, 2048.0]), np.array([2048.0, 500.0, 2048.0, 2048.0]))
+    found = row_runs.even_waves(np.array([3000.0, 500.0, np.inf, 2048.0]), np.array([2048.0, 500.0, 2048.0, 2048.0]))
     assert found.tolist() == [1500, 500, 2048, 2048]
 
 
@@ -44,7 +44,7 @@ def test_requests_are_those_of_the_remarks_or_of_the_benchmarks_page() -> None:
     page = "https://github.com/NVIDIA/TensorRT-LLM/blob/00f3/docs/source/performance/perf-overview.md"
     run = {**OFFLINE, "regime": "max-load", "note": "", "source": page, "isl": 20000, "osl": 2000}
     named = table(run, {**run, "note": "500 requests"}, {**run, "isl": 7}, {**run, "source": "https://else.where"})
-    assert row_inputs.note_requests(named).tolist() == [1000, 500, np.inf, np.inf]
+    assert row_runs.note_requests(named).tolist() == [1000, 500, np.inf, np.inf]
     faster, slower = predict_rows(table({**run, "source": ""}, {**run, "note": "8 requests"}))["predicted"]
     assert faster > 2 * slower
 
@@ -67,6 +67,15 @@ def test_mlperf_calls_a_library_and_offered_rates_a_server() -> None:
     named = table(SERVER, offered, offered, {**SERVER, "engine": "vllm"}, {**SERVER, "engine": ""})
     named["software"] = ["trtllm", "trtllm", "trtllm-tensorrt", "vllm", "trtllm"]
     assert row_inputs.through_server(named).tolist() == [0, 1, 0, 1, 0]
+
+
+def test_a_named_checkpoint_keeps_its_attention_at_16_bit() -> None:
+    run = {**OFFLINE, "chip": "h100-sxm", "chips": 8, "tp": 8, "model": "llama-3.1-405b", "weights": "fp8", "isl": 2048,
+           "osl": 2048, "concurrency": 256, "regime": "static-batch", "engine": "vllm", "max_load": False}  # fmt: skip
+    named = table({**run, "note": ""}, {**run, "note": "Meta FP8 weights"}, {**run, "weights": "bf16"})
+    assert row_runs.checkpoints(named) == ["", "meta-fp8", ""]
+    usual, own = predict_rows(named)["predicted"][:2]
+    assert usual > 1.1 * own  # 72 GB more of weights leave less room for requests
 
 
 def test_a_limit_per_rank_holds_for_all_chips_of_a_row() -> None:
