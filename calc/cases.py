@@ -195,6 +195,7 @@ def _block(
     constants: Constants, assumed: list[list[str]],
 ) -> Block:  # fmt: skip
     chip, model = _chip(chip_name), _model(model_name)
+    part = part.assign(chips=part["chips"] * float(chip.efficiency.get("gpus_per_card", 1.0)))
     engine = find_engine(constants, software or None)
     where = part.index.to_numpy()
     mine: list[list[str]] = [assumed[i] for i in where]

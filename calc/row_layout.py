@@ -12,6 +12,7 @@ import numpy as np
 from .memory import footprint, weight_bytes_per_chip
 from .parallel import Plan
 from .row_inputs import ROOM, numbers, texts
+from .stack import stack_table
 from .wide_exchange import wide_ranks
 
 if TYPE_CHECKING:
@@ -103,8 +104,12 @@ def _least_chips(chip: Chip, model: Model, fmt: Formats, engine: Engine, context
 
 
 def _roomy_chips(chip: Chip, model: Model, fmt: Formats, least: float) -> float:
-    """Fewest chips whose weights leave the cache its room: what who fills a machine with requests would choose."""
+    """Fewest chips whose weights leave the cache its room: what who fills a machine with requests would choose.
+
+    Boards that exchange over the host's bus are cut into smaller replicas (`room` of their stack).
+    """
+    room = float(stack_table(chip)[0].get("room", ROOM))
     chips = least
-    while chips < 512 and float(weight_bytes_per_chip(model, Plan(chips), fmt)) > ROOM * chip.memory_bytes:
+    while chips < 512 and float(weight_bytes_per_chip(model, Plan(chips), fmt)) > room * chip.memory_bytes:
         chips *= 2
     return chips

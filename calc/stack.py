@@ -44,12 +44,14 @@ _LAYER = {"layer_us": "step_s", "prefill_layer_us": "prefill_step_s"}
 class StackEngine(Engine):
     """An engine as a chip's software stack runs it.
 
-    buckets: compiled prompt lengths, ascending (empty: any length); whole_context: attention always reads
-    input + output, the compiled length, however many tokens are cached so far; overlap: exponent that joins
-    kernels and host time (1: their sum; large: the longer, where hosts launch ahead); scope: where found.
+    buckets: compiled prompt lengths, ascending (empty: any length); decode_lengths: those of decode attention;
+    whole_context: it always reads input + output, the compiled length, however many tokens are cached so far;
+    overlap: exponent that joins kernels and host time (1: their sum; large: the longer, where hosts launch
+    ahead); scope: where found.
     """
 
     buckets: tuple[float, ...] = ()
+    decode_lengths: tuple[float, ...] = ()
     whole_context: bool = False
     overlap: float = 1.0
     scope: str = ""
@@ -95,6 +97,7 @@ def engine_for_chip(chip: Chip, engine: Engine, model: Model, constants: Constan
     return StackEngine(
         **values,
         buckets=tuple(float(b) for b in table.get("prefill_buckets", ())),
+        decode_lengths=tuple(float(b) for b in table.get("decode_lengths", ())),
         whole_context=bool(table.get("whole_context", False)),
         overlap=float(table.get("overlap", 1.0)),
         scope=scope,
@@ -130,8 +133,23 @@ def packed_tokens(engine: Engine, tokens: Array, together: Array) -> Array:
 
 
 def read_context(engine: Engine, isl: Array, osl: Array) -> Array:
-    """Cached tokens that a mean decode step reads: ISL + OSL/2; ISL + OSL where the whole context is read."""
-    return isl + (1.0 if getattr(engine, "whole_context", False) else 0.5) * osl
+    """Cached tokens that a mean decode step reads: ISL + OSL/2; ISL + OSL where the whole context is read.
+
+    Where decode attention is compiled for some lengths, each step runs the next one: the mean of that staircase from
+    ISL to ISL + OSL. Worked, lengths 1,024 and 2,048: 512 + 128 read 1,024; 960 + 128 half 1,024, half 2,048: 1,536.
+    """
+    lengths = getattr(engine, "decode_lengths", ())
+    if not lengths:
+        return isl + (1.0 if getattr(engine, "whole_context", False) else 0.5) * osl
+    edges = np.concatenate(([0.0], lengths))
+    areas = np.concatenate(([0.0], np.cumsum(np.diff(edges) * edges[1:])))
+
+    def area(tokens: Array) -> Array:
+        beyond = np.maximum(tokens, edges[-1])  # longer ones are read as they are
+        return np.interp(tokens, edges, areas) + 0.5 * (beyond**2 - edges[-1] ** 2)
+
+    start, added = np.asarray(isl, dtype=float), np.maximum(np.asarray(osl, dtype=float), 1.0)
+    return (area(start + added) - area(start)) / added
 
 
 def host_joined(engine: Engine, kernel_s: Array, host_s: Array) -> Array:

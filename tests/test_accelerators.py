@@ -64,7 +64,7 @@ def test_prefill_of_rngd_is_a_staircase() -> None:
     assert padded_tokens(engine, np.array([257.0, 512.0, 1024.0, 1025.0, 1281.0])).tolist() == [
         1024.0, 1024.0, 1024.0, 1280.0, 2048.0,
     ]  # fmt: skip
-    assert float(padded_tokens(engine, 2049.0)) == 2048.0 + 64.0
+    assert float(padded_tokens(engine, 2049.0)) == 2048.0 + 128.0
 
 
 def test_prompts_side_by_side_fill_a_bucket() -> None:
@@ -73,6 +73,22 @@ def test_prompts_side_by_side_fill_a_bucket() -> None:
     assert float(padded_tokens(engine, 512.0)) == 1024.0
     assert float(packed_tokens(engine, 512.0, 2.0)) == 512.0
     assert packed_tokens(PLAIN, 512.0, 3.0) == 512.0
+
+
+def test_decode_attention_of_rngd_runs_compiled_lengths() -> None:
+    # the vendor's presets compile 1,024, 2,048, 4,096 ..
+    engine = engine_for_chip(load_chip("rngd"), PLAIN, load_model("qwen3-8b"), CONSTANTS)
+    read = read_context(engine, np.array([512.0, 960.0, 1024.0, 200_000.0]), np.array([128.0, 128.0, 256.0, 100.0]))
+    assert read.tolist() == pytest.approx([1024.0, 1536.0, 2048.0, 200_050.0])
+    assert read_context(PLAIN, 512.0, 128.0) == 512.0 + 64.0
+
+
+@given(st.integers(1, 200_000), st.integers(1, 8192), st.integers(1, 4096))
+def test_compiled_attention_reads_at_least_what_is_cached(isl: int, osl: int, more: int) -> None:
+    engine = engine_for_chip(load_chip("rngd"), PLAIN, load_model("qwen3-8b"), CONSTANTS)
+    read = float(read_context(engine, float(isl), float(osl)))
+    assert read >= (isl + osl / 2.0) * (1 - 1e-9)
+    assert float(read_context(engine, float(isl + more), float(osl))) >= read * (1 - 1e-9)
 
 
 @given(st.integers(1, 3000), st.integers(1, 16))
