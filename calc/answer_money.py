@@ -40,7 +40,8 @@ def money(chip: Chip, body: Body, ask: Question, watts: Mapping[str, Any], grade
     of_input, of_output = input_output(
         hour.value * chips, body.input_tok_s, body.output_tok_s, body.prefill_share, ask.utilisation
     )
-    slow, fast = (side / body.output_tok_s for side in band(body.output_tok_s, "throughput", grade, body.bands))
+    ends = band(body.output_tok_s, "throughput", grade, body.bands or chip.id)
+    slow, fast = (side / body.output_tok_s for side in ends)
     found: dict[str, Any] = {
         "currency": terms.currency, "per_hour": hour.value * chips, "per_hour_low": hour.low * chips,
         "per_hour_high": hour.high * chips, "per_m_input": float(of_input), "per_m_output": float(of_output),

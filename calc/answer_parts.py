@@ -261,7 +261,7 @@ def assemble(chip: Chip, model: Model, body: Body, ask: Question, grade: str, co
     reason = grade_reason(chip, load_constants(), body.scope)
 
     def banded(value: float, quantity: str) -> dict[str, float]:
-        low, high = band(value, quantity, grade, body.bands)
+        low, high = band(value, quantity, grade, body.bands or chip.id)
         return {"value": value, "low": float(low), "high": float(high)}
 
     ttft = banded(body.ttft_s, "ttft")

@@ -26,13 +26,20 @@ GRADE_MEANING = {
 
 @lru_cache(maxsize=1)
 def _table() -> Mapping[str, Any]:
-    return shipped_table("engines", "bands.toml") or {}
+    own = shipped_table("engines", "stack_bands.toml") or {}
+    return {**own, **(shipped_table("engines", "bands.toml") or {})}
+
+
+def has_own(chip_id: str) -> bool:
+    """True where a chip's software stack has bands of its own, under the chip's id (`stack_bands`)."""
+    return chip_id in _table()
 
 
 def band_factor(quantity: str, grade: str, regime: str = "") -> float:
     """Factor f of the band value/f .. value x f; quantity: tpot, ttft, throughput or energy; grade A-D.
 
-    Regimes whose residuals differ have tables of their own, `[REGIME.quantity]`, before the general one.
+    Regimes whose residuals differ have tables of their own, `[REGIME.quantity]`, before the general one; so have
+    chips that are not GPUs, under their ids.
     """
     own = _table().get(regime, {}).get(quantity, {})
     return float(own[grade] if grade in own else _table()[quantity][grade])

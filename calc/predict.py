@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .bands import ANCHORED, answer_grade, band_factor
+from .bands import ANCHORED, answer_grade, band_factor, has_own
 from .cases import Block, gather
 from .constants import Constants, load_constants
 from .drafting import mtp_token_s
@@ -119,7 +119,9 @@ def _block_values(block: Block, constants: Constants) -> tuple[Array, Array, str
 
 
 def _band(block: Block, regime: str) -> str:
-    """Table of bands of a row: closed loops of combinations that were measured have one of their own."""
+    """Table of bands of a row: chips that are not GPUs and closed loops of measured combinations have their own."""
+    if has_own(block.chip.id) and regime != "price":
+        return block.chip.id
     return ANCHORED if regime == "serving" and block.engine.anchor_rows > 0 else regime
 
 

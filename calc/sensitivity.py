@@ -264,7 +264,7 @@ def faster(chip: Chip, memory: float = 1.0, compute: float = 1.0, links: float =
 
 
 def _software(chip: Chip, answer: Mapping[str, Any]) -> list[Input]:
-    factor = band_factor("tpot", answer["grade"])
+    factor = band_factor("tpot", answer["grade"], chip.id)
     why = f"80 % band of grade {answer['grade']}"
     if chip.weights_in_sram:
         from .catalog import load_model

@@ -1,15 +1,16 @@
 """Fits the constants of accelerators, wafers and LPUs: `python -m tokcalc.stack_fit DATA.csv... [--write]`.
 
 Prints each chip's rows and errors, in sample and with the judged model left out of the fit; `--only=NAME` takes one
-fit, `--predictions=OUT.csv` writes the left-out predictions with their bands (`evidence.write_evidence` reads them),
-`--write` puts the constants into their files. The twin of `calibrate`, which fits GPUs; stands after `stack_problem`.
+fit, `--predictions=OUT.csv` writes the left-out predictions with bands that did not see their model either
+(`evidence.write_evidence` reads them), `--write` puts constants and bands into their files. The twin of `calibrate`,
+which fits GPUs; stands after `stack_problem` and `stack_bands`.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,7 +39,7 @@ class Judged:
     table: pd.DataFrame
     in_sample: Array
     left_out: Array
-    factor: Array  # of each row's 80 % band
+    factor: Array  # of each row's 80 % band, from other models where there are any (`with_bands`)
     values: Mapping[str, float]
 
 
@@ -84,6 +85,20 @@ def _band_factors(rows: pd.DataFrame) -> Array:
     shown = predict_rows(rows)
     found: Array = (shown["high"] / shown["predicted"]).to_numpy(dtype=float)
     return found
+
+
+def with_bands(found: Sequence[Judged]) -> tuple[list[Judged], pd.DataFrame]:
+    """The fits with each row's band from the other models' residuals, and those residuals (`stack_bands`)."""
+    from .stack_bands import residuals, unseen
+
+    rows = residuals([(j.target.name, j.table, j.left_out) for j in found])
+    good = np.isfinite(rows["away"].to_numpy(dtype=float))
+    factors = np.concatenate([j.factor for j in found])
+    own = unseen(rows[good])
+    factors[good] = np.where(np.isfinite(own), own, factors[good])
+    ends = np.cumsum([len(j.table) for j in found])[:-1]
+    parts = np.split(factors, ends)
+    return [replace(j, factor=part) for j, part in zip(found, parts, strict=True)], rows[good]
 
 
 def unfitted(rows: pd.DataFrame, seen: Sequence[str]) -> Judged | None:
@@ -148,11 +163,18 @@ def report(found: Sequence[Judged]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def write(found: Sequence[Judged], folder: Path) -> None:
-    """Write every fit's constants and record into accelerators.toml and sram.toml of that folder."""
+def write(found: Sequence[Judged], folder: Path, residuals: pd.DataFrame | None = None) -> None:
+    """Write every fit's constants and record into accelerators.toml and sram.toml of that folder.
+
+    residuals: as `with_bands` gives them; bands are written where they are of all fits.
+    """
+    from .stack_bands import table, text
     from .stack_write import find, record, set_class, set_number, set_record, tables
 
     errors = report(found)
+    if residuals is not None and len(found) == len(targets()):
+        held = {str(e["chip"]): (int(e["rows"]), float(e["in_band"])) for e in errors.to_dict("records")}
+        (folder / "stack_bands.toml").write_text(text(table(residuals), held), encoding="utf-8")
     for name, piped in (("accelerators.toml", False), ("sram.toml", True)):
         path = folder / name
         pieces = tables(path.read_text(encoding="utf-8"))
@@ -222,6 +244,7 @@ def main(arguments: Sequence[str]) -> int:
         judged = fit(rows, target, lambda text: print(text, file=sys.stderr))
         if judged is not None:
             found.append(judged)
+    found, residuals = with_bands(found) if found else (found, None)
     rest = None if names else unfitted(rows, [chip for judged in found for chip in judged.target.chips])
     print(report([*found, rest] if rest else found).round(3).to_string(index=False))
     for judged in found:
@@ -230,7 +253,7 @@ def main(arguments: Sequence[str]) -> int:
         if option.startswith("--predictions="):
             left_out_rows(found).to_csv(option.split("=", 1)[1], index=False)
     if "--write" in arguments:
-        write(found, Path(str(resources.files("tokcalc.specs"))) / "engines")
+        write(found, Path(str(resources.files("tokcalc.specs"))) / "engines", residuals)
     return 0
 
 
