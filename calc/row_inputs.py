@@ -126,6 +126,7 @@ def lengths(
                 assumed[i].append(word)
         if np.isnan(osl[i]):
             usual = _priced("osl") if regime[i] == "price" else ASSUMED_OSL
+            usual = 1.0 if "speed at first decode step" in note[i] else usual
             osl[i] = float(entry["osl"]) if entry and "osl" in entry else usual
             if regime[i] not in ("prefill-b1", "wide-ep"):
                 assumed[i].append(f"osl {osl[i]:g}")

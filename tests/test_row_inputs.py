@@ -98,6 +98,15 @@ def test_a_rate_of_one_chip_is_a_share_of_the_replica_that_holds_the_model() -> 
     assert found[1] / found[0] == pytest.approx(8, rel=0.15)
 
 
+def test_a_speed_at_the_first_step_has_no_answer_in_its_cache() -> None:
+    first = {**OFFLINE, "model": "llama-3.1-8b", "chip": "wormhole-n150", "regime": "decode-batch", "isl": 128,
+             "osl": "", "note": "batch 32; speed at first decode step with 128 cached tokens"}  # fmt: skip
+    assumed: list[list[str]] = [[]]
+    isl, osl = row_inputs.lengths(table(first), assumed, {})
+    assert (isl[0], osl[0]) == (128.0, 1.0)
+    assert assumed == [["osl 1"]]
+
+
 def test_lengths_of_a_named_set_are_its_means() -> None:
     assumed: list[list[str]] = [[], []]
     isl, osl = row_inputs.lengths(table(OFFLINE, {**OFFLINE, "isl": 100}), assumed, {})
