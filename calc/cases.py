@@ -16,7 +16,7 @@ import numpy as np
 
 from . import row_inputs, row_runs
 from .constants import Constants
-from .engine import Engine, engine_for, find_engine, poll_wait_steps
+from .engine import Engine, engine_for, expert_floor, find_engine, poll_wait_steps
 from .errors import TokcalcError
 from .formats import find_format
 from .operators import Formats, Operator, component_formats
@@ -162,13 +162,14 @@ def gather(rows: pd.DataFrame, constants: Constants) -> Blocks:
     reasons: dict[int, str] = {}
     isl, osl = row_inputs.lengths(rows, assumed, reasons)
     draft, accepted = row_inputs.drafting(rows, assumed, reasons)
-    keys = ["chip", "model", "weights", "kv", "checkpoint", "software", "fixed"]
+    keys = ["chip", "model", "weights", "kv", "checkpoint", "software", "age", "fixed"]
     words = (row_inputs.software(rows), row_inputs.texts(rows, "version"), row_inputs.texts(rows, "date"))
     named = zip(*words, strict=True)
     table = rows.assign(
         **{k: row_inputs.texts(rows, k) for k in keys[:3]},
         kv=row_inputs.caches(rows), checkpoint=row_runs.checkpoints(rows),
         software=[_software(constants, *told) for told in named],
+        age=[expert_floor(constants, date) if date else 1.0 for date in words[2]],  # undated: the reference
         isl=isl, osl=osl, draft=draft, accepted=accepted,
         most=rows["most"] if "most" in rows else row_inputs.note_max_batch(rows),
         requests=row_runs.note_requests(rows), fixed=row_inputs.fixed_lengths(rows),
@@ -176,13 +177,13 @@ def gather(rows: pd.DataFrame, constants: Constants) -> Blocks:
     blocks: list[Block] = []
     # factors of measured combinations are of closed loops of random tokens; texts reach more experts
     shared = replace(constants, anchors={})
-    for (chip_name, model_name, weights, kv, checkpoint, software, fixed), part in table.groupby(keys, sort=True):
+    for (chip_name, model_name, weights, kv, checkpoint, software, age, fixed), part in table.groupby(keys, sort=True):
         part = part[[i not in reasons for i in part.index]]
         if part.empty:
             continue
         try:
             block = _block(part, str(chip_name), str(model_name), str(weights), str(kv), str(checkpoint),
-                           str(software), constants if fixed else shared, assumed)  # fmt: skip
+                           str(software), float(str(age)), constants if fixed else shared, assumed)  # fmt: skip
         except TokcalcError as error:
             reasons.update(dict.fromkeys(part.index.tolist(), str(error)))
             continue
@@ -192,11 +193,11 @@ def gather(rows: pd.DataFrame, constants: Constants) -> Blocks:
 
 def _block(
     part: pd.DataFrame, chip_name: str, model_name: str, weights: str, kv: str, checkpoint: str, software: str,
-    constants: Constants, assumed: list[list[str]],
+    age: float, constants: Constants, assumed: list[list[str]],
 ) -> Block:  # fmt: skip
     chip, model = _chip(chip_name), _model(model_name)
     part = part.assign(chips=part["chips"] * float(chip.efficiency.get("gpus_per_card", 1.0)))
-    engine = find_engine(constants, software or None)
+    engine = replace(find_engine(constants, software or None), expert_floor=age)
     where = part.index.to_numpy()
     mine: list[list[str]] = [assumed[i] for i in where]
     if not weights:

@@ -5,6 +5,7 @@ Read from specs/engines/engines.toml through `constants`. Stands before `memory`
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -32,7 +33,7 @@ class Engine:
     Resolved for a model, its weights and the chip by `engine_for`: prompt_factor, of prompt seconds; kernels, of
     floors and shares of its kernels over the family's (`constants.tuned`); ttft_factor, of TTFT over its terms, and
     anchor_rows and anchor_rate, the measured numbers of this very combination (0: none) and the factor on every second
-    that they show.
+    that they show. expert_floor: floor of its expert kernels over that of the reference date, by its age.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Engine:
     stream_s: float
     whole_windows: bool
     prompt_factor: float = 1.0
+    expert_floor: float = 1.0
     kernels: tuple[tuple[str, float], ...] = ()
     ttft_factor: float = 1.0
     anchor_rows: int = 0
@@ -100,16 +102,17 @@ def find_engine(constants: Constants, name: str | None, version: str = "", date:
 
     version, date: of the software; releases before a rewrite have constants of their own
     (`older = {version, below, date, engine}`: a version beyond `below` is another library's, then the date tells).
+    The date also sets the age of its expert kernels (`expert_floor`); none is the newest measured.
     """
     if name is None:
-        return _build(DEFAULT, {}, constants)
+        return _build(DEFAULT, {}, constants, date)
     key = name.strip().lower()
     for known, table in constants.engines.items():
         if known != "prompt" and (key == known or key in table.get("aliases", ())):
             older = table.get("older")
             if older and _is_older(older, _release(version), date):
-                return find_engine(constants, older["engine"])
-            return _build(known, table, constants)
+                return find_engine(constants, older["engine"], date=date)
+            return _build(known, table, constants, date)
     raise UnknownName(f"engine '{name}' is unknown; choose one of {', '.join(engine_names(constants))}")
 
 
@@ -123,6 +126,25 @@ def _release(version: str) -> tuple[int, ...]:
     """Leading numbers of a version: "1.0.0rc3" gives (1, 0), "v0.17" (0, 17); () when there are none."""
     found = re.match(r"v?(\d+)(?:\.(\d+))?", version.strip())
     return tuple(int(g) for g in found.groups() if g) if found else ()
+
+
+def expert_floor(constants: Constants, date: str) -> float:
+    """Floor of expert kernels in software of a date over that of the reference: exp(-s x months since), to half months.
+
+    `[age]` of specs/engines/kernels.toml. Dates outside those measured count as the nearest; none as the newest; a date
+    without a month as the reference. Worked: s .16, three months before the reference: 1.62.
+    """
+    age = constants.tables["age"]
+    first, middle, last = (_months(str(age[name])) for name in ("first", "reference", "last"))
+    if date and len(date) < len("2026-02"):
+        return 1.0
+    then = min(max(_months(date), first), last) if date else last
+    return math.exp(-age["month_share"] * round(2.0 * (then - middle)) / 2.0)
+
+
+def _months(date: str) -> float:
+    year, month, day = (int(part) for part in f"{date}-15"[: len("2026-02-01")].split("-"))
+    return 12.0 * year + month + (day - 1) / 30.4
 
 
 def prompt_factor(constants: Constants, engine: Engine, chip: Chip, model: Model, weights: str) -> float:
@@ -151,11 +173,14 @@ def engine_for(constants: Constants, engine: Engine, chip: Chip, model: Model, w
     by = constants.engines.get(engine.name, {}).get("by", {}).get(chip.family, {})
     anchor = constants.anchors.get(anchor_key(model.id, chip.id, engine.name, weights), {})
     rate = anchor.get("tpot", 1.0)
+    kernels = dict(by.get("kernels", {}))
+    if chip.kind == "gpu":
+        kernels["moe.t0"] = kernels.get("moe.t0", 1.0) * engine.expert_floor
     return replace(
         engine, prompt_factor=prompt_factor(constants, engine, chip, model, weights),
         factor=engine.factor * by.get("factor", 1.0) * rate, step_s=engine.step_s * by.get("step", 1.0) * rate,
         sequence_s=engine.sequence_s * rate, prefill_step_s=engine.prefill_step_s * rate,
-        kernels=tuple(sorted(by.get("kernels", {}).items())),
+        kernels=tuple(sorted(kernels.items())),
         ttft_factor=anchor.get("ttft", rate) / rate, anchor_rows=int(anchor.get("rows", 0)),
         anchor_rate=rate, resolved=True,
     )  # fmt: skip
@@ -172,9 +197,9 @@ def poll_wait_steps(engine: Engine, batch: Array) -> Array:
     return np.where(np.asarray(batch) < _POLL_SMALL, few, many) / 2.0
 
 
-def _build(name: str, table: Mapping[str, Any], constants: Constants) -> Engine:
+def _build(name: str, table: Mapping[str, Any], constants: Constants, date: str) -> Engine:
     merged = {**constants.engines[DEFAULT], **table}
-    values: dict[str, Any] = {"name": name}
+    values: dict[str, Any] = {"name": name, "expert_floor": expert_floor(constants, date)}
     for key, value in merged.items():
         target, scale = _SCALE.get(key, (key, None))
         values[target] = value * scale if scale else value

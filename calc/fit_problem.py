@@ -124,7 +124,7 @@ def build(table: pd.DataFrame, constants: Constants) -> Problem:
         whole[kept] = at
         for flat, ops in zip(flats, block.passes(), strict=True):
             flat.size = n + 1
-            flat.add(ops, block.chip, constants, whole, space, block.engine.name)
+            flat.add(ops, block.chip, constants, whole, space, block.engine.name, block.engine.expert_floor)
         for name, value in vars(block.case()).items():
             fields[name][at] = np.broadcast_to(np.asarray(value, dtype=float), len(block.index))[kept]
         combination[at] = anchor_key(block.model.id, block.chip.id, block.engine.name, block.weights)

@@ -44,24 +44,27 @@ class Flat:
         rows: Array,
         space: Space,
         engine: str | None = None,
+        expert_floor: float = 1.0,
     ) -> None:
-        """Append the operators of a block whose cases stand at `rows`, run by that engine."""
+        """Append the operators of a block whose cases stand at `rows`, run by that engine of that age."""
         for term in ideal_terms(ops, chip):
             if term.collective:
                 self._collective(term, chip, constants, rows, space)
             else:
-                self._kernel(term, chip, constants, rows, space, engine)
+                floor = expert_floor if term.kind == "moe" else 1.0
+                self._kernel(term, chip, constants, rows, space, engine, floor)
 
     def _kernel(
-        self, term: Term, chip: Chip, constants: Constants, rows: Array, space: Space, engine: str | None
-    ) -> None:
+        self, term: Term, chip: Chip, constants: Constants, rows: Array, space: Space, engine: str | None,
+        floor: float,
+    ) -> None:  # fmt: skip
         table, scope, _ = constants.find(term.kind, chip, format_chain(term.format, term.roof))
         own = chip.id if scope == chip.id else chip.family
         space.starts[(term.kind, term.format, own)] = {**table, "family": chip.family}
         t0 = table["t0_s"] if "t0_s" in table else table["t0_us"] * 1e-6
         places = space.kernel(term.kind, term.format, chip.family, engine, own)
         logs = np.log([max(t0, 1e-12), table["eta_m"], table["eta_c"], table["p"]])
-        self._append(rows, term.count, term.kernels, term.x_s, term.y_s, logs,
+        self._append(rows, term.count, term.kernels * floor, term.x_s, term.y_s, logs,
                      (places["t0"], places["eta_m"], places["eta_c"], places["p"]))  # fmt: skip
 
     def _collective(self, term: Term, chip: Chip, constants: Constants, rows: Array, space: Space) -> None:
