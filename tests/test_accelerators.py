@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tokcalc.catalog import list_ids, load_chip, load_model
 from tokcalc.constants import load_constants
 from tokcalc.engine import find_engine
+from tokcalc.operators import expert_launches
 from tokcalc.row_inputs import default_weights
 from tokcalc.stack import (
     engine_for_chip,
@@ -124,6 +125,16 @@ def test_layer_floors_grow_with_the_model() -> None:
     table, scope = stack_table(chip, CONSTANTS)
     assert scope == "rngd"
     assert large.step_s - small.step_s == pytest.approx((80 - 16) * table["layer_us"] * 1e-6)
+
+
+def test_expert_kernels_of_stacks_have_one_floor_a_layer() -> None:
+    chip = load_chip("sn40l")
+    for name in ("mixtral-8x7b", "gpt-oss-120b", "deepseek-v3"):  # 8, 128 and 256 experts
+        model = load_model(name)
+        engine = engine_for_chip(chip, PLAIN, model, CONSTANTS)
+        floor = CONSTANTS.tuned(engine).kernel("moe", chip, "fp8", "bf16").t0_s
+        launches = expert_launches(max(group.ffn.experts for group in model.groups))
+        assert floor * launches == pytest.approx(TABLES["moe"]["sn40l"]["any"]["t0_us"] * 1e-6)
 
 
 def test_gpus_keep_their_engine() -> None:
