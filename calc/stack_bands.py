@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 Array = np.ndarray
 SHARE = 0.8  # of measurements that a band is to hold
 OTHERS = 5.0  # rows that all other software stacks together count for: a stack with few rows looks like the rest
+SIBLING = 0.25  # of a row of another chip with the same stack
 QUANTITIES = ("tpot", "ttft", "throughput")
 _OF_METRIC = {"tpot_ms": "tpot", "output_tok_s_user": "tpot", "ttft_ms": "ttft"}
 _GRADES = ("A", "B")  # of chips with rows in a fit; announced ones keep the general bands
 _HEAD = """\
 # 80 % bands of chips that are not GPUs: low = value / f, high = value x f, by quantity and grade of an answer.
 # Written by `python -m tokcalc.stack_fit DATA.csv --write`: f is the 80 % quantile of |log(predicted / measured)| of a
-# software stack's rows, each predicted by a fit that saw nothing of its model. The rows of all other stacks join with
-# the weight of five, so that few rows do not make a narrow band. held: share of the chip's rows inside bands that saw
-# nothing of their model either.
+# chip's rows, each predicted by a fit that saw nothing of its model. Rows of other chips with the same software stack
+# count a quarter, those of all other stacks five rows together, so that few rows do not make a narrow band. held: share
+# of the chip's rows inside bands that saw nothing of their model either.
 """
 
 
@@ -45,29 +46,29 @@ def weighted_quantile(values: Array, weights: Array, share: float) -> float:
     return float(np.interp(share * weights.sum(), middle, values[order]))
 
 
-def factor(rows: pd.DataFrame, fit: str, of: str) -> float:
-    """Half width of the band of one quantity on one stack: exp of the quantile; NaN without any row of it.
+def factor(rows: pd.DataFrame, chip: str, fit: str, of: str) -> float:
+    """Half width of the band of one quantity on one chip: exp of the quantile; NaN without any row of the quantity.
 
-    rows: columns fit, quantity and away, the |log(predicted / measured)| with the model left out.
+    rows: columns chip, fit, quantity and away, the |log(predicted / measured)| with the model left out.
     """
     rows = rows[rows["quantity"] == of]
-    own = (rows["fit"] == fit).to_numpy()
     away = rows["away"].to_numpy(dtype=float)
     if not away.size:
         return float("nan")
+    same = (rows["fit"] == fit).to_numpy()
     counts = rows.groupby("fit")["away"].transform("size").to_numpy(dtype=float)
-    others = max(rows.loc[~own, "fit"].nunique(), 1)
-    weights = np.where(own, 1.0, OTHERS / others / counts)  # every other stack counts the same
+    others = max(rows.loc[~same, "fit"].nunique(), 1)
+    stack = np.where((rows["chip"] == chip).to_numpy(), 1.0, SIBLING)
+    weights = np.where(same, stack, OTHERS / others / counts)  # every other stack counts the same
     return float(np.exp(weighted_quantile(away, weights, SHARE)))
 
 
 def table(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Bands by chip: {chip: {quantity: factor}}, rounded up to hundredths. rows: as `factor`, and chip."""
+    """Bands by chip: {chip: {quantity: factor}}, rounded up to hundredths. rows: as `factor`."""
     found: dict[str, dict[str, float]] = {}
-    for fit, part in rows.groupby("fit", sort=False):
-        line = {of: factor(rows, str(fit), of) for of in QUANTITIES}
-        shown = {of: float(np.ceil(value * 100.0) / 100.0) for of, value in line.items() if np.isfinite(value)}
-        found.update(dict.fromkeys(sorted(set(part["chip"])), shown))
+    for (fit, chip), _ in rows.groupby(["fit", "chip"], sort=False):
+        line = {of: factor(rows, str(chip), str(fit), of) for of in QUANTITIES}
+        found[str(chip)] = {of: float(np.ceil(v * 100.0) / 100.0) for of, v in line.items() if np.isfinite(v)}
     return found
 
 
@@ -77,10 +78,11 @@ def unseen(rows: pd.DataFrame) -> Array:
     rows: as `factor`, and model.
     """
     out = np.full(len(rows), np.nan)
-    keys = [rows[name].to_numpy() for name in ("fit", "model", "quantity")]
-    for fit, model, of in sorted(set(zip(*keys, strict=True))):
-        same = (keys[0] == fit) & (keys[1] == model)
-        out[same & (keys[2] == of)] = factor(rows[~same], str(fit), str(of))
+    keys = [rows[name].to_numpy() for name in ("fit", "chip", "model", "quantity")]
+    for fit, chip, model, of in sorted(set(zip(*keys, strict=True))):
+        same = (keys[0] == fit) & (keys[2] == model)
+        mine = same & (keys[1] == chip) & (keys[3] == of)
+        out[mine] = factor(rows[~same], str(chip), str(fit), str(of))
     return out
 
 

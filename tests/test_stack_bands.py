@@ -10,7 +10,17 @@ import pandas as pd
 import pytest
 from tokcalc import estimate
 from tokcalc.bands import band_factor, has_own
-from tokcalc.stack_bands import OTHERS, factor, quantity, residuals, table, text, unseen, weighted_quantile
+from tokcalc.stack_bands import (
+    OTHERS,
+    SIBLING,
+    factor,
+    quantity,
+    residuals,
+    table,
+    text,
+    unseen,
+    weighted_quantile,
+)
 from tokcalc.stack_problem import targets
 
 SHIPPED = tomllib.loads((files("tokcalc.specs") / "engines" / "stack_bands.toml").read_text(encoding="utf-8"))
@@ -36,11 +46,19 @@ def test_a_quantile_of_equal_weights_lies_between_neighbours() -> None:
 def test_few_rows_take_the_width_of_the_others_and_many_their_own() -> None:
     wide = [0.5] * 40
     few, many = rows(a=[0.01], b=wide), rows(a=[0.01] * 200, b=wide)
-    assert factor(few, "a", "tpot") == pytest.approx(np.exp(0.5), rel=0.01)
-    assert factor(many, "a", "tpot") == pytest.approx(np.exp(0.01), rel=0.01)
-    assert factor(many, "nobody", "tpot") > factor(many, "a", "tpot")  # a stack without rows
-    assert np.isnan(factor(few, "a", "ttft"))
+    assert factor(few, "a-chip", "a", "tpot") == pytest.approx(np.exp(0.5), rel=0.01)
+    assert factor(many, "a-chip", "a", "tpot") == pytest.approx(np.exp(0.01), rel=0.01)
+    nobody = factor(many, "c-chip", "c", "tpot")  # a stack without rows
+    assert nobody > factor(many, "a-chip", "a", "tpot")
+    assert np.isnan(factor(few, "a-chip", "a", "ttft"))
     assert OTHERS > 0
+
+
+def test_a_chip_with_rows_of_its_own_stands_on_them_more_than_on_its_siblings() -> None:
+    both = pd.concat([rows(a=[0.3] * 20), rows(a=[0.05] * 40).assign(chip="twin")], ignore_index=True)
+    assert factor(both, "a-chip", "a", "tpot") == pytest.approx(np.exp(0.3), rel=0.01)
+    assert factor(both, "twin", "a", "tpot") == pytest.approx(np.exp(0.05), rel=0.01)
+    assert SIBLING < 1
 
 
 def test_a_row_is_judged_by_a_band_that_did_not_see_its_model() -> None:
@@ -48,7 +66,7 @@ def test_a_row_is_judged_by_a_band_that_did_not_see_its_model() -> None:
     judged = rows(a=[*calm, 2.0], b=calm)
     found = unseen(judged)
     assert found[20] == pytest.approx(np.exp(0.1))  # its own 2.0 does not widen it
-    assert factor(judged, "a", "tpot") >= found[20]
+    assert factor(judged, "a-chip", "a", "tpot") >= found[20]
 
 
 def test_the_file_reads_back() -> None:
@@ -57,7 +75,7 @@ def test_the_file_reads_back() -> None:
     found = tomllib.loads(text(bands, {"a-chip": (3, 2 / 3), "b-chip": (4, 1.0)}))
     assert set(found) == {"a-chip", "b-chip"}
     assert found["a-chip"]["tpot"]["A"] == bands["a-chip"]["tpot"]
-    assert found["a-chip"]["tpot"]["A"] >= factor(judged, "a", "tpot")
+    assert found["a-chip"]["tpot"]["A"] >= factor(judged, "a-chip", "a", "tpot")
 
 
 def test_metrics_have_the_quantity_of_their_answer() -> None:
