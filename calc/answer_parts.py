@@ -15,7 +15,8 @@ from .answer_money import energy, money
 from .arrivals import arrivals, closed_percentiles
 from .bands import ANCHORED, band, grade_reason
 from .constants import load_constants
-from .engine import Engine, engine_for
+from .engine import engine_for
+from .engine_notes import engine_notes
 from .evidence import evidence
 from .explain import term_inputs
 from .passes import decode_operators
@@ -180,8 +181,10 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
             "capacity_bytes": float(memory.capacity_bytes), "used_share": used, "largest_batch": limit,
         },
         terms=terms, bound_by=bound_by, bound_share=share, busy=_busy(d, s), scope=scope,
-        assumptions=(*d.assumed, *_loop(ask), *_anchor(engine), *ask.notes), percentiles=percentiles,
-        anchored=engine.anchor_rows > 0,
+        assumptions=(
+            *d.assumed, *_loop(ask), *engine_notes(d.chip, d.model, engine, constants, ask.software_date or ""), *ask.notes,
+        ),
+        percentiles=percentiles, anchored=engine.anchor_rows > 0,
     )  # fmt: skip
 
 
@@ -233,16 +236,6 @@ def _busy(d: Deployment, s: Any) -> float:
     step = float(s.step_s)
     host = d.engine.step_s * float(d.plan.pp)
     return float(min(1.0, max(0.2, 1.0 - host / step)))
-
-
-def _anchor(engine: Engine) -> tuple[str, ...]:
-    if not engine.anchor_rows:
-        return ()
-    return (
-        f"anchored: {engine.anchor_rows} measured numbers of this model, chip, engine and weights set "
-        f"{engine.anchor_rate:.2f} of the shared constants' time per token, and "
-        f"{engine.anchor_rate * engine.ttft_factor:.2f} of their first token",
-    )
 
 
 def _loop(ask: Question) -> tuple[str, ...]:

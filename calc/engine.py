@@ -135,11 +135,16 @@ def expert_floor(constants: Constants, date: str) -> float:
     without a month as the reference. Worked: s .16, three months before the reference: 1.62.
     """
     age = constants.tables["age"]
-    first, middle, last = (_months(str(age[name])) for name in ("first", "reference", "last"))
     if date and len(date) < len("2026-02"):
         return 1.0
-    then = min(max(_months(date), first), last) if date else last
-    return math.exp(-age["month_share"] * round(2.0 * (then - middle)) / 2.0)
+    months = _months(software_day(constants, date)) - _months(age["reference"])
+    return math.exp(-age["month_share"] * round(2.0 * months) / 2.0)
+
+
+def software_day(constants: Constants, date: str) -> str:
+    """The date that stands for one of software: itself inside those measured, else the nearest; the newest for ""."""
+    age = constants.tables["age"]
+    return str(min(max(date, age["first"]), age["last"]) if date else age["last"])
 
 
 def _months(date: str) -> float:

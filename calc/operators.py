@@ -7,17 +7,15 @@ section of specs/README.md (parameters, KV, FLOPs); arrays of cases throughout.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .catalog.tables import shipped_table
 from .formats import Format, find_format
 from .parallel import Plan, distinct_experts, kv_heads_per_rank
 from .roofline import ring_volume
+from .routing import expert_launches, routing
 
 if TYPE_CHECKING:
     from .model import Attention, FeedForward, LayerGroup, Model
@@ -285,23 +283,6 @@ def operators(model: Model, plan: Plan, p: Pass, fmt: Formats) -> list[Operator]
     head = model.head_read_params
     out.append(_gemm("output head", 1.0, p.head_rows / plan.dp, model.hidden, head / tp, fmt.head))
     return out
-
-
-@lru_cache(maxsize=1)
-def routing() -> Mapping[str, float]:
-    """`[routing]` of specs/engines/kernels.toml: how tokens choose experts and what choosing costs."""
-    found: Mapping[str, float] = (shipped_table("engines", "kernels.toml") or {})["routing"]
-    return found
-
-
-def expert_launches(experts: int) -> float:
-    """Floors of fused experts that a layer takes: s + (1 - s) E / E1, s the share of launches, one at E1 experts.
-
-    Launches are fixed; sorting tokens by expert and scheduling a tile for each grows with their number. Worked with
-    s 1/2, E1 256: 128 experts .75, 512 experts 1.5.
-    """
-    found = routing()
-    return found["launch_share"] + (1.0 - found["launch_share"]) * experts / found["experts"]
 
 
 def back_rows(att: Attention) -> float:

@@ -15,8 +15,8 @@ import numpy as np
 from .constants import Constants, load_constants, scopes
 from .engine import Engine
 from .formats import find_format
-from .operators import expert_launches
 from .roofline import smooth_max
+from .routing import expert_launches
 
 if TYPE_CHECKING:
     from .chip import Chip

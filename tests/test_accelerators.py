@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tokcalc.catalog import list_ids, load_chip, load_model
 from tokcalc.constants import load_constants
 from tokcalc.engine import find_engine
-from tokcalc.operators import expert_launches
+from tokcalc.routing import expert_launches
 from tokcalc.row_inputs import default_weights
 from tokcalc.stack import (
     engine_for_chip,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import exp
 
 import numpy as np
 import pytest
 from tokcalc.anchors import factor
 from tokcalc.catalog import load_chip, load_model
 from tokcalc.constants import load_constants
-from tokcalc.engine import anchor_key, engine_for, find_engine
+from tokcalc.engine import anchor_key, engine_for, expert_floor, find_engine
 from tokcalc.estimate import estimate
-from tokcalc.operators import component_formats, expert_launches
+from tokcalc.operators import component_formats
+from tokcalc.routing import expert_launches
 
 
 def test_a_median_is_shrunk_by_three_rows_of_the_shared_constants() -> None:
-    assert factor(np.full(27, np.log(1.25))) == pytest.approx(1.25 ** -0.9)
+    assert factor(np.full(27, np.log(1.25))) == pytest.approx(1.25**-0.9)
     assert factor(np.zeros(0)) == 1.0
 
 
@@ -41,7 +43,14 @@ def test_an_anchor_scales_every_second_of_a_step_and_ttft_by_its_own_factor() ->
 
 
 def test_an_answer_about_a_measured_combination_says_so_and_has_the_narrower_band() -> None:
-    ask = {"chip": "b200-sxm", "model": "gpt-oss-120b", "weights": "mxfp4", "chips": 2, "tp": 2, "concurrency": 16}
+    ask = {
+        "chip": "b200-sxm",
+        "model": "gpt-oss-120b",
+        "weights": "mxfp4",
+        "chips": 2,
+        "tp": 2,
+        "concurrency": 16,
+    }
     held = estimate(engine="trtllm", **ask).to_dict()
     free = estimate(engine="trtllm", **ask | {"chip": "b300-sxm"}).to_dict()
     assert any(a.startswith("anchored: ") for a in held["assumptions"])
@@ -52,13 +61,44 @@ def test_an_answer_about_a_measured_combination_says_so_and_has_the_narrower_ban
 
 def test_floors_of_expert_kernels_grow_with_the_number_of_experts() -> None:
     assert expert_launches(256) == 1.0
-    assert expert_launches(128) == 0.75
+    assert expert_launches(128) == 0.55
 
 
 @pytest.mark.parametrize(
     ("model", "name"),
-    [("deepseek-v3", "fp8_block"), ("qwen3-235b-a22b", "fp8_block"), ("qwen3-32b", "fp8"), ("llama-3.1-70b", "fp8")],
+    [
+        ("deepseek-v3", "fp8_block"),
+        ("qwen3-235b-a22b", "fp8_block"),
+        ("qwen3-32b", "fp8"),
+        ("llama-3.1-70b", "fp8"),
+    ],
 )
 def test_fp8_of_makers_who_release_it_with_a_scale_per_block(model: str, name: str) -> None:
     fmt = component_formats(load_model(model), "fp8")
     assert fmt.ffn.name == name
+
+
+def test_expert_kernels_of_newer_software_have_lower_floors() -> None:
+    constants = load_constants()
+    age = constants.tables["age"]
+    assert expert_floor(constants, age["reference"]) == 1.0
+    assert expert_floor(constants, "2025-11-01") == pytest.approx(exp(3 * age["month_share"]))
+    assert expert_floor(constants, "2024-06-01") == expert_floor(constants, age["first"])
+    assert (
+        expert_floor(constants, "")
+        == expert_floor(constants, "2027-01-01")
+        == expert_floor(constants, age["last"])
+    )
+    assert expert_floor(constants, "2025") == 1.0  # a year alone tells no month
+
+
+def test_the_software_of_a_date_is_asked_for_and_said() -> None:
+    ask = {"chip": "b200-sxm", "model": "gpt-oss-120b", "engine": "vllm", "concurrency": 4}
+    old, new = (estimate(software_date=day, **ask).to_dict() for day in ("2025-11-01", None))
+    assert old["speed"]["tpot_s"]["value"] > 1.05 * new["speed"]["tpot_s"]["value"]
+    assert any("software of 2025-11-01" in line for line in old["assumptions"])
+    dense = [
+        estimate(software_date=day, **ask | {"model": "llama-70b"}).to_dict() for day in ("2025-11-01", None)
+    ]
+    assert dense[0]["speed"]["tpot_s"]["value"] == dense[1]["speed"]["tpot_s"]["value"]
+    assert not any("expert kernels" in line for line in dense[0]["assumptions"])

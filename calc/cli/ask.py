@@ -52,7 +52,9 @@ def _text(answers: list[dict[str, Any]], explain: bool) -> str:
 
         parts = [comparison(answers, width())]
     if explain:
-        parts += [card.explanation(answer, width()) for answer in answers if answer.get("terms")]
+        from .explanation import explanation
+
+        parts += [explanation(answer, width()) for answer in answers if answer.get("terms")]
     return "\n\n".join(parts)
 
 

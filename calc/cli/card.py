@@ -291,30 +291,3 @@ def _source(item: object) -> str:
     parts = [str(item.get(key) or "") for key in ("covers", "url", "date", "note")]
     grade = f"grade {item['grade']}" if item.get("grade") else ""
     return ", ".join(part for part in (*parts, grade) if part)
-
-
-def explanation(answer: Answer, width: int = 80) -> str:
-    """The table of terms: seconds, share of the time, formula and inputs of each, in the answer's order."""
-    head = f"terms of {name(answer, 'chip')} with {name(answer, 'model')}"
-    lines = [head, f"  {'seconds':>10}  {'share':>6}  term"]
-    for term in answer.get("terms") or []:
-        share = term.get("share")
-        shown = f"{share:6.1%}" if isinstance(share, int | float) else f"{'':6}"
-        lines += text.wrap(str(term["name"]), width, f"  {text.seconds(term.get('seconds')):>10}  {shown}  ")
-        if term.get("formula"):
-            lines += text.wrap(f"= {term['formula']}", width, " " * 22)
-        if term.get("inputs"):
-            lines += text.wrap(f"with {_inputs(term['inputs'])}", width, " " * 22)
-    return "\n".join(lines)
-
-
-def _inputs(inputs: object) -> str:
-    if isinstance(inputs, Mapping):
-        return ", ".join(f"{key} {_input(value)}" for key, value in inputs.items())
-    return str(inputs)
-
-
-def _input(value: object) -> str:
-    if isinstance(value, float):
-        return text.number(value, 4) if 1e-4 <= abs(value) < 1e9 or value == 0 else f"{value:.3e}"
-    return str(value)

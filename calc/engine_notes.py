@@ -1,0 +1,35 @@
+"""What an answer says of the serving software behind it: its own measurements, the age of its expert kernels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .engine import Engine, expert_floor, software_day
+
+if TYPE_CHECKING:
+    from .chip import Chip
+    from .constants import Constants
+    from .model import Model
+
+
+def engine_notes(
+    chip: Chip, model: Model, engine: Engine, constants: Constants, date: str
+) -> tuple[str, ...]:
+    """Assumptions of an answer: the anchor of a measured combination, the date that expert kernels are taken of.
+
+    date: of the software as asked; "" for the newest.
+    """
+    notes = []
+    if engine.anchor_rows:
+        notes.append(
+            f"anchored: {engine.anchor_rows} measured numbers of this model, chip, engine and weights set "
+            f"{engine.anchor_rate:.2f} of the shared constants' time per token, and "
+            f"{engine.anchor_rate * engine.ttft_factor:.2f} of their first token"
+        )
+    if model.is_moe and chip.kind == "gpu":
+        age, day = constants.tables["age"], software_day(constants, date)
+        notes.append(
+            f"expert kernels as software of {day} runs them (measured {age['first']} to {age['last']}): floors "
+            f"{expert_floor(constants, day):.2f} of those of {age['reference']}"
+        )
+    return tuple(notes)
