@@ -182,7 +182,8 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
         },
         terms=terms, bound_by=bound_by, bound_share=share, busy=_busy(d, s), scope=scope,
         assumptions=(
-            *d.assumed, *_loop(ask), *engine_notes(d.chip, d.model, engine, constants, ask.software_date or ""), *ask.notes,
+            *d.assumed, *_loop(ask),
+            *engine_notes(d.chip, d.model, engine, constants, ask.software_date or ""), *ask.notes,
         ),
         percentiles=percentiles, anchored=engine.anchor_rows > 0,
     )  # fmt: skip
