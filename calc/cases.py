@@ -26,6 +26,7 @@ from .regimes import Case
 from .row_layout import degrees
 from .serving import pool_limit
 from .stack import packed_tokens, padded_tokens, read_context
+from .stack_rows import cached_share
 from .wide_exchange import wide_batch_words
 
 if TYPE_CHECKING:
@@ -91,26 +92,28 @@ class Block:
     @property
     def together(self) -> Array:
         """Prompts that share a pass of the replica."""
-        return (
-            prompts_per_pass(self.engine, self.running / self.plan.dp, np.maximum(self.isl, 1.0))
-            * self.plan.dp
-        )
+        return prompts_per_pass(self.engine, self.running / self.plan.dp, self.fresh) * self.plan.dp
+
+    @property
+    def fresh(self) -> Array:
+        """Prompt tokens that no cache holds, at least one."""
+        return np.maximum(self.isl * (1.0 - self.cached), 1.0)
 
     def passes(self) -> tuple[Sequence[Operator], Sequence[Operator], Sequence[Operator]]:
         """Operators of a decode step, of one prompt alone, and of a full pass of `together` prompts."""
-        tokens = np.maximum(self.isl, 1.0)
+        tokens, old = self.fresh, self.isl * self.cached
         model, plan, fmt = self.model, on_cores(self.plan, self.chip), self.formats
         return (
             decode_operators(model, plan, fmt, self.running, self.context, self.draft + 1.0),
-            prompt_operators(model, plan, fmt, 1.0, padded_tokens(self.engine, tokens)),
-            prompt_operators(model, plan, fmt, self.together, packed_tokens(self.engine, tokens, self.together)),
+            prompt_operators(model, plan, fmt, 1.0, padded_tokens(self.engine, tokens), old),
+            prompt_operators(model, plan, fmt, self.together, packed_tokens(self.engine, tokens, self.together), old),
         )
 
     def case(self) -> Case:
         """The block's rows for `regimes`."""
         return Case(
             self.isl, self.osl, self.batch, self.running, self.plan.pp, self.plan.dp, self.together,
-            passes_per_prompt(self.engine, self.isl), self.poll, self.accepted, self.replicas, self.front,
+            passes_per_prompt(self.engine, self.fresh), self.poll, self.accepted, self.replicas, self.front,
             self.sampling,
         )  # fmt: skip
 
@@ -216,7 +219,10 @@ def _block(
     plan, replicas = degrees(part, chip, model, formats, engine, isl + osl, mine)
     regime = part["regime"].to_numpy(dtype=str)
     most = part["most"].to_numpy(float) * np.where(np.asarray(plan.dp) > 1, plan.dp, 1.0)  # per rank
-    limit = np.minimum(pool_limit(engine, chip, model, plan, formats, isl, osl), most)
+    cached = cached_share(part)
+    for words, share in zip(mine, cached, strict=True):
+        words += ["prompts repeated, found in a cache"] if share > 0 else []
+    limit = np.minimum(pool_limit(engine, chip, model, plan, formats, isl * (1.0 - cached), osl), most)  # shared once
     batch = _batch(part, regime, plan, replicas, limit, mine)
     held = np.minimum(batch, limit)
     held = np.where(regime == "max-load", row_runs.even_waves(batch, held), held)
@@ -226,7 +232,7 @@ def _block(
         chip, model, weights, kv, formats, engine,
         np.array(row_inputs.texts(part, "version")), np.array(row_inputs.texts(part, "date")),
         where, regime, part["metric"].to_numpy(dtype=str), plan, isl, osl, batch, limit, running,
-        row_inputs.numbers(part, "spec_decode", 0.0), np.ones(len(part), dtype=bool), np.zeros(len(part)),
+        row_inputs.numbers(part, "spec_decode", 0.0), np.ones(len(part), dtype=bool), cached,
         part["draft"].to_numpy(float), part["accepted"].to_numpy(float), replicas,
         np.where(polled, poll_wait_steps(engine, batch), 0.0), row_inputs.through_server(part), printed,
         row_inputs.note_user_speed(part), row_inputs.numbers(part, "spec_decode"),

@@ -65,7 +65,9 @@ def fit(rows: pd.DataFrame, target: Target, tick: Callable[[str], None] | None =
     sigma = np.where(part["metric"] == "ttft_ms", _SIGMA_TTFT, _SIGMA)
     weight = np.sqrt(np.minimum(1.0, _MODEL_ROWS / shared)) / sigma
     waits = part["metric"].eq("ttft_ms") & part["regime"].isin(["max-load", "mlperf-offline", "wide-ep"])
-    weight = np.where(good & ~waits, weight, 0.0)
+    # a full machine whose layout nobody prints is judged, but its layout is not read out of its rate
+    layout = part["regime"].eq("max-load") & part["tp"].isna() & part["chips"].fillna(2.0).gt(1.0)
+    weight = np.where(good & ~waits & ~layout, weight, 0.0)
 
     z = _solve(predict, log_value, weight, len(target.free))
     inside = np.log(predict(z)) - log_value

@@ -74,6 +74,7 @@ def test_prompts_side_by_side_fill_a_bucket() -> None:
     assert float(padded_tokens(engine, 512.0)) == 1024.0
     assert float(packed_tokens(engine, 512.0, 2.0)) == 512.0
     assert packed_tokens(PLAIN, 512.0, 3.0) == 512.0
+    assert float(packed_tokens(engine, 2.0, 65.0)) == 2.0  # 64 of them fill 128
 
 
 def test_decode_attention_of_rngd_runs_compiled_lengths() -> None:
@@ -98,6 +99,8 @@ def test_a_shared_pass_never_costs_a_prompt_more_than_one_of_its_own(tokens: int
     packed = float(packed_tokens(engine, float(tokens), float(together)))
     assert packed >= tokens * (1 - 1e-12)
     assert packed <= float(padded_tokens(engine, float(tokens))) * (1 + 1e-12)
+    if (together + 1) * tokens <= engine.chunk_tokens:  # one more that the pass has room for
+        assert float(packed_tokens(engine, float(tokens), together + 1.0)) <= packed * (1 + 1e-12)
 
 
 def test_rows_without_a_format_stand_as_the_software_stores_them() -> None:
