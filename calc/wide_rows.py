@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .wide_ep import Phase
 
 _HITS = re.compile(r"INCLUDES ([\d.]+)% (?:disk-)?cache hits")
+_COMPUTED = re.compile(r"production excluding cache hits")  # the computed tokens of a day that had hits
 _TOKENS = re.compile(r"(\d+)(K?)(?: tok/(?:device|NPU)|-token batches)")
 _BALANCED = re.compile(r"perfect expert balance|(?:profile|published) traces")  # DeepSeek's profile is balanced
 
@@ -35,7 +36,8 @@ def wide_value(block: Block, i: int, constants: Constants) -> tuple[float, str]:
     chips = float(replica * block.replicas[i])  # that the value refers to
     if metric in ("input_tok_s", "ttft_ms"):
         hits, tokens = _HITS.search(note), _TOKENS.search(note)
-        share = float(hits[1]) / 100.0 if hits else 0.0
+        share, computed = float(hits[1]) / 100.0 if hits else 0.0, bool(_COMPUTED.search(note))
+        share = float(wide_table()["phase"]["day_hits"]) if computed else share
         p = prefill(
             block.chip, block.model, block.formats, chips=int(replica), isl=float(block.isl[i]), cache_hit=share,
             tokens_per_chip=float(tokens[1]) * (1024.0 if tokens[2] else 1.0) if tokens else None,
@@ -44,7 +46,7 @@ def wide_value(block: Block, i: int, constants: Constants) -> tuple[float, str]:
         if metric == "ttft_ms":
             return p.step_s * 1e3, ""
         busy = float(wide_table()["phase"]["busy"]) if "production" in note else 1.0
-        return p.tok_s_chip / (1.0 - share) * busy * chips, ""
+        return p.tok_s_chip / (1.0 if computed else 1.0 - share) * busy * chips, ""
     p = _decoded(block, i, int(replica), tp, software)
     table = {
         "output_tok_s": p.tok_s_chip * chips, "output_tok_s_user": 1.0 / p.tpot_s, "tpot_ms": p.tpot_s * 1e3,
