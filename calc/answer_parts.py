@@ -133,9 +133,9 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
     inputs = term_inputs(
         decode_operators(d.model, d.plan, d.formats, running, float(load.context)), d.chip, constants
     )
-    host = engine.step_s * float(d.plan.pp) + engine.sequence_s * running / float(d.plan.dp)
+    host = engine.host_s(float(d.plan.pp)) + engine.sequence_s * running / float(d.plan.dp)
     inputs["engine: host work per step"] = {
-        "per step us": engine.step_s * 1e6,
+        "per step us": engine.host_s(float(d.plan.pp)) * 1e6,
         "per sequence us": engine.sequence_s * 1e6,
     }
     inputs["prompts of other requests"] = {
@@ -235,7 +235,7 @@ def _bound(
 def _busy(d: Deployment, s: Any) -> float:
     """Rough load of the chip for its power: the share of time that it is not waiting on the host."""
     step = float(s.step_s)
-    host = d.engine.step_s * float(d.plan.pp)
+    host = d.engine.host_s(float(d.plan.pp))
     return float(min(1.0, max(0.2, 1.0 - host / step)))
 
 

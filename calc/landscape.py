@@ -222,7 +222,7 @@ def _steady(
         shared_tpot_s(step, prompt, running, load.osl, engine.interference), engine.stream_s * running
     )
     ttft = closed_ttft_s(engine, alone_s, step * yielded, prompt, running, plan.dp)
-    host = engine.step_s * np.asarray(plan.pp) + engine.sequence_s * running / np.asarray(plan.dp)
+    host = engine.host_s(np.asarray(plan.pp)) + engine.sequence_s * running / np.asarray(plan.dp)
     busy = 1.0 - host / (tpot + step * (yielded - 1.0))
     ttft = sustained_ttft(ttft, prompt, running, load.osl, tpot)
     return _Steady(step, prompt, tpot, ttft, running / (ttft + (load.osl - 1.0) * tpot), busy)

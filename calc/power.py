@@ -87,7 +87,7 @@ def served_watts(
 
 def served_busy(plan: Plan, engine: Engine, served: Served) -> Array:
     """Share of a replica's time in kernels and messages: one less the host's share of a token's time."""
-    host = engine.step_s * plan.pp + engine.sequence_s * served.running
+    host = engine.host_s(plan.pp) + engine.sequence_s * served.running
     return 1.0 - np.minimum(host / served.tpot_s, 1.0)
 
 

@@ -163,7 +163,7 @@ def _joules(block: Block, seconds: Seconds) -> Array:
         return np.full(len(block.index), np.nan)
     case = block.case()
     served = metrics("serving", case, seconds, block.engine)
-    host = block.engine.step_s * case.pp + block.engine.sequence_s * case.running
+    host = block.engine.host_s(case.pp) + block.engine.sequence_s * case.running
     busy = 1.0 - np.minimum(host / (served["tpot_ms"] * 1e-3), 1.0)
     chips = block.plan.chips * block.replicas
     used = compute_share(block.chip, block.model, block.weights, served["total_tok_s"], chips)
@@ -177,7 +177,7 @@ def _binding(block: Block, decode: StepTime) -> Array:
     for kind, seconds in zip(decode.bound, decode.terms_s, strict=True):
         name = _BOUND.get(kind, kind)
         groups[name] = groups.get(name, 0.0) + np.broadcast_to(seconds, size)
-    groups["host work"] = block.engine.step_s * block.plan.pp + block.engine.sequence_s * block.running
+    groups["host work"] = block.engine.host_s(block.plan.pp) + block.engine.sequence_s * block.running
     names = np.array(list(groups), dtype=object)
     top = np.argmax(np.stack([np.broadcast_to(v, size) for v in groups.values()]), axis=0)
     prompts = (block.regime == "prefill-b1") | (block.metric == "ttft_ms") | (block.metric == "input_tok_s")

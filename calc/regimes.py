@@ -77,7 +77,8 @@ def parts(case: Case, seconds: Seconds, soft: Any) -> Parts:
     maximum. Worked: D 8 ms, f 1, c 1 ms, s 10 us, b 32: 9.32 ms.
     """
     overlap = getattr(soft, "overlap", 1.0)
-    host = soft.step_s * case.pp + (soft.sequence_s + case.sampling_s) * case.running / case.dp
+    layers = getattr(soft, "layer_s", 0.0)
+    host = soft.step_s * case.pp + layers + (soft.sequence_s + case.sampling_s) * case.running / case.dp
     stages = np.minimum(case.pp, np.maximum(case.running / case.dp, 1.0))
     bubbles = 1.0 + getattr(soft, "stage_loss", 0.0) * (stages - 1.0)
     step = bubbles * smooth_max(soft.factor * seconds.decode, host, overlap) / case.accepted

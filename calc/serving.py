@@ -85,7 +85,7 @@ def decode_step_s(engine: Engine, kernel_s: Array, batch: Array, stages: Array) 
     Stages in use beyond the first add bubbles, as in `regimes.parts`.
     """
     bubbles = 1.0 + engine.stage_loss * (np.minimum(stages, np.maximum(batch, 1.0)) - 1.0)
-    return bubbles * host_joined(engine, kernel_s, engine.step_s * stages + engine.sequence_s * batch)
+    return bubbles * host_joined(engine, kernel_s, engine.host_s(stages) + engine.sequence_s * batch)
 
 
 def prompt_service_s(engine: Engine, kernel_s: Array, passes: Array) -> Array:

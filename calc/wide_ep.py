@@ -97,7 +97,7 @@ def decode(
             compute = compute + draft * mtp_token_s(plain, model)
         exchange = exchange_s(chip, model, float(chips), batch * (draft + 1.0), constants, "decode")
         kernels = smooth_max(compute, exchange, wide_table()["phase"]["overlap"])
-        host = engine.step_s + engine.sequence_s * batch * tp
+        host = engine.host_s(1.0) + engine.sequence_s * batch * tp
         return host_joined(engine, kernels, host), compute, exchange, whole
 
     batch = batch_per_chip
@@ -110,7 +110,7 @@ def decode(
     tpot = seconds / yielded
     return Phase(
         chips, batch, seconds, tpot, batch / tpot, float(np.ravel(compute)[0]), moved,
-        engine.step_s + engine.sequence_s * batch * tp, room, _sums(whole, moved),
+        engine.host_s(1.0) + engine.sequence_s * batch * tp, room, _sums(whole, moved),
     )  # fmt: skip
 
 

@@ -127,7 +127,14 @@ def test_layer_floors_grow_with_the_model() -> None:
     large = engine_for_chip(chip, PLAIN, load_model("llama-3.3-70b"), CONSTANTS)
     table, scope = stack_table(chip, CONSTANTS)
     assert scope == "rngd"
-    assert large.step_s - small.step_s == pytest.approx((80 - 16) * table["layer_us"] * 1e-6)
+    assert large.layer_s - small.layer_s == pytest.approx((80 - 16) * table["layer_us"] * 1e-6)
+
+
+def test_pipeline_stages_share_the_layers() -> None:
+    # each stage has a step of its own, every layer is launched once whatever the cut
+    engine = engine_for_chip(load_chip("rngd"), PLAIN, load_model("llama-3.3-70b"), CONSTANTS)
+    assert engine.layer_s > 0
+    assert engine.host_s(4.0) - engine.host_s(1.0) == pytest.approx(3 * engine.step_s)
 
 
 def test_expert_kernels_of_stacks_have_one_floor_a_layer() -> None:
