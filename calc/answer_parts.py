@@ -255,7 +255,7 @@ def assemble(chip: Chip, model: Model, body: Body, ask: Question, grade: str, co
     reason = grade_reason(chip, load_constants(), body.scope)
 
     def banded(value: float, quantity: str) -> dict[str, float]:
-        low, high = band(value, quantity, grade, body.bands or chip.id)
+        low, high = band(value, quantity, grade, body.bands or chip.id, model.is_moe)
         return {"value": value, "low": float(low), "high": float(high)}
 
     ttft = banded(body.ttft_s, "ttft")

@@ -35,14 +35,19 @@ def has_own(chip_id: str) -> bool:
     return chip_id in _table()
 
 
-def band_factor(quantity: str, grade: str, regime: str = "") -> float:
+def band_factor(quantity: str, grade: str, regime: str = "", moe: bool = False) -> float:
     """Factor f of the band value/f .. value x f; quantity: tpot, ttft, throughput or energy; grade A-D.
 
     Regimes whose residuals differ have tables of their own, `[REGIME.quantity]`, before the general one; so have
-    chips that are not GPUs, under their ids.
+    chips that are not GPUs, under their ids. Mixtures of experts (moe) have `[REGIME-moe.quantity]` before it, and
+    `[moe.quantity]` where a regime has none.
     """
-    own = _table().get(regime, {}).get(quantity, {})
-    return float(own[grade] if grade in own else _table()[quantity][grade])
+    table = _table()
+    for name in (f"{regime}-moe", regime, "moe") if moe else (regime,):
+        own = table.get(name, {}).get(quantity, {})
+        if grade in own:
+            return float(own[grade])
+    return float(table[quantity][grade])
 
 
 def constants_grade(chip: Chip, constants: Constants, scope: str) -> str:
@@ -85,7 +90,7 @@ def _weakest(chip: Chip) -> str:
     return next((name for name, path in names.items() if chip.grade_of(path) == chip.grade), "dense rate")
 
 
-def band(value: Any, quantity: str, grade: str, regime: str = "") -> tuple[Any, Any]:
-    """(low, high) round a value or array."""
-    f = band_factor(quantity, grade, regime)
+def band(value: Any, quantity: str, grade: str, regime: str = "", moe: bool = False) -> tuple[Any, Any]:
+    """(low, high) round a value or array; arguments as of `band_factor`."""
+    f = band_factor(quantity, grade, regime, moe)
     return value / f, value * f

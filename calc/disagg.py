@@ -119,7 +119,7 @@ def as_answer(m: Mixed, model: Model, isl: int, osl: int, currency: str) -> dict
     chips = m.prefill_replicas * m.prefill.chips + m.decode_replicas * m.decode.chips
 
     def banded(value: float, quantity: str) -> dict[str, float]:
-        low, high = band(value, quantity, m.grade)
+        low, high = band(value, quantity, m.grade, moe=model.is_moe)
         return {"value": value, "low": float(low), "high": float(high)}
 
     def side(s: Side, replicas: int) -> dict[str, Any]:

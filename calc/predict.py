@@ -63,7 +63,7 @@ def predict_rows(rows: pd.DataFrame, constants: Constants | None = None) -> pd.D
         predicted[at], bound[at], grade[at] = values, words, letter
         reasons.update({int(at[i]): text for i, text in missing.items()})
         factor[at] = [
-            band_factor(_QUANTITY.get(m, "throughput"), letter, _band(block, r))
+            band_factor(_QUANTITY.get(m, "throughput"), letter, _band(block, r), block.model.is_moe)
             for m, r in zip(block.metric, block.regime, strict=True)
         ]
     good = np.isfinite(predicted) & (predicted > 0)

@@ -264,10 +264,11 @@ def faster(chip: Chip, memory: float = 1.0, compute: float = 1.0, links: float =
 
 
 def _software(chip: Chip, answer: Mapping[str, Any]) -> list[Input]:
-    factor = band_factor("tpot", answer["grade"], chip.id)
+    from .catalog import load_model
+
+    factor = band_factor("tpot", answer["grade"], chip.id, load_model(answer["model"]).is_moe)
     why = f"80 % band of grade {answer['grade']}"
     if chip.weights_in_sram:
-        from .catalog import load_model
         from .sram import constants_for, model_day
 
         day = model_day(chip, load_model(answer["model"]))

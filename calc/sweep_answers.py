@@ -200,7 +200,7 @@ def _figures(
     }
     cells: dict[str, Callable[[], Any]] = {f"speed.{name}.value": how for name, how in speeds.items()}
     for name, how in speeds.items():
-        factor = band_factor(SPEEDS[name], s.grade, s.chip.id)
+        factor = band_factor(SPEEDS[name], s.grade, s.chip.id, s.model.is_moe)
         cells[f"speed.{name}.low"] = lambda how=how, factor=factor: how() / factor  # type: ignore[misc]
         cells[f"speed.{name}.high"] = lambda how=how, factor=factor: how() * factor  # type: ignore[misc]
     cells |= {

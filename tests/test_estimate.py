@@ -214,6 +214,15 @@ def test_a_worse_grade_never_has_a_narrower_band() -> None:
     assert low * high == pytest.approx(100.0)
 
 
+def test_mixtures_have_bands_of_their_own_where_they_were_judged() -> None:
+    assert band_factor("throughput", "A", "max-load", moe=True) > band_factor("throughput", "A", "max-load")
+    assert band_factor("tpot", "A", "serving", moe=True) > band_factor("tpot", "A", "serving")
+    assert band_factor("tpot", "C", moe=True) == band_factor("tpot", "C")
+    assert band_factor("tpot", "A", "rngd", moe=True) == band_factor("tpot", "A", "rngd")
+    dense, mixed = (estimate(chip="h100", model=m).to_dict()["speed"]["tpot_s"] for m in ("llama-8b", "gpt-oss-20b"))
+    assert mixed["high"] / mixed["value"] > dense["high"] / dense["value"]
+
+
 # ------------------------------------------------------------------ refused
 @pytest.mark.parametrize(
     ("ask", "part"),
