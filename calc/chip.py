@@ -146,6 +146,11 @@ class Chip:
         return hash((self.id, self.path, self.overridden))
 
     @property
+    def sustained(self) -> float:
+        """Share of the rated clock that the board's power carries through matrix products: `[efficiency] sustained`."""
+        return float(self.efficiency.get("sustained", 1.0))
+
+    @property
     def main_memory(self) -> MemoryLevel:
         """The level that holds weights and KV cache."""
         return self.level(self.weights_in)

@@ -57,7 +57,7 @@ def ideal_terms(ops: Sequence[Operator], chip: Chip) -> list[Term]:
     (`[efficiency] sustained`). Worked: 835 TFLOP/s at 400 W, sustained .84: 702.
     """
     bandwidth = chip.bandwidth_bytes_s
-    sustained = float(chip.efficiency.get("sustained", 1.0))
+    sustained = chip.sustained
     out = []
     for op in ops:
         if op.kind in _COLLECTIVES:

@@ -40,6 +40,7 @@ class Roofs:
     bandwidth_bytes_s: float
     peak_ops_s: Mapping[str, float]
     links: tuple[()] = ()
+    sustained: float = 1.0  # the probes' rates are what the machine sustains
 
 
 @dataclass(frozen=True)
