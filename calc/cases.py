@@ -23,6 +23,7 @@ from .operators import Formats, Operator, component_formats
 from .parallel import Plan, on_cores
 from .passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
 from .regimes import Case
+from .routing import routing
 from .row_layout import degrees
 from .serving import pool_limit
 from .stack import packed_tokens, padded_tokens, read_context
@@ -82,6 +83,7 @@ class Block:
     drafting_said: np.ndarray  # 1 or 0 as the row says, NaN where it is silent
     asked: np.ndarray  # requests in flight of the replica as printed, NaN where they are not
     note: np.ndarray
+    spread: np.ndarray  # independent choices of experts that a further token counts for
     sampling: np.ndarray  # seconds that sampling takes for each sequence and step beyond a draw from all tokens
 
     @property
@@ -104,7 +106,7 @@ class Block:
         tokens, old = self.fresh, self.isl * self.cached
         model, plan, fmt = self.model, on_cores(self.plan, self.chip), self.formats
         return (
-            decode_operators(model, plan, fmt, self.running, self.context, self.draft + 1.0),
+            decode_operators(model, plan, fmt, self.running, self.context, self.draft + 1.0, self.spread),
             prompt_operators(model, plan, fmt, 1.0, padded_tokens(self.engine, tokens), old),
             prompt_operators(model, plan, fmt, self.together, packed_tokens(self.engine, tokens, self.together), old),
         )
@@ -238,6 +240,7 @@ def _block(
         row_inputs.note_user_speed(part), row_inputs.numbers(part, "spec_decode"),
         row_inputs.numbers(part, "concurrency") / replicas,
         np.array(row_inputs.texts(part, "note"), dtype=object),
+        np.where(row_inputs.of_texts(part), routing()["spread_texts"], routing()["spread"]),
         row_inputs.nucleus(part) * model.vocab * constants.engines.get(engine.name, {}).get("sort_ns", 0.0) * 1e-9,
     )  # fmt: skip
 

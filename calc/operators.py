@@ -54,6 +54,7 @@ class Pass:
     tokens: new tokens; sequences: requests that they belong to; context: tokens already cached per request;
     decode: True for generation (absorbed MLA, cache-bound attention), False for a prompt chunk.
     head_rows: rows of the output head (a prompt needs it once per finished prompt).
+    spread: independent choices of experts that a further token counts for; None: `[routing]`'s, of random tokens.
     """
 
     tokens: Array
@@ -61,11 +62,12 @@ class Pass:
     context: Array
     decode: bool
     head_rows: Array
+    spread: Array | None = None
 
 
-def decode_pass(sequences: Array, context: Array, verified: Array = 1.0) -> Pass:
+def decode_pass(sequences: Array, context: Array, verified: Array = 1.0, spread: Array | None = None) -> Pass:
     """Generation of `verified` tokens (1, or draft + 1) for each of `sequences` requests at that context."""
-    return Pass(sequences * verified, sequences, context, True, sequences * verified)
+    return Pass(sequences * verified, sequences, context, True, sequences * verified, spread)
 
 
 def prefill_pass(prompts: Array, new: Array, cached: Array = 0.0) -> Pass:
@@ -215,7 +217,8 @@ def _ffn(ffn: FeedForward, hidden: int, p: Pass, plan: Plan, count: float, fmt: 
         out.append(_gemm("router", count, rank_tokens, hidden, ffn.router_params, find_format("bf16")))
         # whole experts over ep ranks; the rest of the cut is inside an expert
         hits = p.tokens * ffn.top_k / plan.ep
-        independent = 1.0 + routing()["spread"] * np.maximum(p.tokens - 1.0, 0.0)
+        spread = routing()["spread"] if p.spread is None else p.spread
+        independent = 1.0 + spread * np.maximum(p.tokens - 1.0, 0.0)
         distinct = distinct_experts(ffn.experts, ffn.top_k, independent) / plan.ep
         cut = plan.expert_tp
         weights = distinct * ffn.expert_params / cut * fmt.experts.bytes

@@ -23,15 +23,16 @@ Array = Any
 
 
 def decode_operators(
-    model: Model, plan: Plan, fmt: Formats, batch: Array, context: Array, verified: Array = 1.0
-) -> Sequence[Operator]:
+    model: Model, plan: Plan, fmt: Formats, batch: Array, context: Array, verified: Array = 1.0,
+    spread: Array | None = None,
+) -> Sequence[Operator]:  # fmt: skip
     """One token for `batch` requests at `context`: pipeline stages take micro-batches of batch/pp in turn.
 
     The stage with the output head is the slowest and sets the pace of a full pipeline, so that every stage waits for
     it: the head counts once per stage in use.
     """
     rows = np.maximum(np.asarray(batch, dtype=float) / plan.pp, np.minimum(plan.dp, batch))
-    ops = operators(model, plan, decode_pass(rows, context, verified), fmt)
+    ops = operators(model, plan, decode_pass(rows, context, verified, spread), fmt)
     if np.all(np.asarray(plan.pp) == 1):
         return ops
     paced = np.clip(np.asarray(batch, dtype=float) / plan.dp, 1.0, plan.pp)

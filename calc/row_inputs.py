@@ -80,12 +80,14 @@ def software(rows: pd.DataFrame) -> list[str]:
 
 
 def caches(rows: pd.DataFrame) -> list[str]:
-    """KV cache format as printed; vLLM's fp8 runs outside tuned benchmarks keep its default of 16 bit; "" elsewhere."""
+    """KV cache format as printed; vLLM's fp8 and mxfp4 runs outside tuned benchmarks keep its default of
+    16 bit; "" elsewhere.
+    """
     out = texts(rows, "kv")
     named = zip(*(texts(rows, k) for k in ("engine", "weights", "regime", "note")), strict=True)
     for i, (engine, weights, regime, note) in enumerate(named):
         tuned = regime.startswith("mlperf") or note.startswith(_TUNED)
-        if not out[i] and engine == "vllm" and weights == "fp8" and not tuned:
+        if not out[i] and engine == "vllm" and weights in ("fp8", "mxfp4") and not tuned:
             out[i] = "bf16"
     return out
 
@@ -178,6 +180,12 @@ def nucleus(rows: pd.DataFrame) -> np.ndarray:
     named = zip(*(texts(rows, k) for k in ("regime", "model", "note")), strict=True)
     found = [(_dataset(*words), words[1]) for words in named]
     return np.array([float(bool(entry) and model in entry.get("nucleus", ())) for entry, model in found])
+
+
+def of_texts(rows: pd.DataFrame) -> np.ndarray:
+    """True where a row ran a test set of texts, whose tokens choose experts less alike than random ones."""
+    named = zip(*(texts(rows, k) for k in ("regime", "model", "note")), strict=True)
+    return np.array([bool(_dataset(*words)) for words in named], dtype=bool)
 
 
 def drafting(

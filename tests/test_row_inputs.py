@@ -135,5 +135,15 @@ def test_sampling_by_a_sort_costs_each_sequence_its_vocabulary() -> None:
 def test_vllm_keeps_its_cache_at_16_bit_outside_tuned_benchmarks() -> None:
     plain = {**CHAT, "weights": "fp8", "note": ""}
     rows = table(plain, {**plain, "kv": "fp8"}, {**plain, "note": "inferencex-db"}, {**plain, "engine": "sglang"},
-                 {**plain, "regime": "mlperf-offline"}, {**plain, "weights": "nvfp4"})  # fmt: skip
-    assert row_inputs.caches(rows) == ["bf16", "fp8", "", "", "", ""]
+                 {**plain, "regime": "mlperf-offline"}, {**plain, "weights": "nvfp4"},
+                 {**plain, "weights": "mxfp4"})  # fmt: skip
+    assert row_inputs.caches(rows) == ["bf16", "fp8", "", "", "", "", "bf16"]
+
+
+def test_texts_reach_more_experts_than_random_tokens() -> None:
+    texts = {**CHAT, "model": "gpt-oss-120b"}
+    random = {**texts, "note": "random tokens"}
+    assert row_inputs.of_texts(table(texts, random)).tolist() == [True, False]
+    some = [{**row, "concurrency": 24} for row in (texts, random)]
+    slower, faster = predict_rows(table(*some))["predicted"]
+    assert faster < slower < 1.25 * faster
