@@ -19,8 +19,10 @@ from .engine import engine_for
 from .engine_notes import engine_notes
 from .evidence import evidence
 from .explain import term_inputs
+from .parallel import on_cores
 from .passes import decode_operators
 from .serving import Load, serve
+from .stack import read_context
 
 if TYPE_CHECKING:
     from .chip import Chip
@@ -131,8 +133,11 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
         for n, t, k in zip(s.decode.names, s.decode.terms_s, s.decode.bound, strict=True)
     ]
     inputs = term_inputs(
-        decode_operators(d.model, d.plan, d.formats, running, float(load.context)), d.chip, constants
-    )
+        decode_operators(
+            d.model, on_cores(d.plan, d.chip), d.formats, running,
+            read_context(engine, load.isl, load.osl), float(ask.draft) + 1.0,
+        ), d.chip, constants,
+    )  # fmt: skip
     host = engine.host_s(float(d.plan.pp)) + engine.sequence_s * running / float(d.plan.dp)
     inputs["engine: host work per step"] = {
         "per step us": engine.host_s(float(d.plan.pp)) * 1e6,

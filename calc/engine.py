@@ -95,6 +95,7 @@ _SCALE = {
     "stream_us": ("stream_s", 1e-6),
     "workspace_gb": ("workspace_bytes", 1e9),
 }
+_DAY = re.compile(r"\d{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?")  # a month or a day
 _POLL_SMALL = 16  # requests in flight below which an engine looks for new ones more often
 
 
@@ -137,19 +138,22 @@ def _release(version: str) -> tuple[int, ...]:
 def expert_floor(constants: Constants, date: str) -> float:
     """Floor of expert kernels in software of a date over that of the reference: exp(-s x months since), to half months.
 
-    `[age]` of specs/engines/kernels.toml. Dates outside those measured count as the nearest; none as the newest; a date
-    without a month as the reference. Worked: s .16, three months before the reference: 1.62.
+    `[age]` of specs/engines/kernels.toml, date as of `software_day`. Worked: s .16, three months before the reference:
+    1.62.
     """
     age = constants.tables["age"]
-    if date and len(date) < len("2026-02"):
-        return 1.0
     months = _months(software_day(constants, date)) - _months(age["reference"])
     return math.exp(-age["month_share"] * round(2.0 * months) / 2.0)
 
 
 def software_day(constants: Constants, date: str) -> str:
-    """The date that stands for one of software: itself inside those measured, else the nearest; the newest for ""."""
+    """The date that stands for one of software: itself inside those measured, else the nearest; the newest for "".
+
+    One without a month, or that is no date, is the reference.
+    """
     age = constants.tables["age"]
+    if date and not _DAY.fullmatch(date):
+        return str(age["reference"])
     return str(min(max(date, age["first"]), age["last"]) if date else age["last"])
 
 

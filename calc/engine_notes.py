@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .engine import Engine, expert_floor, software_day
+from .stack import StackEngine
 
 if TYPE_CHECKING:
     from .chip import Chip
@@ -17,7 +18,7 @@ def engine_notes(
 ) -> tuple[str, ...]:
     """Assumptions of an answer: the anchor of a measured combination, the date that expert kernels are taken of.
 
-    date: of the software as asked; "" for the newest.
+    engine: as it runs the model on the chip (`engine_for`); date: of the software as asked; "" for the newest.
     """
     notes = []
     if engine.anchor_rows:
@@ -26,7 +27,8 @@ def engine_notes(
             f"{engine.anchor_rate:.2f} of the shared constants' time per token, and "
             f"{engine.anchor_rate * engine.ttft_factor:.2f} of their first token"
         )
-    if model.is_moe and chip.kind == "gpu":
+    own = isinstance(engine, StackEngine)  # floors of a stack are of its own day
+    if model.is_moe and chip.kind == "gpu" and not own:
         age, day = constants.tables["age"], software_day(constants, date)
         notes.append(
             f"expert kernels as software of {day} runs them (measured {age['first']} to {age['last']}): floors "

@@ -162,7 +162,7 @@ def _spread(model: Model, chips: int | None) -> bool:
 
 
 def _grade(chip: Chip, constants: Constants, weights: str) -> str:
-    return answer_grade(chip, constants, constants.find("gemm", chip, (weights, "any"))[1])
+    return answer_grade(chip, constants, constants.scope(chip, weights))
 
 
 def _too_many(chip: Chip, chips: int, batch: float, most: float) -> Side:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from .bands import band_factor
 from .constants import Constants, load_constants
 from .errors import NoAnswer, TokcalcError, UsageError
 from .estimate import estimate
@@ -264,11 +263,11 @@ def faster(chip: Chip, memory: float = 1.0, compute: float = 1.0, links: float =
 
 
 def _software(chip: Chip, answer: Mapping[str, Any]) -> list[Input]:
-    from .catalog import load_model
-
-    factor = band_factor("tpot", answer["grade"], chip.id, load_model(answer["model"]).is_moe)
+    said = answer["speed"]["tpot_s"]
+    factor = said["high"] / said["value"]
     why = f"80 % band of grade {answer['grade']}"
     if chip.weights_in_sram:
+        from .catalog import load_model
         from .sram import constants_for, model_day
 
         day = model_day(chip, load_model(answer["model"]))

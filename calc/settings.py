@@ -70,7 +70,7 @@ def setting(key: Key) -> Setting:
             asked = table.get("weights")  # as the vendor stores them
     weights, kv, _ = choose_formats(chip, model, engine, asked, given.get("kv"))
     if not chip.weights_in_sram:
-        scope = constants.find("gemm", chip, (weights, "any"))[1]
+        scope = constants.scope(chip, weights)
     return Setting(
         chip, model, weights, kv, component_formats(model, weights, kv), engine, constants,
         _price(chip, tuple((k, given[k]) for k in MONEY if given.get(k) is not None)),

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from .bands import band_factor
+from .bands import ANCHORED, band_factor
 from .cost import blend, input_output
 from .cuts import Cuts, asked_cuts, fewest_chips
+from .engine import engine_for
 from .grid import DEGREES, Axis
 from .landscape import Landscape, evaluate
 from .landscape_money import Watts, watts_of
@@ -185,6 +186,11 @@ def _reasons(reason: Any, bad: np.ndarray, shape: tuple[int, ...]) -> Words:
     return Words(codes, words)
 
 
+def _anchored(s: Setting) -> bool:
+    """True where this very combination was measured, so that its answers have bands of their own."""
+    return engine_for(s.constants, s.engine, s.chip, s.model, s.weights).anchor_rows > 0
+
+
 def _figures(
     s: Setting, plan: Plan, found: Landscape, inputs: Mapping[str, Any]
 ) -> dict[str, Callable[[], Any]]:
@@ -199,8 +205,9 @@ def _figures(
         "tpot_s": lambda: found.tpot_s,
     }
     cells: dict[str, Callable[[], Any]] = {f"speed.{name}.value": how for name, how in speeds.items()}
+    bands = s.chip.id if sram or not _anchored(s) else ANCHORED
     for name, how in speeds.items():
-        factor = band_factor(SPEEDS[name], s.grade, s.chip.id, s.model.is_moe)
+        factor = band_factor(SPEEDS[name], s.grade, bands, s.model.is_moe)
         cells[f"speed.{name}.low"] = lambda how=how, factor=factor: how() / factor  # type: ignore[misc]
         cells[f"speed.{name}.high"] = lambda how=how, factor=factor: how() * factor  # type: ignore[misc]
     cells |= {

@@ -89,7 +89,28 @@ def test_expert_kernels_of_newer_software_have_lower_floors() -> None:
         == expert_floor(constants, "2027-01-01")
         == expert_floor(constants, age["last"])
     )
-    assert expert_floor(constants, "2025") == 1.0  # a year alone tells no month
+    for vague in ("2025", "2099", "2025-Q4", "2025-12-1", "soon"):  # tells no month
+        assert expert_floor(constants, vague) == 1.0
+
+
+@pytest.mark.parametrize("day", ["2025", "2099", "2025-Q4", "2025-12", "2024-06-01", "2099-01-01", None])
+def test_an_answer_says_the_floor_that_it_was_computed_with(day: str | None) -> None:
+    said = estimate("b200-sxm", "gpt-oss-120b", software_date=day).to_dict()["assumptions"]
+    floor = find_engine(load_constants(), None, date=day or "").expert_floor
+    assert any(f"floors {floor:.2f} of those" in line for line in said)
+
+
+def test_terms_show_the_tokens_that_compiled_attention_reads() -> None:
+    short, longer = (estimate("rngd", "llama-8b", isl=512, osl=osl).to_dict()["terms"] for osl in (128, 256))
+    inputs = [next(t["inputs"] for t in terms if t["name"] == "attention") for terms in (short, longer)]
+    assert inputs[0] == inputs[1]  # both read the 1,024 tokens that the kernel was compiled for
+
+
+def test_a_gpu_whose_stack_has_floors_of_its_own_tells_no_age() -> None:
+    ask = {"chip": "arc-pro-b60", "model": "gpt-oss-20b"}
+    old, new = (estimate(software_date=day, **ask).to_dict() for day in ("2025-11-01", None))
+    assert old["speed"] == new["speed"]
+    assert not any("expert kernels" in line for line in new["assumptions"])
 
 
 def test_the_software_of_a_date_is_asked_for_and_said() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from tokcalc import estimate
 from tokcalc.catalog import load_chip
 from tokcalc.cli.shell import run
 from tokcalc.sensitivity import faster
@@ -24,6 +25,13 @@ def rows(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, dict]:
     assert code == 0, err
     found = json.loads(out)
     return {row["input"]: row | {"base": found["base"]} for row in found["inputs"]}
+
+
+@pytest.mark.parametrize("model", ["minimax-m2", "llama-70b"])
+def test_kernels_range_over_the_answers_band(capsys: pytest.CaptureFixture[str], model: str) -> None:
+    found = rows(capsys, "--chip", "b200", "--model", model)["kernels' share of the peaks"]
+    said = estimate("b200", model).to_dict()["speed"]["tpot_s"]
+    assert found["high"] == pytest.approx(said["high"] / said["value"])
 
 
 def test_ten_inputs_the_largest_first(capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,6 +49,21 @@ def test_rows_are_the_answers_of_single_questions():
         assert row["deployment.chips"] == answer["deployment"]["chips"]
 
 
+@pytest.mark.parametrize(
+    ("chip", "model"),
+    [("h100-sxm", "gpt-oss-120b"), ("b200-sxm", "minimax-m2"), ("rngd", "qwen3-30b-a3b"),
+     ("arc-pro-b60", "gpt-oss-20b")],
+)  # fmt: skip
+def test_rows_have_the_grade_and_the_bands_of_single_answers(chip: str, model: str):
+    columns = [f"speed.{key}.{side}" for key in ("tpot_s", "ttft_s", "output_tok_s") for side in ("low", "high")]
+    row = sweep(chip, model, {"isl": "960"}, osl=128, concurrency=16, columns=[*columns, "grade"]).iloc[0]
+    answer = estimate(chip, model, isl=960, osl=128, concurrency=16).to_dict()
+    assert row["grade"] == answer["grade"]
+    for name in columns:
+        _, key, side = name.split(".")
+        assert row[name] == pytest.approx(answer["speed"][key][side], rel=1e-9)
+
+
 def test_what_does_not_fit_says_so_where_the_answer_does():
     table = sweep("h100", "llama-3.3-70b", GRID, weights="bf16", on=DAY)
     assert len(table) == 4 * 2 * 5
