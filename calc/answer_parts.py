@@ -19,6 +19,7 @@ from .engine import engine_for
 from .engine_notes import engine_notes
 from .evidence import evidence
 from .explain import term_inputs
+from .memory import footprint
 from .parallel import on_cores
 from .passes import decode_operators
 from .serving import Load, serve
@@ -111,6 +112,10 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
     d, engine = deployment, deployment.engine
     memory = d.memory
     assert memory is not None
+    runs = engine_for(constants, engine, d.chip, d.model, d.weights)
+    if runs.memory_fraction != engine.memory_fraction:  # a chip's own stack keeps another share free
+        own = footprint(d.chip, d.model, d.plan, d.formats, runs, float(ask.isl + ask.osl))
+        memory = own if own.batch >= 1.0 else memory
     limit = float(min(memory.batch, engine.max_sequences * float(d.plan.dp)))
     batch = limit if ask.concurrency == "max" else float(ask.concurrency)
     load = Load(float(ask.isl), float(ask.osl), batch, ask.cache_hit, float(ask.draft), ask.acceptance)
@@ -162,11 +167,9 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
         ask = ask.with_note(
             f"{batch:.0f} requests in flight, of which {running:.0f} fit the KV cache; the others wait"
         )
-    used = (
-        float(memory.weights_bytes)
-        + float(memory.workspace_bytes)
-        + running / float(d.plan.dp) * float(memory.kv_bytes_per_sequence)
-    ) / float(memory.capacity_bytes)
+    # more run at once while they grow, in a pool that is full
+    cache = min(running, float(memory.batch)) / float(d.plan.dp) * float(memory.kv_bytes_per_sequence)
+    used = (float(memory.weights_bytes) + float(memory.workspace_bytes) + cache) / float(memory.capacity_bytes)
     wait = float(s.queue_s) - engine.ttft_steps * step
     percentiles = closed_percentiles(float(s.ttft_s), max(0.0, wait))
     if offered:
@@ -181,7 +184,7 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
         input_tok_s=float(s.input_tok_s), prefill_share=float(s.prefill_share),
         memory={
             "weights_bytes_per_chip": float(memory.weights_bytes),
-            "kv_bytes_per_chip": running / float(d.plan.dp) * float(memory.kv_bytes_per_sequence),
+            "kv_bytes_per_chip": cache,
             "workspace_bytes_per_chip": float(memory.workspace_bytes),
             "capacity_bytes": float(memory.capacity_bytes), "used_share": used, "largest_batch": limit,
         },

@@ -136,7 +136,8 @@ def served(
             chip, model, plan, fmt, engine, constants, load, asked, pool, over, free, some_max
         )
     used = whole.weights_bytes + whole.workspace_bytes
-    used = (used + running / plan.dp * whole.kv_bytes_per_sequence) / whole.capacity_bytes
+    grown = np.minimum(running, whole.batch)  # more run at once while they grow, in a pool that is full
+    used = (used + grown / plan.dp * whole.kv_bytes_per_sequence) / whole.capacity_bytes
     return Landscape(
         fits=whole.batch >= 1.0,
         chips=plan.chips,

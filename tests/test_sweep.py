@@ -64,6 +64,17 @@ def test_rows_have_the_grade_and_the_bands_of_single_answers(chip: str, model: s
         assert row[name] == pytest.approx(answer["speed"][key][side], rel=1e-9)
 
 
+@pytest.mark.parametrize("chip", ["h100", "rngd", "arc-pro-b60"])
+def test_a_full_pool_is_no_more_than_the_memory_of_its_chips(chip: str):
+    row = sweep(chip, "llama-3.1-8b", {"concurrency": "3000"}).iloc[0]
+    memory = estimate(chip, "llama-3.1-8b", concurrency=3000).to_dict()["memory"]
+    assert row["memory.largest_batch"] == memory["largest_batch"]
+    assert row["memory.used_share"] == pytest.approx(memory["used_share"], rel=1e-9)
+    assert 0.8 < memory["used_share"] <= 1.0
+    parts = sum(memory[f"{part}_bytes_per_chip"] for part in ("weights", "workspace", "kv"))
+    assert parts / memory["capacity_bytes"] == pytest.approx(memory["used_share"])
+
+
 def test_what_does_not_fit_says_so_where_the_answer_does():
     table = sweep("h100", "llama-3.3-70b", GRID, weights="bf16", on=DAY)
     assert len(table) == 4 * 2 * 5
