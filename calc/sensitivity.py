@@ -288,10 +288,11 @@ def _software(chip: Chip, answer: Mapping[str, Any]) -> list[Input]:
 
 
 def host_scaled(constants: Constants, times: float) -> Constants:
-    """The constants with every engine's host work per step, sequence and prompt scaled."""
-    keys = ("step_us", "sequence_us", "prefill_step_us")
-    engines = {
-        name: {key: value * times if key in keys else value for key, value in table.items()}
-        for name, table in constants.engines.items()
-    }
-    return replace(constants, engines=engines)
+    """The constants with the host work per step, layer, sequence and prompt of every engine and stack scaled."""
+    keys = ("step_us", "layer_us", "sequence_us", "prefill_step_us", "prefill_ms", "prefill_layer_us")
+
+    def scaled(tables: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: {k: v * times if k in keys else v for k, v in table.items()} for name, table in tables.items()}
+
+    tables = {**constants.tables, "stack": scaled(constants.tables.get("stack", {}))}
+    return replace(constants, engines=scaled(constants.engines), tables=tables)

@@ -8,7 +8,8 @@ import pytest
 from tokcalc import estimate
 from tokcalc.catalog import load_chip
 from tokcalc.cli.shell import run
-from tokcalc.sensitivity import faster
+from tokcalc.constants import load_constants
+from tokcalc.sensitivity import faster, host_scaled
 
 
 def ask(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -100,6 +101,17 @@ def test_table_bars_export_and_plot(capsys: pytest.CaptureFixture[str], tmp_path
     assert max(map(len, out.splitlines())) <= 80
     assert len(table.read_text(encoding="utf-8").splitlines()) == 11
     assert "rent of a chip" in plot.read_text(encoding="utf-8")
+
+
+def test_host_work_of_a_stack_matters_as_that_of_an_engine_does() -> None:
+    # RNGD's step is a floor and a floor a layer; twice the host work adds exactly those again
+    ask_ = {"chip": "rngd", "model": "llama-8b"}
+    once = estimate(**ask_).to_dict()
+    twice = estimate(**ask_, constants=host_scaled(load_constants(), 2.0)).to_dict()
+    stack = load_constants().tables["stack"]["rngd"]
+    more = (stack["step_us"] + 32 * stack["layer_us"] + stack["sequence_us"]) * 1e-6
+    gained = twice["speed"]["tpot_s"]["value"] - once["speed"]["tpot_s"]["value"]
+    assert gained == pytest.approx(more, rel=1e-6)
 
 
 @pytest.mark.parametrize(
