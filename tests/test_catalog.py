@@ -110,7 +110,9 @@ class TestPathsAndUserFolder:
     def test_a_broken_file_of_the_user_breaks_only_itself(self, own):
         (own / "chips" / "bad.toml").write_text("id = [", encoding="utf-8")
         assert load_chip("h800").id == "h800-sxm"
-        assert "bad.toml is not valid TOML" in refused(load_chip, "bad")
+        said = refused(load_chip, "bad")
+        assert "bad.toml is not valid TOML" in said
+        assert "start from a file of specs/" in said
 
     def test_two_files_of_the_user_with_one_alias(self, own):
         for name in ("one", "two"):

@@ -82,11 +82,9 @@ def parse_toml(data: bytes, where: str) -> dict[str, Any]:
         raise SpecError(f"{where} is not a text file; a spec file is TOML")
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"{where} is not valid TOML: {str(error).rstrip('.')}") from None
-    except (RecursionError, ValueError, OverflowError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise SpecError(f"{where} is not valid TOML: {reason}") from None
+    except (RecursionError, ValueError, OverflowError) as error:  # a TOMLDecodeError is a ValueError
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error).rstrip(".")
+        raise SpecError(f"{where} is not valid TOML: {reason}; mend it, or start from a file of specs/") from None
     _check_depth(table, where)
     return table
 
