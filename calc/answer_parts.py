@@ -16,13 +16,13 @@ from .arrivals import arrivals, closed_percentiles
 from .bands import ANCHORED, band, grade_reason
 from .constants import load_constants
 from .engine import engine_for
-from .engine_notes import engine_notes
+from .engine_notes import engine_notes, waiting_note
 from .evidence import evidence
 from .explain import term_inputs
 from .memory import footprint
 from .parallel import on_cores
 from .passes import decode_operators
-from .serving import Load, serve
+from .serving import Load, serve, software_limit
 from .stack import read_context
 
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
     if runs.memory_fraction != engine.memory_fraction:  # a chip's own stack keeps another share free
         own = footprint(d.chip, d.model, d.plan, d.formats, runs, float(ask.isl + ask.osl))
         memory = own if own.batch >= 1.0 else memory
-    limit = float(min(memory.batch, engine.max_sequences * float(d.plan.dp)))
+    taken = float(software_limit(runs, d.plan, ask.isl * (1.0 - ask.cache_hit), float(ask.osl)))
+    limit = float(min(memory.batch, taken))
     batch = limit if ask.concurrency == "max" else float(ask.concurrency)
     load = Load(float(ask.isl), float(ask.osl), batch, ask.cache_hit, float(ask.draft), ask.acceptance)
     offered = None
@@ -164,9 +165,7 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
     bound_by, share = _bound(d.chip, d.model, d, constants, rows, total)
     scope = constants.scope(d.chip, d.weights)
     if running < batch:
-        ask = ask.with_note(
-            f"{batch:.0f} requests in flight, of which {running:.0f} fit the KV cache; the others wait"
-        )
+        ask = ask.with_note(waiting_note(batch, running, taken))
     # more run at once while they grow, in a pool that is full
     cache = min(running, float(memory.batch)) / float(d.plan.dp) * float(memory.kv_bytes_per_sequence)
     used = (float(memory.weights_bytes) + float(memory.workspace_bytes) + cache) / float(memory.capacity_bytes)

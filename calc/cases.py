@@ -19,6 +19,7 @@ from .constants import Constants
 from .engine import Engine, engine_for, expert_floor, find_engine, poll_wait_steps
 from .errors import TokcalcError
 from .formats import find_format
+from .joined import joins
 from .operators import Formats, Operator, component_formats
 from .parallel import Plan, on_cores
 from .passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
@@ -93,7 +94,9 @@ class Block:
 
     @property
     def together(self) -> Array:
-        """Prompts that share a pass of the replica."""
+        """Prompts that share a pass of the replica; inf where they join steps that run anyway."""
+        if joins(self.engine):
+            return np.full(len(self.index), np.inf)
         return prompts_per_pass(self.engine, self.running / self.plan.dp, self.fresh) * self.plan.dp
 
     @property
@@ -102,13 +105,14 @@ class Block:
         return np.maximum(self.isl * (1.0 - self.cached), 1.0)
 
     def passes(self) -> tuple[Sequence[Operator], Sequence[Operator], Sequence[Operator]]:
-        """Operators of a decode step, of one prompt alone, and of a full pass of `together` prompts."""
+        """Operators of a decode step, of one prompt alone, and of a full pass of prompts (`joined` where they join)."""
         tokens, old = self.fresh, self.isl * self.cached
         model, plan, fmt = self.model, on_cores(self.plan, self.chip), self.formats
+        together = 1.0 if joins(self.engine) else self.together
         return (
             decode_operators(model, plan, fmt, self.running, self.context, self.draft + 1.0, self.spread),
             prompt_operators(model, plan, fmt, 1.0, padded_tokens(self.engine, tokens), old),
-            prompt_operators(model, plan, fmt, self.together, packed_tokens(self.engine, tokens, self.together), old),
+            prompt_operators(model, plan, fmt, together, packed_tokens(self.engine, tokens, together), old),
         )
 
     def case(self) -> Case:

@@ -16,10 +16,11 @@ import numpy as np
 
 from .bands import constants_grade
 from .draft_notes import chance_of, noted
+from .engine import engine_for
 from .errors import UsageError
 from .operators import component_formats
 from .passes import decode_operators
-from .serving import Load, accepted_tokens, decode_step_s
+from .serving import Load, accepted_tokens, decode_step_s, software_limit
 from .step import StepTime, step_time
 
 if TYPE_CHECKING:
@@ -197,7 +198,8 @@ def best_length(
             chip, model, engine, batch=here, context=isl + osl, weights=weights, kv=kv, **degrees
         )
         held = d.memory.batch if d.memory is not None else here
-        most = float(min(held, engine.max_sequences * d.plan.dp))
+        runs = engine_for(constants, engine, chip, model, d.weights)
+        most = float(min(held, software_limit(runs, d.plan, isl * (1.0 - ask.cache_hit), osl)))
         here = most if isinstance(ask.concurrency, str) else here
 
         def at(batch: float) -> list[Drafted]:

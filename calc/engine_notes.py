@@ -35,3 +35,12 @@ def engine_notes(
             f"{expert_floor(constants, day):.2f} of those of {age['reference']}"
         )
     return tuple(notes)
+
+
+def waiting_note(batch: float, running: float, own_limit: float) -> str:
+    """Assumption of an answer whose requests do not all run at once: how many do, and what holds the others back.
+
+    own_limit: requests that the software runs at once whatever memory holds (`serving.software_limit`).
+    """
+    why = "run at once, which is what the software takes" if running >= own_limit else "fit the KV cache"
+    return f"{batch:.0f} requests in flight, of which {running:.0f} {why}; the others wait"

@@ -18,6 +18,7 @@ import numpy as np
 
 from . import sram
 from .engine import engine_for
+from .joined import busy_kernels_s, joins
 from .landscape_blocks import LIST, in_blocks, list_length
 from .memory import footprint
 from .parallel import Plan, on_cores
@@ -31,6 +32,7 @@ from .serving import (
     pool_limit,
     prompt_service_s,
     shared_tpot_s,
+    software_limit,
     waiting_s,
 )
 from .stack import packed_tokens, padded_tokens, read_context
@@ -115,10 +117,11 @@ def served(
             )
         )
     engine = engine_for(constants, engine, chip, model, fmt.experts.name if model.is_moe else fmt.ffn.name)
-    most = engine.max_sequences * np.asarray(plan.dp)
+    fresh = load.isl * (1.0 - np.asarray(load.cached_share))
+    most = software_limit(engine, plan, fresh, load.osl)
     whole = footprint(chip, model, plan, fmt, engine, load.isl + load.osl)
     largest = np.minimum(whole.batch, most)
-    pool = pool_limit(engine, chip, model, plan, fmt, load.isl, load.osl)
+    pool = pool_limit(engine, chip, model, plan, fmt, load.isl, load.osl, fresh)
     asked = np.asarray(load.concurrency, dtype=float)
     unlimited = np.isinf(asked)
     some_max = bool(unlimited.any())
@@ -217,7 +220,13 @@ def _steady(
     decode = step_time(decode_operators(model, plan, fmt, running, context, verified), chip, constants)
     alone = step_time(prompt_operators(model, plan, fmt, 1.0, single, cached), chip, constants)
     step = decode_step_s(engine, decode.seconds, running / np.asarray(plan.dp), plan.pp) / yielded
-    prompt = _shared_prompt_s(chip, model, plan, fmt, engine, constants, fresh, cached, running)
+    if joins(engine):
+        kernels = busy_kernels_s(
+            chip, model, plan, fmt, engine, constants, fresh, cached, running, load.osl, decode, alone
+        )
+        prompt = prompt_service_s(engine, kernels, 0.0)
+    else:
+        prompt = _shared_prompt_s(chip, model, plan, fmt, engine, constants, fresh, cached, running)
     alone_s = prompt_service_s(engine, alone.seconds, passes_per_prompt(engine, single))
     tpot = np.maximum(
         shared_tpot_s(step, prompt, running, load.osl, engine.interference), engine.stream_s * running

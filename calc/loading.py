@@ -73,8 +73,8 @@ def _replicas(
 ) -> Answer:
     from .constants import load_constants
     from .deployment import choose
-    from .engine import find_engine
-    from .serving import Load, serve
+    from .engine import engine_for, find_engine
+    from .serving import Load, serve, software_limit
 
     constants = asked.get("constants") or load_constants()
     software = asked.get("engine") or default_engine(chip)
@@ -93,7 +93,11 @@ def _replicas(
         except DoesNotFit:
             continue
         assert tried.memory is not None
-        pool = min(float(tried.memory.batch), engine.max_sequences * float(plan.dp))
+        limit = software_limit(
+            engine_for(constants, engine, chip, model, tried.weights), plan,
+            isl * (1.0 - asked.get("cache_hit", 0.0)), float(osl),
+        )  # fmt: skip
+        pool = min(float(tried.memory.batch), float(limit))
         load = batches(pool)
         served = serve(
             chip, model, plan, first.formats, engine, constants,

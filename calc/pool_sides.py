@@ -211,7 +211,8 @@ def _tensor_side(
     tried = np.array([batch or most])
     if batch is None and max_tpot_s is not None:
         tried = np.unique(np.floor(np.geomspace(1.0, max(most, 1.0), 64)))
-    load = Load(float(isl), float(osl), tried, 0.0, float(draft), acceptance)
+    # prompts are computed elsewhere: all but a token is cached here
+    load = Load(float(isl), float(osl), tried, 1.0 - 1.0 / isl, float(draft), acceptance)
     steps = np.broadcast_to(serve(chip, model, d.plan, d.formats, engine, constants, load).step_s, tried.shape)
     kept = np.flatnonzero(steps <= (max_tpot_s or np.inf)) if batch is None else np.array([0])
     at = int(kept[-1]) if kept.size else 0

@@ -16,6 +16,8 @@ from .cases import Block, gather
 from .constants import Constants, load_constants
 from .drafting import mtp_token_s
 from .errors import TokcalcError
+from .joined import busy_kernels_s
+from .parallel import on_cores
 from .passes import decode_operators
 from .price_rows import price_value
 from .regimes import REGIMES, Seconds, metrics
@@ -85,17 +87,17 @@ def _block_values(block: Block, constants: Constants) -> tuple[Array, Array, str
     """(values in the rows' units, what binds, grade, reasons by place) of one block."""
     if block.chip.weights_in_sram:
         return _piped(block)
-    decode_ops, alone_ops, batched_ops = block.passes()
+    decode_ops, alone_ops, _ = block.passes()
     constants = constants.tuned(block.engine)
     decode = step_time(decode_ops, block.chip, constants)
     drafts = _mtp_s(block, constants)
-    alone = step_time(alone_ops, block.chip, constants).seconds
-    batched = step_time(batched_ops, block.chip, constants)
+    alone = step_time(alone_ops, block.chip, constants)
+    batched = busy_kernels_s(
+        block.chip, block.model, on_cores(block.plan, block.chip), block.formats, block.engine, constants,
+        block.fresh, block.isl * block.cached, block.running, block.osl, decode, alone,
+    )  # fmt: skip
     size = len(block.index)
-    share = 1.0 / (block.plan.pp * block.together)
-    seconds = Seconds(
-        *(np.broadcast_to(s, size) for s in (decode.seconds + drafts, alone, batched.seconds * share))
-    )
+    seconds = Seconds(*(np.broadcast_to(s, size) for s in (decode.seconds + drafts, alone.seconds, batched)))
     scope = constants.scope(block.chip, block.weights)
     letter = answer_grade(block.chip, constants, scope)
     words = _binding(block, decode)

@@ -29,10 +29,10 @@ class Case:
     """Rows of one regime. isl, osl: tokens; batch: requests in flight; running: those that memory lets run
     at once.
 
-    pp, dp: degrees; together: prompts that share a pass; passes: chunks of one prompt; poll: steps until a
-    busy engine looks for new requests; accepted: tokens that one step yields (drafting); replicas: alike,
-    side by side; front: 1 where a first token of a prompt alone or of an open loop came through a server, 0 from a
-    library;
+    pp, dp: degrees; together: prompts that share a pass, inf where they join steps; passes: chunks of one prompt;
+    poll: steps until a busy engine looks for new requests; accepted: tokens that one step yields (drafting);
+    replicas: alike, side by side; front: 1 where a first token of a prompt alone or of an open loop came through a
+    server, 0 from a library;
     sampling_s: of each running sequence and step, where tokens are drawn in a slow way.
     """
 

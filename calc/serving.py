@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .engine import engine_for
+from .joined import busy_kernels_s, launched, running_limit
 from .memory import Footprint, footprint
 from .parallel import on_cores
-from .passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
+from .passes import decode_operators, passes_per_prompt, prompt_operators
 from .regimes import Case, Parts, prompt_share, sustained_ttft, tpot_of, ttft_of
-from .stack import host_joined, packed_tokens, padded_tokens, read_context
+from .stack import host_joined, padded_tokens, read_context
 from .step import StepTime, step_time
 
 if TYPE_CHECKING:
@@ -116,10 +117,27 @@ def waiting_s(engine: Engine, tpot_s: Array, prompt_s: Array, osl: Array, concur
     return more * (prompts + engine.queue_time * osl * tpot_s / running)
 
 
-def pool_limit(engine: Engine, chip: Chip, model: Model, plan: Plan, fmt: Formats, isl: Array, osl: Array) -> Array:
-    """Requests that run at once: what the cache holds as the engine reserves it, at most its own limit, at least 1."""
+def software_limit(engine: Engine, plan: Plan, fresh: Array, osl: Array) -> Array:
+    """Requests that the software runs at once in a replica, whatever its memory holds.
+
+    Its own limit a rank; where prompts share the steps of running requests, no more than let theirs pass
+    (`joined.running_limit`, of each pipeline stage's share). fresh: prompt tokens that no cache holds.
+    """
+    passing = running_limit(engine, fresh, osl) * np.asarray(plan.pp)
+    return np.minimum(engine.max_sequences, passing) * np.asarray(plan.dp)
+
+
+def pool_limit(
+    engine: Engine, chip: Chip, model: Model, plan: Plan, fmt: Formats, isl: Array, osl: Array,
+    fresh: Array | None = None,
+) -> Array:  # fmt: skip
+    """Requests that run at once: what the cache holds as the engine reserves it, at most its own limit, at least 1.
+
+    isl: prompt tokens that a request holds; fresh: those of them that are computed (None: all).
+    """
     held = footprint(chip, model, plan, fmt, engine, isl + engine.reserve * osl).batch
-    return np.minimum(np.maximum(np.floor(held * engine.pool), 1.0), engine.max_sequences * np.asarray(plan.dp))
+    own = software_limit(engine, plan, isl if fresh is None else fresh, osl)
+    return np.minimum(np.maximum(np.floor(held * engine.pool), 1.0), own)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -138,25 +156,23 @@ def serve(
     engine = engine_for(constants, engine, chip, model, fmt.experts.name if model.is_moe else fmt.ffn.name)
     constants, plan = constants.tuned(engine), on_cores(plan, chip)
     memory = footprint(chip, model, plan, fmt, engine, load.context)
-    running = np.minimum(load.concurrency, pool_limit(engine, chip, model, plan, fmt, load.isl, load.osl))
-    verified = np.asarray(load.draft) + 1.0
-    yielded = accepted_tokens(load.acceptance, load.draft)
     fresh = load.isl * (1.0 - np.asarray(load.cached_share))
     cached = load.isl - fresh
+    running = np.minimum(load.concurrency, pool_limit(engine, chip, model, plan, fmt, load.isl, load.osl, fresh))
+    verified = np.asarray(load.draft) + 1.0
+    yielded = accepted_tokens(load.acceptance, load.draft)
 
     context = read_context(engine, load.isl, load.osl)
-    together = prompts_per_pass(engine, running / plan.dp, fresh)
-    single, packed = padded_tokens(engine, fresh), packed_tokens(engine, fresh, together)
+    single = padded_tokens(engine, fresh)
     decode = step_time(decode_operators(model, plan, fmt, running, context, verified), chip, constants)
     alone = step_time(prompt_operators(model, plan, fmt, 1.0, single, cached), chip, constants)
-    batched = step_time(
-        prompt_operators(model, plan, fmt, together * plan.dp, packed, cached), chip, constants
+    batched_s = busy_kernels_s(
+        chip, model, plan, fmt, engine, constants, fresh, cached, running, load.osl, decode, alone
     )
+    passes, together = launched(engine, plan, fresh, running)
 
     step = decode_step_s(engine, decode.seconds, running / np.asarray(plan.dp), plan.pp) / yielded
-    prompt = prompt_service_s(engine, batched.seconds / plan.pp, passes_per_prompt(engine, packed)) / (
-        together * plan.dp
-    )
+    prompt = prompt_service_s(engine, batched_s, passes / together)
     alone_s = prompt_service_s(engine, alone.seconds, passes_per_prompt(engine, single))
     tpot = np.maximum(
         shared_tpot_s(step, prompt, running, load.osl, engine.interference), engine.stream_s * running

@@ -48,13 +48,15 @@ class StackEngine(Engine):
     buckets: compiled prompt lengths, ascending (empty: any length); decode_lengths: those of decode attention;
     whole_context: it always reads input + output, the compiled length, however many tokens are cached so far;
     overlap: exponent that joins kernels and host time (1: their sum; large: the longer, where hosts launch
-    ahead); scope: where found.
+    ahead); grain: prompt tokens by which pieces that join the steps of running requests grow, 0 where prompts
+    have passes of their own (`joined`); scope: where found.
     """
 
     buckets: tuple[float, ...] = ()
     decode_lengths: tuple[float, ...] = ()
     whole_context: bool = False
     overlap: float = 1.0
+    grain: float = 0.0
     scope: str = ""
 
 
@@ -95,6 +97,9 @@ def engine_for_chip(chip: Chip, engine: Engine, model: Model, constants: Constan
         values[key] = table[key]
     for key, name in _LAYER.items():
         values[name] += table.get(key, 0.0) * 1e-6 * model.layers
+    grain = float(table.get("joined_grain", 0.0))
+    if grain:  # a prompt runs the graph of any step
+        values["prefill_step_s"] = values["step_s"] + values["layer_s"]
     experts = max((group.ffn.experts for group in model.groups), default=0)
     if experts:  # one floor a layer: sorting tokens and scheduling tiles by expert is what GPUs' fused kernels do
         values["kernels"] = (("moe.t0", 1.0 / expert_launches(experts)),)
@@ -104,6 +109,7 @@ def engine_for_chip(chip: Chip, engine: Engine, model: Model, constants: Constan
         decode_lengths=tuple(float(b) for b in table.get("decode_lengths", ())),
         whole_context=bool(table.get("whole_context", False)),
         overlap=float(table.get("overlap", 1.0)),
+        grain=grain,
         scope=scope,
     )
 

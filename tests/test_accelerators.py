@@ -63,9 +63,10 @@ def test_constants_of_gpus_are_not_overridden() -> None:
 def test_prefill_of_rngd_is_a_staircase() -> None:
     engine = engine_for_chip(load_chip("rngd"), PLAIN, load_model("qwen3-8b"), CONSTANTS)
     assert padded_tokens(engine, np.array([257.0, 512.0, 1024.0, 1025.0, 1281.0])).tolist() == [
-        1024.0, 1024.0, 1024.0, 1280.0, 2048.0,
+        1024.0, 1024.0, 1024.0, 1024.0 + 1.0, 2048.0,
     ]  # fmt: skip
-    assert float(padded_tokens(engine, 2049.0)) == 2048.0 + 128.0
+    assert float(padded_tokens(engine, 64.0)) == 64.0
+    assert float(padded_tokens(engine, 1280.0)) == 1024.0 + 256.0
 
 
 def test_prompts_side_by_side_fill_a_bucket() -> None:

@@ -1,0 +1,117 @@
+"""Facts about steps that carry running requests and pieces of prompts together, in compiled graphs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokcalc.catalog import load_chip, load_model
+from tokcalc.constants import load_constants
+from tokcalc.engine import Engine, find_engine
+from tokcalc.estimate import estimate
+from tokcalc.joined import alone_share, busy_kernels_s, joins, launched, room, running_limit
+from tokcalc.operators import component_formats
+from tokcalc.parallel import Plan
+from tokcalc.passes import decode_operators, prompt_operators
+from tokcalc.serving import software_limit
+from tokcalc.stack import StackEngine, engine_for_chip, padded_tokens
+from tokcalc.step import step_time
+
+CONSTANTS = load_constants()
+PLAIN = find_engine(CONSTANTS, None)
+CHIP, MODEL = load_chip("rngd"), load_model("qwen3-8b")
+ONE = Plan(1, 1, 1, 1)
+
+
+def rngd() -> StackEngine:
+    """RNGD's software for Qwen3-8B: 1,024 tokens a step, pieces of 128."""
+    engine = engine_for_chip(CHIP, PLAIN, MODEL, CONSTANTS)
+    assert isinstance(engine, StackEngine)
+    return engine
+
+
+def busy_ms(engine: Engine, fresh: float, running: float, osl: float) -> float:
+    """Milliseconds of kernels that one prompt adds beside `running` requests on one card."""
+    fmt = component_formats(MODEL, "fp8", "bf16")
+    decode = step_time(decode_operators(MODEL, ONE, fmt, running, fresh + osl / 2.0), CHIP, CONSTANTS)
+    tokens = float(padded_tokens(engine, fresh))
+    alone = step_time(prompt_operators(MODEL, ONE, fmt, 1.0, tokens), CHIP, CONSTANTS)
+    found = busy_kernels_s(CHIP, MODEL, ONE, fmt, engine, CONSTANTS, fresh, 0.0, running, osl, decode, alone)
+    return float(found) * 1e3
+
+
+def test_prompts_of_rngd_join_and_those_of_gpus_do_not() -> None:
+    assert joins(rngd())
+    assert not joins(PLAIN)
+    assert running_limit(PLAIN, 2048.0, 128.0) == np.inf
+
+
+def test_running_requests_take_room_from_prompts() -> None:
+    assert room(rngd(), np.array([53.0, 179.0, 1024.0])).tolist() == pytest.approx([849.6, 739.4, 112.0], abs=0.1)
+
+
+def test_requests_that_run_let_their_prompts_pass() -> None:
+    limits = running_limit(rngd(), np.array([512.0, 2048.0]), 128.0)
+    assert limits.tolist() == [183.0, 53.0]
+    # published: 448.1 tok/s at 118.96 ms a token, answers of 128: Little's law gives the requests that decode
+    assert limits[1] == pytest.approx(448.1 / 128.0 * 127.0 * 0.11896, rel=0.02)
+
+
+def test_few_prompts_come_alone_and_many_share() -> None:
+    assert float(alone_share(1.0, 128.0)) == pytest.approx(1.0)
+    assert float(alone_share(16.0, 128.0)) == pytest.approx(0.943, abs=1e-3)
+    assert float(alone_share(1000.0, 100.0)) < 0.11
+
+
+def test_a_joined_prompt_costs_less_than_one_of_its_own() -> None:
+    joined, apart = busy_ms(rngd(), 512.0, 16.0, 128.0), busy_ms(replace(rngd(), grain=0.0), 512.0, 1.0, 128.0)
+    assert 0.5 * apart < joined < apart  # the step of the others, and its weights, run anyway
+
+
+def test_joined_prompts_launch_nothing() -> None:
+    passes, _ = launched(rngd(), ONE, 512.0, 16.0)
+    assert float(passes) == 0.0
+    assert rngd().prefill_step_s == pytest.approx(rngd().step_s + rngd().layer_s)  # alone, the graph of any step
+
+
+@given(st.integers(1, 8192), st.integers(1, 4096))
+def test_the_limit_lets_every_prompt_pass_and_one_more_does_not(fresh: int, osl: int) -> None:
+    engine = rngd()
+    limit = float(running_limit(engine, float(fresh), float(osl)))
+    assert 1.0 <= limit <= engine.chunk_tokens - engine.grain
+    if 1.0 < limit < engine.chunk_tokens - engine.grain:
+        assert limit * fresh / osl <= float(room(engine, limit)) * (1 + 1e-9)
+        assert (limit + 1.0) * fresh / osl > float(room(engine, limit + 1.0)) * (1 - 1e-9)
+
+
+@given(st.integers(16, 4096), st.integers(1, 600))
+def test_a_prompt_adds_time_and_longer_ones_add_more(fresh: int, running: int) -> None:
+    engine = rngd()
+    short, long = (busy_ms(engine, float(n), float(running), 256.0) for n in (fresh, 2 * fresh))
+    assert 0.0 < short <= long * (1 + 1e-9)
+
+
+def test_requests_beyond_the_limit_wait_and_the_answer_says_why() -> None:
+    asked = estimate("rngd", "qwen3-8b", weights="fp8", isl=512, osl=128, concurrency=256)
+    largest = estimate("rngd", "qwen3-8b", weights="fp8", isl=512, osl=128, concurrency="max")
+    assert largest["workload"]["concurrency"] == 183
+    assert asked.ttft_s > largest.ttft_s + 1.0
+    assert asked["speed"]["output_tok_s"]["value"] == pytest.approx(largest["speed"]["output_tok_s"]["value"])
+    assert any("183 run at once, which is what the software takes" in text for text in asked["assumptions"])
+
+
+def test_stages_and_ranks_have_the_limit_each() -> None:
+    alone = float(software_limit(rngd(), ONE, 512.0, 128.0))
+    assert float(software_limit(rngd(), Plan(1, 4, 1, 1), 512.0, 128.0)) == 4 * alone
+    assert float(software_limit(rngd(), Plan(1, 1, 2, 1), 512.0, 128.0)) == 2 * alone
+
+
+def test_published_staircase_of_prompts_alone() -> None:
+    # steps at 128, 256, 1,024 and 1,280 tokens: equal lengths of graphs cost the same
+    engine = rngd()
+    same = padded_tokens(engine, np.array([257.0, 512.0, 1024.0]))
+    assert len(set(same.tolist())) == 1
+    assert float(padded_tokens(engine, 1281.0)) == 2048.0
