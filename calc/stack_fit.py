@@ -69,12 +69,12 @@ def fit(rows: pd.DataFrame, target: Target, tick: Callable[[str], None] | None =
     layout = part["regime"].eq("max-load") & part["tp"].isna() & part["chips"].fillna(2.0).gt(1.0)
     weight = np.where(good & ~waits & ~layout, weight, 0.0)
 
-    z = _solve(predict, log_value, weight, len(target.free))
+    z = _solve(predict, log_value, weight, target)
     inside = np.log(predict(z)) - log_value
     outside = np.full(len(part), np.nan)
     for model in sorted(set(part.loc[good, "model"])):
         held = (part["model"] == model).to_numpy()
-        own = _solve(predict, log_value, np.where(held, 0.0, weight), len(target.free), z)
+        own = _solve(predict, log_value, np.where(held, 0.0, weight), target, z)
         outside[held] = (np.log(predict(own)) - log_value)[held]
         if tick:
             tick(f"{target.name}: {model} left out")
@@ -126,16 +126,21 @@ def unfitted(rows: pd.DataFrame, seen: Sequence[str]) -> Judged | None:
 
 
 def _solve(
-    predict: Callable[[Array], Array], log_value: Array, weight: Array, count: int, start: Array | None = None
+    predict: Callable[[Array], Array], log_value: Array, weight: Array, target: Target, start: Array | None = None
 ) -> Array:
-    """Deviations that minimise soft absolute residuals and the prior, by bounded least squares."""
+    """Deviations that minimise soft residuals and the prior, by bounded least squares.
+
+    Losses of a residual r in spreads: absolute, 2 (sqrt(1 + r^2) - 1); with heavy tails Cauchy's, log(1 + r^2), which a
+    row far off hardly moves. Worked: r 5 (a third off) pulls .98 as hard as a large one, and .38.
+    """
     from scipy.optimize import least_squares
 
-    used = weight > 0
+    used, count = weight > 0, len(target.free)
 
     def residual(z: Array) -> Array:
         away = (np.log(predict(z)[used]) - log_value[used]) * weight[used]
-        return np.concatenate([np.sign(away) * np.sqrt(2.0 * (np.sqrt(1.0 + away**2) - 1.0)), z])
+        loss = np.log1p(away**2) if target.heavy_tails else 2.0 * (np.sqrt(1.0 + away**2) - 1.0)
+        return np.concatenate([np.sign(away) * np.sqrt(loss), z])
 
     first = np.zeros(count) if start is None else np.clip(start, -_REACH + 0.01, _REACH - 0.01)
     found = least_squares(

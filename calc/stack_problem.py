@@ -22,7 +22,10 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Target:
-    """One fit: its tables' scopes, the chips that judge it, free paths with centre and width of their priors."""
+    """One fit: its tables' scopes, the chips that judge it, free paths with centre and width of their priors.
+
+    heavy_tails: whether single rows may be far off, so that the fit gives them up (`stack_fit`).
+    """
 
     name: str
     scopes: tuple[str, ...]
@@ -32,6 +35,7 @@ class Target:
     width: Array
     most: Array
     piped: bool
+    heavy_tails: bool = False
 
     def values(self, z: Array) -> dict[str, float]:
         """Constants by path at deviations z (in prior widths)."""
@@ -51,7 +55,7 @@ def targets() -> list[Target]:
             Target(
                 name, tuple(entry["scopes"]), tuple(entry["chips"]), tuple(entry["free"]),
                 np.array([line[0] for line in lines]), np.array([line[1] for line in lines]), np.array(most),
-                bool(entry.get("piped", False)),
+                bool(entry.get("piped", False)), bool(entry.get("heavy_tails", False)),
             )
         )  # fmt: skip
     return found

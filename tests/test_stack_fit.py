@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -70,6 +71,18 @@ def test_trial_constants_replace_only_their_scope() -> None:
     assert after.tables["stack"]["sn40l"]["layer_us"] == 7.0
     assert after.tables["gemm"]["rngd"] == before.tables["gemm"]["rngd"]
     assert before.tables["gemm"]["sn40l"]["any"]["eta_m"] != 0.5
+
+
+def test_heavy_tails_give_a_row_up_that_is_far_off() -> None:
+    fair = {"llama-3.1-8b": 500.0, "llama-3.1-70b": 60.0, "qwen3-32b": 125.0, "mistral-7b-v0.3": 530.0}
+    wrong = fair | {"qwen3-8b": 120.0}
+    away = []
+    for heavy in (False, True):
+        target = replace(TOY, heavy_tails=heavy)
+        clean, mixed = fit(rows(fair), target), fit(rows(wrong), target)
+        assert clean is not None and mixed is not None
+        away.append(np.abs(mixed.in_sample[: len(fair)] - clean.in_sample).max())
+    assert away[1] < 0.5 * away[0]
 
 
 def test_a_model_is_predicted_without_its_own_rows() -> None:
