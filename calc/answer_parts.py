@@ -289,5 +289,5 @@ def assemble(chip: Chip, model: Model, body: Body, ask: Question, grade: str, co
         "sources": [{"url": s.url, "date": s.date, "grade": s.grade, "covers": s.covers} for s in chip.sources],
         "notes": list(chip.notes[:2]) if grade == "D" else [],
         "assumptions": list(body.assumptions), "placement": [dict(p) for p in body.placement],
-        "evidence": evidence(chip.id), "command": command,
+        "evidence": evidence(chip.id, chip.what_if), "command": command,
     }  # fmt: skip

@@ -60,10 +60,15 @@ def constants_grade(chip: Chip, constants: Constants, scope: str) -> str:
 
 
 def answer_grade(chip: Chip, constants: Constants, scope: str) -> str:
-    """Grade of an answer: the worse of the constants' and, for roadmap chips and unconfirmed figures, the chip's."""
+    """Grade of an answer: the worse of the constants' and, for roadmap chips and unconfirmed figures, the chip's.
+
+    What-ifs of memory or arithmetic are D (`Chip.what_if`), those of links at best C.
+    """
     grade = constants_grade(chip, constants, scope)
     if chip.status in ("roadmap", "announced") or chip.grade == "D":
         return "D"
+    if any(text.startswith(("links", "host_memory")) for text in chip.overridden):
+        return max(grade, "C")
     return max(grade, "B" if chip.grade == "C" else "A")
 
 
@@ -76,6 +81,8 @@ def grade_reason(chip: Chip, constants: Constants, scope: str) -> str:
     basis = "constants fitted to this chip" if own == "A" else GRADE_MEANING[own]
     if answer == own:
         return basis
+    if chip.what_if or (chip.overridden and answer == "C"):
+        return f"a what-if, of which nothing is measured; {basis} as it is built"
     if chip.status in ("roadmap", "announced"):
         return f"{chip.status}, so its figures are targets of {chip.vendor}; {basis}"
     weak = _weakest(chip)

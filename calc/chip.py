@@ -195,11 +195,18 @@ class Chip:
         return self.grades[""]
 
     @property
+    def what_if(self) -> bool:
+        """True where memory or arithmetic are not the chip's own, so that nothing was measured on it."""
+        return any(text.startswith(("memory", "peak_dense")) for text in self.overridden)
+
+    @property
     def grade(self) -> str:
-        """The worst grade of the three figures every estimate uses: main peak, capacity, bandwidth."""
+        """The worst grade of the three figures every estimate uses: main peak, capacity, bandwidth; D for what-ifs."""
         main = f"memory.{self.weights_in}"
         peaks = [name for name in ("bf16", "fp16") if name in self.peak_ops_s] or list(self.peak_ops_s)
         peak = min(self.grade_of(f"peak_dense.{name}") for name in peaks)
+        if self.what_if:
+            return "D"
         return max(peak, self.grade_of(f"{main}.capacity"), self.grade_of(f"{main}.bandwidth"))
 
 

@@ -9,7 +9,7 @@ draft itself is a model, the model's own MTP layers, or a lookup of n-grams. Sta
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from .errors import UsageError
 from .operators import component_formats
 from .passes import decode_operators
 from .serving import Load, accepted_tokens, decode_step_s, software_limit
+from .stack import read_context
 from .step import StepTime, step_time
 
 if TYPE_CHECKING:
@@ -114,11 +115,12 @@ def lengths(
     Worked: a = .7 accepts 2.53 tokens of g = 3; a step that verifies four rows in 1.1 times the time of one
     and drafts at 5 % each gains 2.53 / 1.25 = 2.0.
     """
-    batch = float(np.asarray(load.concurrency))
-    each = float(np.ravel(draft_token_s(d, constants, batch, load.context, draft))[0])
+    d = replace(d, engine=engine_for(constants, d.engine, d.chip, d.model, d.weights))  # as the chip's software runs it
+    batch, context = float(np.asarray(load.concurrency)), read_context(d.engine, load.isl, load.osl)
+    each = float(np.ravel(draft_token_s(d, constants, batch, context, draft))[0])
     plain, out = None, []
     for g in tried:
-        kernels = float(np.ravel(_kernels(d, constants, batch, load.context, g).seconds)[0])
+        kernels = float(np.ravel(_kernels(d, constants, batch, context, g).seconds)[0])
         step = float(np.ravel(decode_step_s(d.engine, kernels, batch / d.plan.dp, d.plan.pp))[0]) + g * each
         tpot = step / float(accepted_tokens(load.acceptance, g))
         plain = tpot if plain is None else plain
@@ -130,8 +132,6 @@ def pipe_lengths(
     chip: Chip, model: Model, weights: str, load: Load, tried: Sequence[int] = LENGTHS
 ) -> list[Drafted]:
     """The same for SRAM pipelines: drafted tokens travel together, and take turns of a full pipeline."""
-    from dataclasses import replace
-
     from . import sram
 
     fmt = component_formats(model, weights, "bf16")

@@ -105,6 +105,8 @@ def estimate(
         price=price, utilisation=utilisation, software_date=software_date,
         fx=fx, grid=grid, own=own, region=region, rate=_rate(rate, device),
     )  # fmt: skip
+    if device.overridden:
+        ask = ask.with_note(f"what-if: {', '.join(device.overridden)}; all else, prices too, as {device.name} is built")
     if ask.isl + ask.osl > network.max_context:
         note = f"{ask.isl + ask.osl:,} tokens are beyond the {network.max_context:,} that {network.name} was made for"
         ask = ask.with_note(note)

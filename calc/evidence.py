@@ -32,9 +32,9 @@ def _table() -> Mapping[str, Any]:
     return shipped_table("measured", "evidence.toml") or {}
 
 
-def evidence(chip_id: str) -> dict[str, Any]:
+def evidence(chip_id: str, what_if: bool = False) -> dict[str, Any]:
     """{"rows", "points", "models", "error", "bias", "in_band", "regimes", "text"} of a chip; rows 0 where
-    none.
+    none. what_if: the chip is asked with other memory or arithmetic than it was measured with.
     """
     found = _table().get(chip_id)
     if not found or not found.get("rows"):
@@ -43,7 +43,7 @@ def evidence(chip_id: str) -> dict[str, Any]:
     models = ", ".join(found["models"][:4]) + (" ..." if len(found["models"]) > 4 else "")
     plural = "s" if found["rows"] != 1 else ""
     text = f"{found['rows']} published number{plural} ({models}); median error {found['error']:.0%}{held}"
-    return {**found, "text": text}
+    return {**found, "text": f"the chip as it is built: {text}" if what_if else text}
 
 
 def known_chips() -> list[str]:

@@ -3,6 +3,7 @@
 import pytest
 from tokcalc.catalog import find_id, list_ids, load_chip, load_memory
 from tokcalc.errors import SpecError, UnknownName
+from tokcalc.estimate import estimate
 
 IDS = list_ids("memory")
 HBM = ["hbm2", "hbm2e", "hbm3", "hbm3e", "hbm3e-12h", "hbm4", "hbm4e"]
@@ -61,7 +62,7 @@ def test_a_swap_is_unconfirmed_and_says_so():
     chip = load_chip("h100", memory="hbm3e")
     assert chip.grade == "D"
     assert chip.overridden == ("memory=hbm3e",)
-    assert "What-if" in chip.notes[-1]
+    assert "What-if" in chip.notes[0]
 
 
 def test_a_swap_comes_before_the_overrides():
@@ -90,3 +91,24 @@ def test_gddr_is_swapped_on_the_same_bus():
 def test_a_swap_that_makes_no_sense_says_what_to_do_instead(chip, memory, said):
     with pytest.raises(SpecError, match=said):
         load_chip(chip, memory=memory)
+
+
+@pytest.mark.parametrize(
+    ("ask", "grade"),
+    [
+        ({"memory": "hbm4"}, "D"),
+        ({"overrides": {"memory.hbm.stacks": "8"}}, "D"),
+        ({"overrides": {"peak_dense.fp8": "4 PFLOP/s"}}, "D"),
+        ({"overrides": {"links.scale_up.per_direction": "900 GB/s"}}, "C"),
+        ({"overrides": {"power.tdp": "500 W"}}, "A"),
+    ],
+)
+def test_a_what_if_is_no_measured_chip_and_says_so(ask, grade):
+    built = estimate("h100-sxm", "llama-8b")
+    changed = estimate("h100-sxm", "llama-8b", **ask)
+    assert built["grade"] == "A"
+    assert changed["grade"] == grade
+    assert not any("what-if" in line for line in built["assumptions"])
+    assert any(line.startswith("what-if: ") for line in changed["assumptions"])
+    assert ("what-if" in changed["band"]["reason"]) == (grade != "A")
+    assert ("as it is built" in changed["evidence"]["text"]) == (grade == "D")

@@ -80,7 +80,8 @@ def test_heavy_tails_give_a_row_up_that_is_far_off() -> None:
     for heavy in (False, True):
         target = replace(TOY, heavy_tails=heavy)
         clean, mixed = fit(rows(fair), target), fit(rows(wrong), target)
-        assert clean is not None and mixed is not None
+        assert clean is not None
+        assert mixed is not None
         away.append(np.abs(mixed.in_sample[: len(fair)] - clean.in_sample).max())
     assert away[1] < 0.5 * away[0]
 

@@ -198,8 +198,8 @@ def swap_memory(raw: Mapping[str, Any], generation: MemoryGeneration, where: str
     }  # fmt: skip
     kept = {key: level[key] for key in ("shared_with_cpu", "label") if key in level}
     table["memory"][name] = {**new, **kept}
-    table.setdefault("about", {}).setdefault("notes", []).append(
-        f"What-if: {units} x {generation.name} at {generation.pin_rate_bit_s / 1e9:g} Gbit/s and "
+    table.setdefault("about", {}).setdefault("notes", []).insert(
+        0, f"What-if: {units} x {generation.name} at {generation.pin_rate_bit_s / 1e9:g} Gbit/s and "
         f"{si(generation.capacity_bytes, 'B')} each, in place of {level['type']}."
     )
     grades = table.setdefault("grades", {})
