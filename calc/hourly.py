@@ -127,7 +127,7 @@ def own_hour(
     given: dict[str, Any] = dict(terms.own or {})
     watts = given.pop("power_w", power_w)
     if watts is None:
-        raise NoAnswer(f"No power figure of {chip.name} is published; give one with --power-w.")
+        raise NoAnswer(f"No power figure of {chip.name} is published; give one to `tokcalc cost` with --power-w.")
     if borrow:
         given["family"] = chip.family
     given.setdefault("rated_w", rated_w if rated_w is not None and rated_w >= watts else watts)

@@ -361,3 +361,9 @@ def test_filters_narrow_the_list() -> None:
     assert rows
     assert {row["vendor"] for row in rows} == {"Huawei"}
     assert all(2024 <= row["year"] <= 2026 for row in rows)
+
+
+def test_an_option_of_its_own_tells_the_command() -> None:
+    words = ("--prefill-chip", "h800", "--decode-chip", "groq-3-lpu", "--model", "llama-70b")
+    assert answered(*words) == answered("mixed", *words)
+    assert "share" in answered("--model", "llama-70b", "--share=h800=8,rngd=16")

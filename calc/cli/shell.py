@@ -44,6 +44,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Name -> (module:function, one line of help); the module is imported when its command runs, not before."""
 
+_TELLING = {"--prefill-chip": "mixed", "--decode-chip": "mixed", "--share": "mixed"}
+"""Options that tell which command is meant where none is named."""
+
 
 def _typer(**settings: Any) -> typer.Typer:
     """A typer without rich, which would double the start-up time."""
@@ -145,7 +148,7 @@ def run(arguments: list[str]) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         group = build()
-        with group.make_context("tokcalc", list(arguments)) as context:
+        with group.make_context("tokcalc", _with_command(arguments)) as context:
             group.invoke(context)
         _flush()
         return 0
@@ -160,6 +163,16 @@ def run(arguments: list[str]) -> int:
         return 0
     except Exception as error:
         return _unexpected(error)
+
+
+def _with_command(arguments: list[str]) -> list[str]:
+    """The words of the command line, with the command that an option of its own tells where none is named."""
+    if arguments and arguments[0].startswith("-"):
+        for word in arguments:
+            command = _TELLING.get(word.partition("=")[0])
+            if command:
+                return [command, *arguments]
+    return list(arguments)
 
 
 def _unexpected(error: Exception) -> int:
