@@ -116,10 +116,11 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
     if runs.memory_fraction != engine.memory_fraction:  # a chip's own stack keeps another share free
         own = footprint(d.chip, d.model, d.plan, d.formats, runs, float(ask.isl + ask.osl))
         memory = own if own.batch >= 1.0 else memory
-    taken = float(software_limit(runs, d.plan, ask.isl * (1.0 - ask.cache_hit), float(ask.osl)))
+    load = Load(float(ask.isl), float(ask.osl), 1.0, ask.cache_hit, float(ask.draft), ask.acceptance)
+    taken = float(software_limit(runs, d.plan, load))
     limit = float(min(memory.batch, taken))
     batch = limit if ask.concurrency == "max" else float(ask.concurrency)
-    load = Load(float(ask.isl), float(ask.osl), batch, ask.cache_hit, float(ask.draft), ask.acceptance)
+    load = replace(load, concurrency=batch)
     offered = None
     if ask.rate is not None:
         offered = arrivals(d, constants, load, ask.rate, limit)

@@ -26,7 +26,7 @@ from .passes import decode_operators, passes_per_prompt, prompt_operators, promp
 from .regimes import Case
 from .routing import routing
 from .row_layout import degrees
-from .serving import pool_limit
+from .serving import Load, pool_limit
 from .stack import packed_tokens, padded_tokens, read_context
 from .stack_rows import cached_share
 from .wide_exchange import wide_batch_words
@@ -228,7 +228,8 @@ def _block(
     cached = cached_share(part)
     for words, share in zip(mine, cached, strict=True):
         words += ["prompts repeated, found in a cache"] if share > 0 else []
-    limit = np.minimum(pool_limit(engine, chip, model, plan, formats, isl * (1.0 - cached), osl), most)  # shared once
+    apart = Load(isl * (1.0 - cached), osl, 1.0)  # what is shared is held once
+    limit = np.minimum(pool_limit(engine, chip, model, plan, formats, apart), most)
     batch = _batch(part, regime, plan, replicas, limit, mine)
     held = np.minimum(batch, limit)
     held = np.where(regime == "max-load", row_runs.even_waves(batch, held), held)

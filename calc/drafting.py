@@ -199,7 +199,7 @@ def best_length(
         )
         held = d.memory.batch if d.memory is not None else here
         runs = engine_for(constants, engine, chip, model, d.weights)
-        most = float(min(held, software_limit(runs, d.plan, isl * (1.0 - ask.cache_hit), osl)))
+        most = float(min(held, software_limit(runs, d.plan, Load(isl, osl, 1.0, ask.cache_hit))))
         here = most if isinstance(ask.concurrency, str) else here
 
         def at(batch: float) -> list[Drafted]:

@@ -41,27 +41,29 @@ def room(engine: StackEngine, running: Array) -> Array:
     return np.maximum(whole - running, engine.grain) * (1.0 - engine.grain / whole)
 
 
-def running_limit(engine: Engine, fresh: Array, osl: Array) -> Array:
+def running_limit(engine: Engine, fresh: Array, steps: Array, verified: Array = 1.0) -> Array:
     """Requests that can run at once however much memory there is: their prompts have to pass between them.
 
-    Each brings `fresh` tokens in OSL steps, so b fresh/OSL <= room(b). inf where prompts have passes of their own.
+    Each brings `fresh` tokens in `steps` steps (OSL over the tokens that one yields) of `verified` tokens, so
+    b fresh/steps <= room(b verified). inf where prompts have passes of their own.
     Worked, T 1,024, g 128: prompts of 512 and answers of 128: 183; prompts of 2,048: 53.
     """
     if not joins(engine):
         return np.inf
     assert isinstance(engine, StackEngine)
     whole = engine.chunk_tokens
-    share = (1.0 - engine.grain / whole) * np.maximum(osl, 1.0) / np.maximum(fresh, 1.0)
-    most = np.floor(whole * share / (1.0 + share) + 1e-9)
-    return np.maximum(np.minimum(most, whole - engine.grain), 1.0)
+    share = (1.0 - engine.grain / whole) * np.maximum(steps, 1.0) / np.maximum(fresh, 1.0)
+    most = np.minimum(whole * share / (1.0 + verified * share), (whole - engine.grain) / verified)
+    return np.maximum(np.floor(most + 1e-9), 1.0)
 
 
-def alone_share(running: Array, osl: Array) -> Array:
+def alone_share(running: Array, steps: Array) -> Array:
     """Share of the steps that lone prompts would join which are left where some share one: (1 - exp(-p))/p.
 
-    p = (running - 1)/OSL prompts arrive a step, at random. Worked: 16 running, OSL 128: p .117, .943.
+    p = (running - 1)/steps prompts arrive a step, at random; steps: those of one answer. Worked: 16 running, 128: p
+    .117, .943.
     """
-    arriving = np.maximum(np.maximum(running - 1.0, 0.0) / np.maximum(osl, 1.0), 1e-9)
+    arriving = np.maximum(np.maximum(running - 1.0, 0.0) / np.maximum(steps, 1.0), 1e-9)
     return -np.expm1(-arriving) / arriving
 
 
@@ -75,7 +77,7 @@ def launched(engine: Engine, plan: Plan, fresh: Array, running: Array) -> tuple[
 
 def busy_kernels_s(
     chip: Chip, model: Model, plan: Plan, fmt: Formats, engine: Engine, constants: Constants,
-    fresh: Array, cached: Array, running: Array, osl: Array, decode: StepTime, alone: StepTime,
+    fresh: Array, cached: Array, running: Array, steps: Array, decode: StepTime, alone: StepTime, verified: Array = 1.0,
 ) -> Array:  # fmt: skip
     """Kernel seconds of one prompt of `fresh` tokens after `cached` ones, in a replica that runs others.
 
@@ -83,7 +85,8 @@ def busy_kernels_s(
     with P(n) the kernels of n tokens without attention and b running requests, whose step runs anyway:
     own = [P(min(F' + b, T)) - P(b)] max(1, F/R), full = P(T) - P(b), and a prompt adds its attention and
     max(min(full F/R, own), share own): the room that it fills where prompts queue, a step of its own where it is alone
-    (`alone_share`). decode, alone: the step of the running requests and the pass of the prompt by itself.
+    (`alone_share`). decode, alone: the step of the running requests and the pass of the prompt by itself; steps: those
+    of one answer, each of `verified` tokens of every running request.
     Worked, P(T) 70 ms, P(b) 9 ms, 16 requests, 512 tokens padded to 1,024, answers of 128: .943 x 61 = 57.5 ms.
     """
     if not joins(engine):
@@ -93,7 +96,8 @@ def busy_kernels_s(
         return step_time(ops, chip, constants).seconds / (np.asarray(plan.pp) * together * plan.dp)
     assert isinstance(engine, StackEngine)
     rows = np.maximum(running / (np.asarray(plan.dp) * plan.pp), 1.0)
-    whole, filled = engine.chunk_tokens, fresh / room(engine, rows)
+    taken, whole = rows * verified, engine.chunk_tokens
+    filled = fresh / room(engine, taken)
     padded = np.where(fresh < engine.grain, fresh, padded_tokens(engine, fresh))
     base = _tokenwise_s(decode)
 
@@ -101,8 +105,8 @@ def busy_kernels_s(
         ops = prompt_operators(model, plan, fmt, plan.dp, tokens, cached)
         return np.maximum(_tokenwise_s(step_time(ops, chip, constants)) - base, 0.0)
 
-    own, full = added(np.minimum(padded + rows, whole)) * np.maximum(filled, 1.0), added(whole)
-    shared = np.maximum(np.minimum(filled * full, own), alone_share(rows, osl) * own)
+    own, full = added(np.minimum(padded + taken, whole)) * np.maximum(filled, 1.0), added(whole)
+    shared = np.maximum(np.minimum(filled * full, own), alone_share(rows, steps) * own)
     return (shared / plan.dp + alone.seconds - _tokenwise_s(alone)) / plan.pp
 
 

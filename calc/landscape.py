@@ -117,11 +117,10 @@ def served(
             )
         )
     engine = engine_for(constants, engine, chip, model, fmt.experts.name if model.is_moe else fmt.ffn.name)
-    fresh = load.isl * (1.0 - np.asarray(load.cached_share))
-    most = software_limit(engine, plan, fresh, load.osl)
+    most = software_limit(engine, plan, load)
     whole = footprint(chip, model, plan, fmt, engine, load.isl + load.osl)
     largest = np.minimum(whole.batch, most)
-    pool = pool_limit(engine, chip, model, plan, fmt, load.isl, load.osl, fresh)
+    pool = pool_limit(engine, chip, model, plan, fmt, load)
     asked = np.asarray(load.concurrency, dtype=float)
     unlimited = np.isinf(asked)
     some_max = bool(unlimited.any())
@@ -222,8 +221,9 @@ def _steady(
     step = decode_step_s(engine, decode.seconds, running / np.asarray(plan.dp), plan.pp) / yielded
     if joins(engine):
         kernels = busy_kernels_s(
-            chip, model, plan, fmt, engine, constants, fresh, cached, running, load.osl, decode, alone
-        )
+            chip, model, plan, fmt, engine, constants, fresh, cached, running, load.osl / yielded, decode,
+            alone, verified,
+        )  # fmt: skip
         prompt = prompt_service_s(engine, kernels, 0.0)
     else:
         prompt = _shared_prompt_s(chip, model, plan, fmt, engine, constants, fresh, cached, running)

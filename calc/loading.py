@@ -10,6 +10,7 @@ before those commands.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,17 +94,14 @@ def _replicas(
         except DoesNotFit:
             continue
         assert tried.memory is not None
-        limit = software_limit(
-            engine_for(constants, engine, chip, model, tried.weights), plan,
-            isl * (1.0 - asked.get("cache_hit", 0.0)), float(osl),
+        asking = Load(
+            float(isl), float(osl), 1.0, asked.get("cache_hit", 0.0), float(asked.get("draft") or 0),
+            float(asked.get("acceptance") or 0.0),
         )  # fmt: skip
-        pool = min(float(tried.memory.batch), float(limit))
+        runs = engine_for(constants, engine, chip, model, tried.weights)
+        pool = min(float(tried.memory.batch), float(software_limit(runs, plan, asking)))
         load = batches(pool)
-        served = serve(
-            chip, model, plan, first.formats, engine, constants,
-            Load(float(isl), float(osl), load, asked.get("cache_hit", 0.0), float(asked.get("draft") or 0),
-                 float(asked.get("acceptance") or 0.0)),
-        )  # fmt: skip
+        served = serve(chip, model, plan, first.formats, engine, constants, replace(asking, concurrency=load))
         users = np.broadcast_to(served.output_tok_s_user, load.shape)
         fits = (users >= speed) & (load <= np.broadcast_to(served.running, load.shape))
         if ttft is not None:

@@ -94,7 +94,8 @@ def _block_values(block: Block, constants: Constants) -> tuple[Array, Array, str
     alone = step_time(alone_ops, block.chip, constants)
     batched = busy_kernels_s(
         block.chip, block.model, on_cores(block.plan, block.chip), block.formats, block.engine, constants,
-        block.fresh, block.isl * block.cached, block.running, block.osl, decode, alone,
+        block.fresh, block.isl * block.cached, block.running, block.osl / block.accepted,
+        decode, alone, block.draft + 1.0,
     )  # fmt: skip
     size = len(block.index)
     seconds = Seconds(*(np.broadcast_to(s, size) for s in (decode.seconds + drafts, alone.seconds, batched)))

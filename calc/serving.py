@@ -46,6 +46,11 @@ class Load:
     acceptance: Array = 0.0
 
     @property
+    def fresh(self) -> Array:
+        """Prompt tokens that no cache holds."""
+        return self.isl * (1.0 - np.asarray(self.cached_share))
+
+    @property
     def context(self) -> Array:
         """Mean tokens cached by a running request: ISL + OSL / 2."""
         return self.isl + 0.5 * self.osl
@@ -117,27 +122,21 @@ def waiting_s(engine: Engine, tpot_s: Array, prompt_s: Array, osl: Array, concur
     return more * (prompts + engine.queue_time * osl * tpot_s / running)
 
 
-def software_limit(engine: Engine, plan: Plan, fresh: Array, osl: Array) -> Array:
+def software_limit(engine: Engine, plan: Plan, load: Load) -> Array:
     """Requests that the software runs at once in a replica, whatever its memory holds.
 
     Its own limit a rank; where prompts share the steps of running requests, no more than let theirs pass
-    (`joined.running_limit`, of each pipeline stage's share). fresh: prompt tokens that no cache holds.
+    (`joined.running_limit`, of each pipeline stage's share).
     """
-    passing = running_limit(engine, fresh, osl) * np.asarray(plan.pp)
+    steps = load.osl / accepted_tokens(load.acceptance, load.draft)
+    passing = running_limit(engine, load.fresh, steps, np.asarray(load.draft) + 1.0) * np.asarray(plan.pp)
     return np.minimum(engine.max_sequences, passing) * np.asarray(plan.dp)
 
 
-def pool_limit(
-    engine: Engine, chip: Chip, model: Model, plan: Plan, fmt: Formats, isl: Array, osl: Array,
-    fresh: Array | None = None,
-) -> Array:  # fmt: skip
-    """Requests that run at once: what the cache holds as the engine reserves it, at most its own limit, at least 1.
-
-    isl: prompt tokens that a request holds; fresh: those of them that are computed (None: all).
-    """
-    held = footprint(chip, model, plan, fmt, engine, isl + engine.reserve * osl).batch
-    own = software_limit(engine, plan, isl if fresh is None else fresh, osl)
-    return np.minimum(np.maximum(np.floor(held * engine.pool), 1.0), own)
+def pool_limit(engine: Engine, chip: Chip, model: Model, plan: Plan, fmt: Formats, load: Load) -> Array:
+    """Requests that run at once: what the cache holds as the engine reserves it, at most its own limit, at least 1."""
+    held = footprint(chip, model, plan, fmt, engine, load.isl + engine.reserve * load.osl).batch
+    return np.minimum(np.maximum(np.floor(held * engine.pool), 1.0), software_limit(engine, plan, load))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -156,19 +155,20 @@ def serve(
     engine = engine_for(constants, engine, chip, model, fmt.experts.name if model.is_moe else fmt.ffn.name)
     constants, plan = constants.tuned(engine), on_cores(plan, chip)
     memory = footprint(chip, model, plan, fmt, engine, load.context)
-    fresh = load.isl * (1.0 - np.asarray(load.cached_share))
+    fresh = load.fresh
     cached = load.isl - fresh
-    running = np.minimum(load.concurrency, pool_limit(engine, chip, model, plan, fmt, load.isl, load.osl, fresh))
     verified = np.asarray(load.draft) + 1.0
     yielded = accepted_tokens(load.acceptance, load.draft)
+    running = np.minimum(load.concurrency, pool_limit(engine, chip, model, plan, fmt, load))
 
     context = read_context(engine, load.isl, load.osl)
     single = padded_tokens(engine, fresh)
     decode = step_time(decode_operators(model, plan, fmt, running, context, verified), chip, constants)
     alone = step_time(prompt_operators(model, plan, fmt, 1.0, single, cached), chip, constants)
     batched_s = busy_kernels_s(
-        chip, model, plan, fmt, engine, constants, fresh, cached, running, load.osl, decode, alone
-    )
+        chip, model, plan, fmt, engine, constants, fresh, cached, running, load.osl / yielded, decode,
+        alone, verified,
+    )  # fmt: skip
     passes, together = launched(engine, plan, fresh, running)
 
     step = decode_step_s(engine, decode.seconds, running / np.asarray(plan.dp), plan.pp) / yielded

@@ -16,7 +16,7 @@ from tokcalc.joined import alone_share, busy_kernels_s, joins, launched, room, r
 from tokcalc.operators import component_formats
 from tokcalc.parallel import Plan
 from tokcalc.passes import decode_operators, prompt_operators
-from tokcalc.serving import software_limit
+from tokcalc.serving import Load, software_limit
 from tokcalc.stack import StackEngine, engine_for_chip, padded_tokens
 from tokcalc.step import step_time
 
@@ -104,9 +104,18 @@ def test_requests_beyond_the_limit_wait_and_the_answer_says_why() -> None:
 
 
 def test_stages_and_ranks_have_the_limit_each() -> None:
-    alone = float(software_limit(rngd(), ONE, 512.0, 128.0))
-    assert float(software_limit(rngd(), Plan(1, 4, 1, 1), 512.0, 128.0)) == 4 * alone
-    assert float(software_limit(rngd(), Plan(1, 1, 2, 1), 512.0, 128.0)) == 2 * alone
+    load = Load(512.0, 128.0, 1.0)
+    alone = float(software_limit(rngd(), ONE, load))
+    assert float(software_limit(rngd(), Plan(1, 4, 1, 1), load)) == 4 * alone
+    assert float(software_limit(rngd(), Plan(1, 1, 2, 1), load)) == 2 * alone
+
+
+def test_drafted_tokens_take_room_too() -> None:
+    plain, drafted = (float(running_limit(rngd(), 512.0, 128.0, verified)) for verified in (1.0, 4.0))
+    # 1,024 s / (1 + 4 s), s = .875 x 128/512: 119 requests of four tokens a step leave their prompts the rest
+    assert (plain, drafted) == (183.0, 119.0)
+    none_left = float(running_limit(rngd(), 1.0, 1e6, 4.0))
+    assert none_left * 4.0 <= rngd().chunk_tokens - rngd().grain
 
 
 def test_published_staircase_of_prompts_alone() -> None:

@@ -175,7 +175,7 @@ def test_requests_that_memory_does_not_hold_wait() -> None:
     model, chip = load_model("llama-3.3-70b"), load_chip("h100-sxm")
     fmt = component_formats(model, "fp8")
     engine = find_engine(constants, None)
-    limit = float(pool_limit(engine, chip, model, Plan(tp=2), fmt, 8000.0, 1000.0))
+    limit = float(pool_limit(engine, chip, model, Plan(tp=2), fmt, Load(8000.0, 1000.0, 1.0)))
     load = Load(8000.0, 1000.0, np.array([limit, 2 * limit, 10 * limit]))
     s = serve(chip, model, Plan(tp=2), fmt, engine, constants, load)
     assert s.running.tolist() == [limit] * 3
