@@ -60,7 +60,8 @@ def energy(chip: Chip, model: Model, body: Body, ask: Question, grade: str) -> d
     """Joules per token of the chips and all-in, kWh and CO2 per million, or the reason why there are none.
 
     The power while awake is shared by time; the power of arithmetic goes to whom the operations belong, the
-    same for every computed token. All-in: with the machine's share, the site's PUE and idle hours.
+    same for every computed token; between requests that come one at a time chips idle, and their tokens bear it.
+    All-in: with the machine's share, the site's PUE and idle hours.
     """
     from .energy import co2_per_million, idle_overhead, kwh_per_million
     from .power import compute_share, load_shares, power_share, rated_watts, system_ratio
@@ -72,7 +73,8 @@ def energy(chip: Chip, model: Model, body: Body, ask: Question, grade: str) -> d
     chips = body.deployment["chips"]
     computed = body.output_tok_s + body.input_tok_s * (1.0 - ask.cache_hit)
     used = float(compute_share(chip, model, body.deployment["weights"], computed, chips))
-    total = float(power_share(busy_share(body), used))
+    total = body.in_use * float(power_share(busy_share(body), used / body.in_use))
+    total += (1.0 - body.in_use) * load_shares().idle
     arithmetic = min(total, load_shares().compute * used)
     watts, awake = rated[0] * chips * total, rated[0] * chips * (total - arithmetic)
     per_token = rated[0] * chips * arithmetic / computed

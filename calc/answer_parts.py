@@ -88,6 +88,7 @@ class Body:
     placement: tuple[Mapping[str, Any], ...] = ()
     percentiles: tuple[float, float, float] | None = None  # p50, p90, p99 of the TTFT
     anchored: bool = False  # this very combination was measured
+    in_use: float = 1.0  # share of the time in which requests are in flight
 
     @property
     def bands(self) -> str:
@@ -125,11 +126,8 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
     if ask.rate is not None:
         offered = arrivals(d, constants, load, ask.rate, limit)
         batch = offered.batch
-        load = replace(load, concurrency=batch)
-        ask = ask.with_note(
-            f"open loop: {ask.rate:g} requests/s keep {batch:.1f} in flight; this replica saturates at "
-            f"{offered.highest_rate:.3g} requests/s"
-        )
+        load = replace(load, concurrency=max(batch, 1.0))  # between requests the machine idles
+        ask = ask.with_note(offered.note)
     s = serve(d.chip, d.model, d.plan, d.formats, engine, constants, load)
     engine = engine_for(constants, engine, d.chip, d.model, d.weights)
     constants = constants.tuned(engine)
@@ -180,8 +178,8 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
             "weights": d.weights, "kv": d.kv, "engine": None if engine.name == "any" else engine.name,
         },
         batch=batch, tpot_s=float(s.tpot_s), ttft_s=offered.ttft_s if offered else float(s.ttft_s),
-        output_tok_s=float(s.output_tok_s),
-        input_tok_s=float(s.input_tok_s), prefill_share=float(s.prefill_share),
+        output_tok_s=offered.rate * ask.osl if offered else float(s.output_tok_s),
+        input_tok_s=offered.rate * ask.isl if offered else float(s.input_tok_s), prefill_share=float(s.prefill_share),
         memory={
             "weights_bytes_per_chip": float(memory.weights_bytes),
             "kv_bytes_per_chip": cache,
@@ -193,7 +191,7 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
             *d.assumed, *_loop(ask),
             *engine_notes(d.chip, d.model, engine, constants, ask.software_date or ""), *ask.notes,
         ),
-        percentiles=percentiles, anchored=engine.anchor_rows > 0,
+        percentiles=percentiles, anchored=engine.anchor_rows > 0, in_use=offered.in_use if offered else 1.0,
     )  # fmt: skip
 
 
@@ -273,8 +271,9 @@ def assemble(chip: Chip, model: Model, body: Body, ask: Question, grade: str, co
         "chip": chip.id, "model": model.id, "chip_name": chip.name, "model_name": model.name,
         "deployment": dict(body.deployment),
         "workload": {
-            "isl": ask.isl, "osl": ask.osl, "concurrency": int(body.batch), "cache_hit": ask.cache_hit,
-            "draft": ask.draft, "acceptance": ask.acceptance, "utilisation": ask.utilisation,
+            "isl": ask.isl, "osl": ask.osl, "concurrency": body.batch if ask.rate else int(body.batch),
+            "cache_hit": ask.cache_hit, "draft": ask.draft, "acceptance": ask.acceptance,
+            "utilisation": ask.utilisation,
         },
         "speed": {
             "output_tok_s_user": banded(1.0 / body.tpot_s, "tpot"),

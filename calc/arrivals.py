@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .engine import engine_for
 from .errors import NoAnswer
-from .serving import Load, Served, serve
+from .serving import Load, accepted_tokens, closed_ttft_s, serve
 
 if TYPE_CHECKING:
     from .constants import Constants
@@ -51,19 +52,40 @@ def mean_wait_s(service_s: float, load: float) -> float:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Arrivals:
-    """Steady state of an offered rate: requests in flight, TTFT and its percentiles, the rate that saturates."""
+    """Steady state of an offered rate: requests in flight, TTFT and its percentiles, the rate that saturates.
 
+    rate: requests per second; batch: mean requests in flight, below 1 where the machine idles between them.
+    """
+
+    rate: float
     batch: float
     ttft_s: float
     percentiles: tuple[float, float, float]
     highest_rate: float
 
+    @property
+    def in_use(self) -> float:
+        """Share of the time in which a request is in flight: b, at most 1. Worked: 0.2 in flight: 0.2."""
+        return min(1.0, self.batch)
+
+    @property
+    def note(self) -> str:
+        """The load in words: what the rate keeps in flight, and where it would saturate."""
+        kept = f"{self.batch:.1f}" if self.batch >= 0.1 else f"{self.batch:.1g}"
+        idle = f", so the machine idles {100.0 * (1.0 - self.batch):.3g}% of the time" if self.batch < 0.995 else ""
+        return (
+            f"open loop: {self.rate:g} requests/s keep {kept} in flight{idle}; this replica saturates at "
+            f"{self.highest_rate:.3g} requests/s"
+        )
+
 
 def arrivals(d: Deployment, constants: Constants, load: Load, rate: float, limit: float) -> Arrivals:
     """What an offered rate of requests per second does to a replica.
 
-    Requests in flight follow from Little's law, b = rate x (TTFT + OSL TPOT). Raises NoAnswer ("saturated") with the
-    highest rate that the replica sustains.
+    Requests in flight follow from Little's law, b = rate x (TTFT + (OSL - 1) TPOT); below one, each runs as a lone
+    request does and the machine idles between them. TTFT: a lone request's beside the steps of b running ones, and
+    the wait for other prompts. Raises NoAnswer ("saturated") with the highest rate that the replica sustains.
+    Worked: 0.01 requests/s of 20.6 s each: 0.206 in flight, 10.24 output tokens/s of 1,024 a request.
     """
     points = np.unique(np.concatenate([[1.0], np.geomspace(1.0, max(limit, 1.0), _POINTS)]))
     s = serve(d.chip, d.model, d.plan, d.formats, d.engine, constants, replace(load, concurrency=points))
@@ -74,16 +96,14 @@ def arrivals(d: Deployment, constants: Constants, load: Load, rate: float, limit
             f"{rate:g} requests/s saturate {d.chips} x {d.chip.name}: the highest sustainable rate is "
             f"{highest:.3g} requests/s; offer less, or divide the load over {math.ceil(rate / highest)} such replicas"
         )
-    batch = float(np.interp(rate, served_rate, points))
-    one = _at(d, constants, load, batch)
+    batch = float(np.interp(rate, served_rate, points))  # at least one: a step never has less
+    one = serve(d.chip, d.model, d.plan, d.formats, d.engine, constants, replace(load, concurrency=batch))
     service = float(one.prompt_s)
-    base = float(one.ttft_s) - float(one.queue_s)
-    base += float(d.engine.ttft_steps * one.step_s)
+    runs = engine_for(constants, d.engine, d.chip, d.model, d.weights)  # as the chip's own software runs it
+    step = one.step_s * accepted_tokens(load.acceptance, load.draft)
+    base = float(closed_ttft_s(runs, one.prompt_alone_s, step, one.prompt_s, 1.0, d.plan.dp))
     busy = min(rate * service, 0.999)
-    return Arrivals(
-        batch, base + mean_wait_s(service, busy), open_percentiles(base, service, busy), highest
-    )
-
-
-def _at(d: Deployment, constants: Constants, load: Load, batch: float) -> Served:
-    return serve(d.chip, d.model, d.plan, d.formats, d.engine, constants, replace(load, concurrency=batch))
+    ttft = base + mean_wait_s(service, busy)
+    if rate < served_rate[0]:
+        batch = rate * (ttft + (load.osl - 1.0) * float(one.tpot_s))
+    return Arrivals(rate, batch, ttft, open_percentiles(base, service, busy), highest)

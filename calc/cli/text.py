@@ -51,7 +51,9 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def whole(value: float | None) -> str:
-    """A count in full: 12,300; '-' for nothing."""
+    """A count in full: 12,300; a mean below ten with its decimals, 0.206; '-' for nothing."""
+    if value is not None and value < 10 and value != round(value):
+        return number(value)
     return "-" if value is None else f"{value:,.0f}"
 
 
