@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 _HOST_TERM = "engine: host work per step"
 
 
-def money(chip: Chip, body: Body, ask: Question, watts: Mapping[str, Any], grade: str) -> dict[str, Any]:
+def money(
+    chip: Chip, model: Model, body: Body, ask: Question, watts: Mapping[str, Any], grade: str
+) -> dict[str, Any]:  # fmt: skip
     """Cost per hour and per million tokens by the way that was asked for, or the reason why there is none.
 
     watts: the answer's energy, whose all-in power an owner pays for. Bands join the price's range with the
@@ -40,7 +42,7 @@ def money(chip: Chip, body: Body, ask: Question, watts: Mapping[str, Any], grade
     of_input, of_output = input_output(
         hour.value * chips, body.input_tok_s, body.output_tok_s, body.prefill_share, ask.utilisation
     )
-    ends = band(body.output_tok_s, "throughput", grade, body.bands or chip.id)
+    ends = band(body.output_tok_s, "throughput", grade, body.bands or chip.id, model.is_moe)
     slow, fast = (side / body.output_tok_s for side in ends)
     found: dict[str, Any] = {
         "currency": terms.currency, "per_hour": hour.value * chips, "per_hour_low": hour.low * chips,

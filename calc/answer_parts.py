@@ -258,7 +258,7 @@ def assemble(chip: Chip, model: Model, body: Body, ask: Question, grade: str, co
     """The answer dictionary of the JSON contract."""
     chips = body.deployment["chips"]
     watts = energy(chip, model, body, ask, grade)
-    reason = grade_reason(chip, load_constants(), body.scope)
+    reason = grade_reason(chip, load_constants(), body.scope, model.is_moe)
 
     def banded(value: float, quantity: str) -> dict[str, float]:
         low, high = band(value, quantity, grade, body.bands or chip.id, model.is_moe)
@@ -282,7 +282,7 @@ def assemble(chip: Chip, model: Model, body: Body, ask: Question, grade: str, co
             "input_tok_s": banded(body.input_tok_s, "throughput"),
             "ttft_s": ttft, "tpot_s": banded(body.tpot_s, "tpot"),
         },
-        "cost": money(chip, body, ask, watts, grade), "energy": watts, "memory": dict(body.memory),
+        "cost": money(chip, model, body, ask, watts, grade), "energy": watts, "memory": dict(body.memory),
         "bound_by": body.bound_by, "bound_share": body.bound_share, "grade": grade,
         "band": {"note": f"80 % of measurements fall inside low..high; grade {grade}: {reason}", "reason": reason},
         "terms": [dict(t) for t in body.terms],

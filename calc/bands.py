@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .catalog.tables import shipped_table
 from .constants import Constants
+from .evidence import measured_mixture
 
 if TYPE_CHECKING:
     from .chip import Chip
@@ -40,14 +41,25 @@ def band_factor(quantity: str, grade: str, regime: str = "", moe: bool = False) 
 
     Regimes whose residuals differ have tables of their own, `[REGIME.quantity]`, before the general one; so have
     chips that are not GPUs, under their ids. Mixtures of experts (moe) have `[REGIME-moe.quantity]` before it, and
-    `[moe.quantity]` where a regime has none.
+    `[moe.quantity]` where a regime has none. The bands of a chip on which only dense models were measured say nothing
+    of mixtures: theirs is the wider of the chip's and everybody's (`unseen_mixture`).
     """
+    found = _factor(quantity, grade, regime, moe)
+    return max(found, _factor(quantity, grade, "", moe)) if unseen_mixture(regime, moe) else found
+
+
+def _factor(quantity: str, grade: str, regime: str, moe: bool) -> float:
     table = _table()
     for name in (f"{regime}-moe", regime, "moe") if moe else (regime,):
         own = table.get(name, {}).get(quantity, {})
         if grade in own:
             return float(own[grade])
     return float(table[quantity][grade])
+
+
+def unseen_mixture(chip_id: str, moe: bool) -> bool:
+    """True for a mixture (moe) on a chip with bands of its own that come from dense models alone."""
+    return moe and has_own(chip_id) and not measured_mixture(chip_id)
 
 
 def constants_grade(chip: Chip, constants: Constants, scope: str) -> str:
@@ -59,12 +71,15 @@ def constants_grade(chip: Chip, constants: Constants, scope: str) -> str:
     return "C" if scope == chip.kind else "D"
 
 
-def answer_grade(chip: Chip, constants: Constants, scope: str) -> str:
+def answer_grade(chip: Chip, constants: Constants, scope: str, moe: bool = False) -> str:
     """Grade of an answer: the worse of the constants' and, for roadmap chips and unconfirmed figures, the chip's.
 
-    What-ifs of memory or arithmetic are D (`Chip.what_if`), those of links at best C.
+    What-ifs of memory or arithmetic are D (`Chip.what_if`), those of links at best C. moe: of a mixture of experts,
+    which is at best B where the chip's constants were fitted to dense models alone.
     """
     grade = constants_grade(chip, constants, scope)
+    if unseen_mixture(chip.id, moe):
+        grade = max(grade, "B")
     if chip.status in ("roadmap", "announced") or chip.grade == "D":
         return "D"
     if any(text.startswith(("links", "host_memory")) for text in chip.overridden):
@@ -72,13 +87,15 @@ def answer_grade(chip: Chip, constants: Constants, scope: str) -> str:
     return max(grade, "B" if chip.grade == "C" else "A")
 
 
-def grade_reason(chip: Chip, constants: Constants, scope: str) -> str:
+def grade_reason(chip: Chip, constants: Constants, scope: str, moe: bool = False) -> str:
     """Why an answer has its grade, as half a sentence: what its constants rest on, and the chip's weaker figure.
 
     A chip's own fit is B where a figure that every estimate uses comes from a weak source.
     """
-    own, answer = constants_grade(chip, constants, scope), answer_grade(chip, constants, scope)
-    basis = "constants fitted to this chip" if own == "A" else GRADE_MEANING[own]
+    own, answer = constants_grade(chip, constants, scope), answer_grade(chip, constants, scope, moe)
+    basis = GRADE_MEANING[own]
+    if answer == "B" and unseen_mixture(chip.id, moe):
+        return f"{basis}, but no mixture was measured on it"
     if answer == own:
         return basis
     if chip.what_if or (chip.overridden and answer == "C"):

@@ -139,7 +139,7 @@ def estimate(
         )  # fmt: skip
         body = parts.served_answer(deployment, constants, ask)
         scope = body.scope
-    grade = answer_grade(device, constants, scope)
+    grade = answer_grade(device, constants, scope, network.is_moe)
     return Answer(parts.assemble(device, network, body, ask, grade, _command(locals())))
 
 

@@ -46,6 +46,14 @@ def evidence(chip_id: str, what_if: bool = False) -> dict[str, Any]:
     return {**found, "text": f"the chip as it is built: {text}" if what_if else text}
 
 
+@lru_cache(maxsize=256)
+def measured_mixture(chip_id: str) -> bool:
+    """True where a mixture of experts is among the models measured on a chip."""
+    from .catalog import load_model
+
+    return any(load_model(name).is_moe for name in _table().get(chip_id, {}).get("models", ()))
+
+
 def known_chips() -> list[str]:
     """Ids of the chips with evidence, sorted."""
     return sorted(_table())

@@ -69,7 +69,7 @@ def prefill_side(
         fmt = component_formats(model, weights, kv)
         pipe = sram.place(chip, model, fmt, 1.0, float(isl), float(chips) if chips else None)
         seconds = float(sram.prompt_rate_s(chip, model, fmt, pipe)) * isl * (1.0 - cache_hit)
-        grade, count = answer_grade(chip, constants, pipe.scope), int(pipe.chips)
+        grade, count = answer_grade(chip, constants, pipe.scope, model.is_moe), int(pipe.chips)
         return Side(
             chip, count, weights, kv, float(pipe.token_s) + seconds, 1.0, 1.0 / seconds,
             link_bytes_s(chip, count), grade,
@@ -83,7 +83,7 @@ def prefill_side(
         rate = p.tok_s_chip * chips / (isl * (1.0 - cache_hit))
         wide = Side(
             chip, chips, weights_, kv, p.step_s, p.largest_batch, rate, link_bytes_s(chip, chips),
-            _grade(chip, constants, weights_),
+            _grade(chip, constants, weights_, model),
         )  # fmt: skip
         if wide_ep.is_wide(model, chips):
             return wide
@@ -92,7 +92,7 @@ def prefill_side(
     seconds = float(s.prompt_alone_s)
     side = Side(
         chip, d.chips, d.weights, d.kv, seconds, 1.0, 1.0 / seconds, link_bytes_s(chip, d.chips),
-        _grade(chip, constants, d.weights),
+        _grade(chip, constants, d.weights, model),
     )  # fmt: skip
     return wide if wide is not None and wide.requests_per_s > side.requests_per_s else side
 
@@ -124,7 +124,7 @@ def decode_side(
             running = w.tokens_per_chip * chips
             wide = Side(
                 chip, chips, weights_, kv, w.tpot_s, running, running / (osl * w.tpot_s),
-                link_bytes_s(chip, chips), _grade(chip, constants, weights_),
+                link_bytes_s(chip, chips), _grade(chip, constants, weights_, model),
             )  # fmt: skip
         if wide_ep.is_wide(model, chips):
             return wide or _too_many(chip, chips, batch or chips, w.largest_batch * chips)
@@ -161,8 +161,8 @@ def _spread(model: Model, chips: int | None) -> bool:
     return model.is_moe and chips is not None and chips > 1
 
 
-def _grade(chip: Chip, constants: Constants, weights: str) -> str:
-    return answer_grade(chip, constants, constants.scope(chip, weights))
+def _grade(chip: Chip, constants: Constants, weights: str, model: Model) -> str:
+    return answer_grade(chip, constants, constants.scope(chip, weights), model.is_moe)
 
 
 def _too_many(chip: Chip, chips: int, batch: float, most: float) -> Side:
@@ -193,7 +193,7 @@ def _pipe_side(
     count, tpot, running = int(pipe.pipe.chips), float(pipe.tpot_s), float(pipe.running)
     return Side(
         chip, count, weights, kv, tpot, running, running / (osl * tpot), link_bytes_s(chip, count),
-        answer_grade(chip, constants, pipe.pipe.scope),
+        answer_grade(chip, constants, pipe.pipe.scope, model.is_moe),
     )  # fmt: skip
 
 
@@ -219,5 +219,5 @@ def _tensor_side(
     tpot, running = float(steps[at]), float(tried[at])
     return Side(
         chip, d.chips, d.weights, d.kv, tpot, running, running / (osl * tpot), link_bytes_s(chip, d.chips),
-        _grade(chip, constants, d.weights),
+        _grade(chip, constants, d.weights, model),
     )  # fmt: skip

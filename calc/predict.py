@@ -100,7 +100,7 @@ def _block_values(block: Block, constants: Constants) -> tuple[Array, Array, str
     size = len(block.index)
     seconds = Seconds(*(np.broadcast_to(s, size) for s in (decode.seconds + drafts, alone.seconds, batched)))
     scope = constants.scope(block.chip, block.weights)
-    letter = answer_grade(block.chip, constants, scope)
+    letter = answer_grade(block.chip, constants, scope, block.model.is_moe)
     words = _binding(block, decode)
     values, missing = _pick(
         block, {r: metrics(r, block.case(), seconds, block.engine) for r in _kinds(block)}
@@ -218,7 +218,8 @@ def _piped(block: Block) -> tuple[Array, Array, str, dict[int, str]]:
             missing[i] = f"no {block.metric[i]} is modelled for machines that pipe layers through SRAM"
         else:
             values[i] = float(np.asarray(found))
-    letter = answer_grade(block.chip, load_constants(), sram.constants_for(block.chip)[1])
+    scope = sram.constants_for(block.chip)[1]
+    letter = answer_grade(block.chip, load_constants(), scope, block.model.is_moe)
     return values, np.full(size, "latency per layer", dtype=object), letter, missing
 
 

@@ -74,7 +74,7 @@ def setting(key: Key) -> Setting:
     return Setting(
         chip, model, weights, kv, component_formats(model, weights, kv), engine, constants,
         _price(chip, tuple((k, given[k]) for k in MONEY if given.get(k) is not None)),
-        answer_grade(chip, constants, scope),
+        answer_grade(chip, constants, scope, model.is_moe),
     )  # fmt: skip
 
 

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tokcalc.evidence import evidence, known_chips, write_evidence
+from tokcalc import estimate
+from tokcalc.bands import answer_grade, band_factor, grade_reason, has_own
+from tokcalc.catalog import load_chip
+from tokcalc.constants import load_constants
+from tokcalc.disagg import decode_side, prefill_side
+from tokcalc.evidence import evidence, known_chips, measured_mixture, write_evidence
+from tokcalc.settings import key_of, setting
 
 
 def test_unmeasured_chips_say_so() -> None:
@@ -39,3 +45,65 @@ def test_what_is_written_is_what_was_judged(tmp_path: Path) -> None:
 def test_every_chip_of_the_shipped_table_has_a_sentence() -> None:
     for chip in known_chips():
         assert "median error" in evidence(chip)["text"]
+
+
+# ------------------------------------------------------------------ mixtures
+DENSE_ONLY = ("rngd", "trainium2", "inferentia2", "wormhole-n150", "m3-max")
+WITH_MIXTURES = (
+    "ascend-910c",
+    "wse-3",
+    "groq-lpu-v1",
+    "tpu-v7",
+    "sn40l",
+    "m3-ultra",
+    "wormhole-n300",
+    "arc-pro-b60",
+)
+
+
+@pytest.mark.parametrize("chip", DENSE_ONLY)
+def test_mixtures_on_chips_of_dense_measurements_are_no_better_than_b(chip: str) -> None:
+    device, constants = load_chip(chip), load_constants()
+    assert has_own(chip)
+    assert not measured_mixture(chip)
+    assert answer_grade(device, constants, chip, moe=True) >= "B"
+    if answer_grade(device, constants, chip, moe=True) == "B":
+        assert "no mixture was measured on it" in grade_reason(device, constants, chip, moe=True)
+    assert "mixture" not in grade_reason(device, constants, chip)
+    for quantity in ("tpot", "ttft", "throughput"):
+        for grade in "AB":
+            of_mixtures = band_factor(quantity, grade, chip, moe=True)
+            assert of_mixtures >= band_factor(quantity, grade, chip)
+            assert of_mixtures >= band_factor(quantity, grade, moe=True)
+
+
+@pytest.mark.parametrize("chip", WITH_MIXTURES)
+def test_chips_on_which_mixtures_were_measured_keep_their_grade_and_bands(chip: str) -> None:
+    device, constants = load_chip(chip), load_constants()
+    assert measured_mixture(chip)
+    assert answer_grade(device, constants, chip, moe=True) == answer_grade(device, constants, chip)
+    for quantity in ("tpot", "ttft", "throughput"):
+        assert band_factor(quantity, "A", chip, moe=True) == band_factor(quantity, "A", chip)
+
+
+def test_gpus_have_no_bands_of_one_chip() -> None:
+    device, constants = load_chip("h100-sxm"), load_constants()
+    assert answer_grade(device, constants, "h100-sxm", moe=True) == "A"
+
+
+def test_commands_agree_on_a_mixture_that_was_not_measured() -> None:
+    alone = estimate("rngd", "deepseek-r1", concurrency=64).to_dict()
+    tpot = alone["speed"]["tpot_s"]
+    assert alone["grade"] == setting(key_of({"chip": "rngd", "model": "deepseek-r1"})).grade == "B"
+    assert tpot["high"] / tpot["value"] == pytest.approx(band_factor("tpot", "B", moe=True))
+    chip, model = load_chip("rngd"), setting(key_of({"chip": "rngd", "model": "deepseek-r1"})).model
+    assert prefill_side(chip, model, 1024, 0.0, None, None).grade == "B"
+    assert decode_side(chip, model, 1024, 1024, None, None, None).grade == "B"
+    dense = estimate("rngd", "llama-8b", concurrency=64).to_dict()
+    assert dense["grade"] == "A"
+
+
+def test_money_has_the_band_of_the_throughput() -> None:
+    answer = estimate("rngd", "deepseek-r1", rent="2 USD/h").to_dict()
+    speed, cost = answer["speed"]["output_tok_s"], answer["cost"]
+    assert cost["per_m_output_high"] / cost["per_m_output"] == pytest.approx(speed["value"] / speed["low"])
