@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .bands import band
+from .bands import band_factor
 from .operators import component_formats
 from .pool_sides import Side, best_drafted, decode_side, link_bytes_s, prefill_side
 
@@ -115,12 +115,19 @@ def mixed(
 
 
 def as_answer(m: Mixed, model: Model, isl: int, osl: int, currency: str) -> dict[str, Any]:
-    """The mixed system as a dictionary with the keys of an answer, for JSON, tables and exports."""
+    """The mixed system as a dictionary with the keys of an answer, for JSON, tables and exports.
+
+    Bands are of the chips: the prefill chip's for the first token, the decode chip's for the time per token, the wider
+    of both for what they make together; all at the worse grade.
+    """
     chips = m.prefill_replicas * m.prefill.chips + m.decode_replicas * m.decode.chips
 
+    both = (m.prefill.chip.id, m.decode.chip.id)
+    of = {"ttft": both[:1], "tpot": both[1:]}
+
     def banded(value: float, quantity: str) -> dict[str, float]:
-        low, high = band(value, quantity, m.grade, moe=model.is_moe)
-        return {"value": value, "low": float(low), "high": float(high)}
+        wider = max(band_factor(quantity, m.grade, chip, model.is_moe) for chip in of.get(quantity, both))
+        return {"value": value, "low": value / wider, "high": value * wider}
 
     def side(s: Side, replicas: int) -> dict[str, Any]:
         return {

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokcalc.bands import band_factor
 from tokcalc.catalog import load_chip, load_model
-from tokcalc.disagg import DECODE_BUSY, PREFILL_BUSY, link_bytes_s, mixed, rate_match, transfer_s
+from tokcalc.disagg import DECODE_BUSY, PREFILL_BUSY, as_answer, link_bytes_s, mixed, rate_match, transfer_s
 from tokcalc.errors import DoesNotFit, NoAnswer, UsageError
 from tokcalc.sharing import parse_owned, share_load
 
@@ -105,3 +106,38 @@ def test_a_time_per_token_is_kept_on_few_chips() -> None:
     found = mixed(MODEL, chip, chip, isl=1024, osl=512, decode_chips=4, max_tpot_s=0.02)
     assert found.tpot_s <= 0.02
     assert found.decode.batch > 1
+
+
+def _factors(first: str, second: str, model: str = "llama-3.1-8b") -> dict[str, float]:
+    network = load_model(model)
+    found = mixed(network, load_chip(first), load_chip(second), isl=1024, osl=1024)
+    speed = as_answer(found, network, 1024, 1024, "USD")["speed"]
+    banded = {name: item for name, item in speed.items() if isinstance(item, dict)}
+    for item in banded.values():
+        assert item["value"] / item["low"] == pytest.approx(item["high"] / item["value"])
+    return {name: item["high"] / item["value"] for name, item in banded.items()}
+
+
+def test_both_pools_of_one_chip_have_its_bands() -> None:
+    found = _factors("rngd", "rngd")
+    assert found["ttft_s"] == pytest.approx(band_factor("ttft", "A", "rngd"))
+    assert found["tpot_s"] == found["output_tok_s_user"] == pytest.approx(band_factor("tpot", "A", "rngd"))
+    assert (
+        found["output_tok_s"] == found["input_tok_s"] == pytest.approx(band_factor("throughput", "A", "rngd"))
+    )
+    assert found["ttft_s"] > band_factor("ttft", "A")  # a measured GPU's is narrower
+
+
+@pytest.mark.parametrize(("first", "second"), [("h100-sxm", "rngd"), ("rngd", "h100-sxm")])
+def test_bands_follow_the_chip_that_does_the_phase(first: str, second: str) -> None:
+    found = _factors(first, second)
+    assert found["ttft_s"] == pytest.approx(band_factor("ttft", "A", first))
+    assert found["tpot_s"] == pytest.approx(band_factor("tpot", "A", second))
+    wider = max(band_factor("throughput", "A", chip) for chip in (first, second))
+    assert found["output_tok_s"] == found["input_tok_s"] == pytest.approx(wider)
+
+
+def test_a_mixture_on_a_chip_of_dense_measurements_widens_its_phase() -> None:
+    found = _factors("h100-sxm", "rngd", "gpt-oss-120b")
+    assert found["tpot_s"] == pytest.approx(band_factor("tpot", "B", "rngd", moe=True))
+    assert found["tpot_s"] > band_factor("tpot", "B", "rngd")
