@@ -22,7 +22,7 @@ from .explain import term_inputs
 from .memory import footprint
 from .parallel import on_cores
 from .passes import decode_operators
-from .serving import Load, serve, software_limit
+from .serving import Load, serve, shared_tpot_s, software_limit
 from .stack import read_context
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
         memory = own if own.batch >= 1.0 else memory
     load = Load(float(ask.isl), float(ask.osl), 1.0, ask.cache_hit, float(ask.draft), ask.acceptance)
     taken = float(software_limit(runs, d.plan, load))
-    limit = float(min(memory.batch, taken))
+    limit = float(min(memory.batch, taken // 1.0))
     batch = limit if ask.concurrency == "max" else float(ask.concurrency)
     load = replace(load, concurrency=batch)
     offered = None
@@ -149,17 +149,17 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
         "per sequence us": engine.sequence_s * 1e6,
     }
     inputs["prompts of other requests"] = {
-        "g": engine.interference,
-        "b": running,
-        "prompt ms": float(s.prompt_s) * 1e3,
-    }
-    prompts = float(s.tpot_s) - step
+        "g": engine.interference, "b": running, "prompt ms": float(s.prompt_s) * 1e3,
+    }  # fmt: skip
+    inputs["engine: front end that sends tokens"] = {"per token us": engine.stream_s * 1e6}
+    prompts = float(shared_tpot_s(step, float(s.prompt_s), running, load.osl, engine.interference)) - step
     rows = _merge(kernel)
     rows += [("engine: host work per step", host, "host"), ("prompts of other requests", prompts, "prefill")]
+    rows.append(("engine: front end that sends tokens", float(s.tpot_s) - step - prompts, "sending"))
     total = sum(r[1] for r in rows)
     terms = tuple(
         {"name": n, "seconds": t, "share": t / total, "formula": _FORMULA.get(k, ""), "inputs": inputs.get(n, {})}
-        for n, t, k in sorted(rows, key=lambda r: -r[1]) if t > 0
+        for n, t, k in sorted(rows, key=lambda r: -r[1]) if t > 1e-9 * total
     )  # fmt: skip
     bound_by, share = _bound(d.chip, d.model, d, constants, rows, total)
     scope = constants.scope(d.chip, d.weights)
@@ -206,6 +206,7 @@ _FORMULA = {
     "elementwise": "t0 + Q/(eta_m BW)",
     "host": "constant per step + term per sequence",
     "prefill": "g (b - 1)/OSL x prompt service",
+    "sending": "what one process a rank takes for the tokens of all its requests, beyond the rest",
     "latency": "layers x latency per layer",
     "hop": "(stages - 1) x hop latency",
     "matrix": "active weights / SRAM bandwidth of a stage",
@@ -231,7 +232,7 @@ def _bound(
     groups: dict[str, float] = {}
     for _, seconds, kind in rows:
         name = _BOUND.get(
-            kind, {"host": "host work of the engine", "prefill": "prompts of other requests"}.get(kind, kind)
+            kind, {"prefill": "prompts of other requests"}.get(kind, "host work of the engine")
         )
         groups[name] = groups.get(name, 0.0) + seconds
     name = max(groups, key=lambda k: groups[k])

@@ -42,5 +42,5 @@ def waiting_note(batch: float, running: float, own_limit: float) -> str:
 
     own_limit: requests that the software runs at once whatever memory holds (`serving.software_limit`).
     """
-    why = "run at once, which is what the software takes" if running >= own_limit else "fit the KV cache"
+    why = "run at once, the most that the software lets pass" if running >= own_limit else "fit the KV cache"
     return f"{batch:.0f} requests in flight, of which {running:.0f} {why}; the others wait"

@@ -17,6 +17,7 @@ from .constants import load_constants
 from .deployment import choose
 from .engine import find_engine
 from .errors import UsageError
+from .serving import Load, sized_for
 
 if TYPE_CHECKING:
     from .chip import Chip
@@ -133,6 +134,8 @@ def estimate(
         scope = body.scope
     else:
         wanted = 1.0 if isinstance(concurrency, str) else float(concurrency)
+        load = Load(float(ask.isl), float(ask.osl), wanted, ask.cache_hit, float(ask.draft), ask.acceptance)
+        wanted = float(sized_for(device, network, software, constants, load))
         deployment = choose(
             device, network, software, batch=wanted, context=ask.isl + ask.osl, weights=weights, kv=kv,
             chips=chips, tp=tp, pp=pp, dp=dp, ep=ep,

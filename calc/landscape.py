@@ -18,7 +18,7 @@ import numpy as np
 
 from . import sram
 from .engine import engine_for
-from .joined import busy_kernels_s, joins
+from .joined import busy_kernels_s, joins, queued_ttft_s
 from .landscape_blocks import LIST, in_blocks, list_length
 from .memory import footprint
 from .parallel import Plan, on_cores
@@ -29,6 +29,7 @@ from .serving import (
     accepted_tokens,
     closed_ttft_s,
     decode_step_s,
+    independent_ranks,
     pool_limit,
     prompt_service_s,
     shared_tpot_s,
@@ -109,6 +110,15 @@ def served(
     chip: Chip, model: Model, plan: Plan, fmt: Formats, engine: Engine, constants: Constants, load: Load
 ) -> Landscape:
     """Closed loops on chips whose weights stream from memory, as `serving.serve` composes them."""
+    if independent_ranks(model, plan):
+        ranks = np.minimum(plan.dp, load.concurrency)
+        own = replace(load, concurrency=load.concurrency / ranks)
+        one = served(chip, model, replace(plan, dp=1), fmt, engine, constants, own)
+        return replace(
+            one, chips=plan.chips, concurrency=one.concurrency * ranks, running=one.running * ranks,
+            largest_batch=one.largest_batch * plan.dp, output_tok_s=one.output_tok_s * ranks,
+            input_tok_s=one.input_tok_s * ranks,
+        )  # fmt: skip
     length = list_length(plan, load)
     if length > LIST:
         return Landscape(
@@ -119,7 +129,7 @@ def served(
     engine = engine_for(constants, engine, chip, model, fmt.experts.name if model.is_moe else fmt.ffn.name)
     most = software_limit(engine, plan, load)
     whole = footprint(chip, model, plan, fmt, engine, load.isl + load.osl)
-    largest = np.minimum(whole.batch, most)
+    largest = np.minimum(whole.batch, np.floor(most))
     pool = pool_limit(engine, chip, model, plan, fmt, load)
     asked = np.asarray(load.concurrency, dtype=float)
     unlimited = np.isinf(asked)
@@ -184,7 +194,8 @@ def _with_waiting(
         picked = _Steady(*columns)
     running = np.where(over, level, asked)
     waiting = waiting_s(engine, picked.tpot_s, picked.prompt_s, load.osl, asked, running)
-    return running, replace(picked, ttft_s=picked.ttft_s + waiting)
+    ttft = queued_ttft_s(engine, picked.ttft_s + waiting, picked.rate, picked.tpot_s, load.osl, asked)
+    return running, replace(picked, ttft_s=ttft)
 
 
 def _gather(mask: np.ndarray, plan: Plan, load: Load) -> tuple[Plan, Load]:
@@ -228,9 +239,8 @@ def _steady(
     else:
         prompt = _shared_prompt_s(chip, model, plan, fmt, engine, constants, fresh, cached, running)
     alone_s = prompt_service_s(engine, alone.seconds, passes_per_prompt(engine, single))
-    tpot = np.maximum(
-        shared_tpot_s(step, prompt, running, load.osl, engine.interference), engine.stream_s * running
-    )
+    tpot = shared_tpot_s(step, prompt, running, load.osl, engine.interference)
+    tpot = np.maximum(tpot, engine.stream_s * running / np.asarray(plan.dp))
     ttft = closed_ttft_s(engine, alone_s, step * yielded, prompt, running, plan.dp)
     host = engine.host_s(np.asarray(plan.pp)) + engine.sequence_s * running / np.asarray(plan.dp)
     busy = 1.0 - host / (tpot + step * (yielded - 1.0))

@@ -18,6 +18,7 @@ from .deployment import choose, choose_formats
 from .drafting import LENGTHS
 from .engine import find_engine
 from .errors import DoesNotFit
+from .joined import pooled_prompt_s
 from .operators import component_formats
 from .serving import Load, serve
 from .stack import engine_for_chip
@@ -88,10 +89,11 @@ def prefill_side(
         if wide_ep.is_wide(model, chips):
             return wide
     d = choose(chip, model, engine, batch=1.0, context=float(isl), weights=weights, chips=chips)
-    s = serve(chip, model, d.plan, d.formats, engine, constants, Load(float(isl), 1.0, 1.0, cache_hit))
-    seconds = float(s.prompt_alone_s)
+    loads = Load(np.array([float(isl), engine.chunk_tokens]), 1.0, 1.0, np.array([cache_hit, 0.0]))
+    seconds, full = (float(s) for s in serve(chip, model, d.plan, d.formats, engine, constants, loads).prompt_alone_s)
+    busy = pooled_prompt_s(engine, isl * (1.0 - cache_hit), seconds, full)
     side = Side(
-        chip, d.chips, d.weights, d.kv, seconds, 1.0, 1.0 / seconds, link_bytes_s(chip, d.chips),
+        chip, d.chips, d.weights, d.kv, seconds, 1.0, 1.0 / busy, link_bytes_s(chip, d.chips),
         _grade(chip, constants, d.weights, model),
     )  # fmt: skip
     return wide if wide is not None and wide.requests_per_s > side.requests_per_s else side

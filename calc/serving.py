@@ -6,15 +6,15 @@ joins them to the physics for arrays of cases. Stands after `passes`, `memory` a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .engine import engine_for
-from .joined import busy_kernels_s, launched, running_limit
+from .joined import busy_kernels_s, launched, queued_ttft_s, running_limit
 from .memory import Footprint, footprint
-from .parallel import on_cores
+from .parallel import Plan, on_cores
 from .passes import decode_operators, passes_per_prompt, prompt_operators
 from .regimes import Case, Parts, prompt_share, sustained_ttft, tpot_of, ttft_of
 from .stack import host_joined, padded_tokens, read_context
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .model import Model
     from .operators import Formats
-    from .parallel import Plan
 
 Array = Any
 
@@ -133,6 +132,17 @@ def software_limit(engine: Engine, plan: Plan, load: Load) -> Array:
     return np.minimum(engine.max_sequences, passing) * np.asarray(plan.dp)
 
 
+def independent_ranks(model: Model, plan: Plan) -> bool:
+    """Whether data-parallel ranks share nothing: they do where experts are spread over them, so in mixtures only."""
+    return not model.is_moe and bool(np.any(np.asarray(plan.dp) > 1))
+
+
+def sized_for(chip: Chip, model: Model, engine: Engine, constants: Constants, load: Load) -> Array:
+    """Requests in flight that a machine is sized for: no more than the software would run on one chip of it."""
+    runs = engine_for(constants, engine, chip, model, model.native_format)
+    return np.minimum(load.concurrency, np.floor(software_limit(runs, Plan(1, 1, 1, 1), load)))
+
+
 def pool_limit(engine: Engine, chip: Chip, model: Model, plan: Plan, fmt: Formats, load: Load) -> Array:
     """Requests that run at once: what the cache holds as the engine reserves it, at most its own limit, at least 1."""
     held = footprint(chip, model, plan, fmt, engine, load.isl + engine.reserve * load.osl).batch
@@ -150,8 +160,16 @@ def serve(
     """Steady state of a closed loop: `concurrency` requests in flight, each followed by the next at its end.
 
     More requests than the KV pool holds wait: the running batch is the pool's, the rest of Little's law is queue.
-    All arguments of `plan` and `load` may be arrays of cases.
+    All arguments of `plan` and `load` may be arrays of cases. Data-parallel ranks of a dense model are machines of
+    their own, each with its share of the requests: one prompt is read by one of them, and no other's disturbs it.
     """
+    if independent_ranks(model, plan):
+        ranks = np.minimum(plan.dp, load.concurrency)
+        own = replace(load, concurrency=load.concurrency / ranks)
+        s = serve(chip, model, replace(plan, dp=1), fmt, engine, constants, own)
+        return replace(
+            s, output_tok_s=s.output_tok_s * ranks, input_tok_s=s.input_tok_s * ranks, running=s.running * ranks
+        )
     engine = engine_for(constants, engine, chip, model, fmt.experts.name if model.is_moe else fmt.ffn.name)
     constants, plan = constants.tuned(engine), on_cores(plan, chip)
     memory = footprint(chip, model, plan, fmt, engine, load.context)
@@ -174,13 +192,13 @@ def serve(
     step = decode_step_s(engine, decode.seconds, running / np.asarray(plan.dp), plan.pp) / yielded
     prompt = prompt_service_s(engine, batched_s, passes / together)
     alone_s = prompt_service_s(engine, alone.seconds, passes_per_prompt(engine, single))
-    tpot = np.maximum(
-        shared_tpot_s(step, prompt, running, load.osl, engine.interference), engine.stream_s * running
-    )
+    tpot = shared_tpot_s(step, prompt, running, load.osl, engine.interference)
+    tpot = np.maximum(tpot, engine.stream_s * running / np.asarray(plan.dp))
     ttft = closed_ttft_s(engine, alone_s, step * yielded, prompt, running, plan.dp)
     ttft = sustained_ttft(ttft, prompt, running, load.osl, tpot)
     rate = running / (ttft + (load.osl - 1.0) * tpot)
     ttft = ttft + waiting_s(engine, tpot, prompt, load.osl, load.concurrency, running)
+    ttft = queued_ttft_s(engine, ttft, rate, tpot, load.osl, load.concurrency)
     return Served(
         tpot_s=tpot,
         ttft_s=ttft,

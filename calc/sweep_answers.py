@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any
 
@@ -22,7 +23,7 @@ from .grid import DEGREES, Axis
 from .landscape import Landscape, evaluate
 from .landscape_money import Watts, watts_of
 from .parallel import Plan
-from .serving import Load
+from .serving import Load, sized_for
 from .settings import Key, Setting, key_of, setting
 from .sweep_cases import DEFAULTS, LOADS, SPEEDS, Columns, Question, Words, boxes, join
 
@@ -97,8 +98,8 @@ class _Rectangle:
         value = DEFAULTS[name] if value is None else value
         return math.inf if value == "max" else float(value)
 
-    def cuts(self, context: Any, batch: Any) -> tuple[Plan, Any, Any]:
-        """(plan, chips of a pipe or None, reasons) shaped like the rectangle."""
+    def cuts(self, load: Load) -> tuple[Plan, Any, Any]:
+        """(plan, chips of a pipe or None, reasons) shaped like the rectangle, for a load in numbers."""
         s = self.setting
         varied = {
             axis.name: (axis, where, k) for k, (axis, where) in enumerate(self.axes) if axis.name in DEGREES
@@ -107,7 +108,8 @@ class _Rectangle:
         if not varied and all(value is None for value in fixed.values()):
             if s.chip.weights_in_sram:
                 return Plan(1, 1, 1, 1), None, ""
-            return fewest_chips(s.chip, s.model, s.formats, s.engine, context, batch), None, ""
+            wanted = sized_for(s.chip, s.model, s.engine, s.constants, load)
+            return fewest_chips(s.chip, s.model, s.formats, s.engine, load.isl + load.osl, wanted), None, ""
         degrees = tuple(
             tuple(varied[name][0].numbers().tolist()) if name in varied else (fixed[name],)
             for name in DEGREES
@@ -135,13 +137,11 @@ class _Rectangle:
         """The columns asked for, flat in row order."""
         s = self.setting
         inputs = {name: self.along(name) for name in LOADS}
-        isl, osl = inputs["isl"], inputs["osl"]
-        plan, wanted, reason = self.cuts(
-            isl + osl, np.where(np.isinf(inputs["concurrency"]), 1.0, inputs["concurrency"])
-        )
+        asked = inputs["concurrency"]
         load = Load(
-            isl, osl, inputs["concurrency"], inputs["cache_hit"], inputs["draft"], inputs["acceptance"]
+            inputs["isl"], inputs["osl"], asked, inputs["cache_hit"], inputs["draft"], inputs["acceptance"]
         )
+        plan, wanted, reason = self.cuts(replace(load, concurrency=np.where(np.isinf(asked), 1.0, asked)))
         found = evaluate(s.chip, s.model, plan, s.formats, s.engine, s.constants, load, wanted)
         invalid = np.asarray(reason, dtype=object) != ""
         bad = np.broadcast_to(~np.asarray(found.fits) | invalid, self.shape)

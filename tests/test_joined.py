@@ -12,7 +12,7 @@ from tokcalc.catalog import load_chip, load_model
 from tokcalc.constants import load_constants
 from tokcalc.engine import Engine, find_engine
 from tokcalc.estimate import estimate
-from tokcalc.joined import alone_share, busy_kernels_s, joins, launched, room, running_limit
+from tokcalc.joined import alone_share, busy_kernels_s, joins, launched, pooled_prompt_s, room, running_limit
 from tokcalc.operators import component_formats
 from tokcalc.parallel import Plan
 from tokcalc.passes import decode_operators, prompt_operators
@@ -55,9 +55,10 @@ def test_running_requests_take_room_from_prompts() -> None:
 
 def test_requests_that_run_let_their_prompts_pass() -> None:
     limits = running_limit(rngd(), np.array([512.0, 2048.0]), 128.0)
-    assert limits.tolist() == [183.0, 53.0]
-    # published: 448.1 tok/s at 118.96 ms a token, answers of 128: Little's law gives the requests that decode
-    assert limits[1] == pytest.approx(448.1 / 128.0 * 127.0 * 0.11896, rel=0.02)
+    assert limits.tolist() == pytest.approx([183.6, 53.7], abs=0.1)
+    # published: 448.1 tok/s at 118.96 ms a token, answers of 128: Little's law gives the requests that decode, one
+    # less than run
+    assert limits[1] - 1.0 == pytest.approx(448.1 / 128.0 * 127.0 * 0.11896, rel=0.01)
 
 
 def test_few_prompts_come_alone_and_many_share() -> None:
@@ -78,13 +79,12 @@ def test_joined_prompts_launch_nothing() -> None:
 
 
 @given(st.integers(1, 8192), st.integers(1, 4096))
-def test_the_limit_lets_every_prompt_pass_and_one_more_does_not(fresh: int, osl: int) -> None:
+def test_at_the_limit_prompts_take_all_the_room(fresh: int, osl: int) -> None:
     engine = rngd()
-    limit = float(running_limit(engine, float(fresh), float(osl)))
-    assert 1.0 <= limit <= engine.chunk_tokens - engine.grain
-    if 1.0 < limit < engine.chunk_tokens - engine.grain:
-        assert limit * fresh / osl <= float(room(engine, limit)) * (1 + 1e-9)
-        assert (limit + 1.0) * fresh / osl > float(room(engine, limit + 1.0)) * (1 - 1e-9)
+    decoding = float(running_limit(engine, float(fresh), float(osl))) - 1.0
+    assert 0.0 <= decoding <= engine.chunk_tokens - engine.grain
+    if 0.0 < decoding < engine.chunk_tokens - engine.grain:  # their prompts take all the room that they leave
+        assert decoding * fresh / (osl - 1.0) == pytest.approx(float(room(engine, decoding)))
 
 
 @given(st.integers(16, 4096), st.integers(1, 600))
@@ -99,8 +99,34 @@ def test_requests_beyond_the_limit_wait_and_the_answer_says_why() -> None:
     largest = estimate("rngd", "qwen3-8b", weights="fp8", isl=512, osl=128, concurrency="max")
     assert largest["workload"]["concurrency"] == 183
     assert asked.ttft_s > largest.ttft_s + 1.0
-    assert asked["speed"]["output_tok_s"]["value"] == pytest.approx(largest["speed"]["output_tok_s"]["value"])
-    assert any("183 run at once, which is what the software takes" in text for text in asked["assumptions"])
+    assert asked["speed"]["output_tok_s"]["value"] == pytest.approx(
+        largest["speed"]["output_tok_s"]["value"], rel=0.01
+    )
+    assert any("184 run at once, the most that the software lets pass" in text for text in asked["assumptions"])
+
+
+@pytest.mark.parametrize(("isl", "osl"), [(512, 128), (2048, 1), (57_000, 128), (57_500, 128), (65_536, 16)])
+@pytest.mark.parametrize("concurrency", [1, 8, 64, 1000])
+def test_requests_in_flight_obey_littles_law(isl: int, osl: int, concurrency: int) -> None:
+    speed = estimate("rngd", "llama-8b", isl=isl, osl=osl, concurrency=concurrency, chips=4)["speed"]
+    life = speed["ttft_s"]["value"] + (osl - 1) * speed["tpot_s"]["value"]
+    assert concurrency == pytest.approx(speed["output_tok_s"]["value"] / osl * life, rel=1e-6)
+
+
+def test_longer_prompts_never_speed_a_user() -> None:
+    users = [
+        estimate("rngd", "llama-8b", isl=isl, osl=128, concurrency=8, chips=4)["speed"]["tpot_s"]["value"]
+        for isl in (1000, 10_000, 57_000, 57_500, 100_000)
+    ]
+    assert users[2] == pytest.approx(users[3], rel=1e-3)  # steps are full on both sides
+    assert users[0] < users[1] < users[2] < users[4]
+
+
+def test_prompts_alone_fill_steps_side_by_side() -> None:
+    engine = rngd()
+    assert pooled_prompt_s(engine, 300.0, 0.073, 0.073) == pytest.approx(0.073 * 300 / 896)
+    assert pooled_prompt_s(engine, 1024.0, 0.073, 0.073) == 0.073
+    assert pooled_prompt_s(PLAIN, 300.0, 0.05, 0.073) == 0.05
 
 
 def test_stages_and_ranks_have_the_limit_each() -> None:
@@ -112,10 +138,10 @@ def test_stages_and_ranks_have_the_limit_each() -> None:
 
 def test_drafted_tokens_take_room_too() -> None:
     plain, drafted = (float(running_limit(rngd(), 512.0, 128.0, verified)) for verified in (1.0, 4.0))
-    # 1,024 s / (1 + 4 s), s = .875 x 128/512: 119 requests of four tokens a step leave their prompts the rest
-    assert (plain, drafted) == (183.0, 119.0)
+    # 1 + 1,024 s / (1 + 4 s), s = .875 x 127/512: 119 requests of four tokens a step leave their prompts the rest
+    assert (plain, drafted) == pytest.approx((183.6, 119.9), abs=0.1)
     none_left = float(running_limit(rngd(), 1.0, 1e6, 4.0))
-    assert none_left * 4.0 <= rngd().chunk_tokens - rngd().grain
+    assert (none_left - 1.0) * 4.0 <= rngd().chunk_tokens - rngd().grain
 
 
 def test_published_staircase_of_prompts_alone() -> None:
