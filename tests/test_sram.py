@@ -142,6 +142,41 @@ def test_streaming_weights_from_beside_the_wafer_is_slow() -> None:
     assert sram.streamed_step_s(load_chip("groq"), network, fmt, 1.0) is None
 
 
+@pytest.mark.parametrize("concurrency", [1, 59, 256, 2000])
+def test_streamed_requests_beyond_the_sram_wait_by_littles_law(concurrency: int) -> None:
+    # 44 GB of a wafer hold the caches of 59 requests of 2,048 tokens; a step streams 141 GB over 150 GB/s
+    answer = estimate("wse-3", "llama-3.3-70b", stream=True, concurrency=concurrency)
+    requests_s = answer.output_tok_s / 1024
+    assert concurrency / requests_s == pytest.approx(answer.ttft_s + 1023 * answer.tpot_s)
+    assert requests_s == pytest.approx(min(concurrency, 59) / (1024 * 0.941), rel=1e-3)
+    waits = [line for line in answer["assumptions"] if "of which 59 fit" in line]
+    assert len(waits) == (concurrency > 59)
+    if concurrency > 59:
+        assert answer.ttft_s == pytest.approx((concurrency - 59) / requests_s, rel=0.01)
+
+
+def test_a_streamed_step_verifies_every_drafted_token() -> None:
+    plain = estimate("wse-3", "llama-3.3-70b", stream=True)
+    drafted = estimate("wse-3", "llama-3.3-70b", stream=True, draft=3, acceptance=0.7)
+    assert plain.tpot_s / drafted.tpot_s == pytest.approx(1 + 0.7 + 0.49 + 0.343)
+
+
+def test_a_cache_that_no_streaming_wafer_holds_is_refused_with_the_way_out() -> None:
+    # 200,000 tokens of 328 kB are 66 GB, a wafer has 44 GB
+    with pytest.raises(DoesNotFit, match="give --chips 2"):
+        estimate("wse-3", "llama-3.3-70b", stream=True, isl=200_000)
+    assert estimate("wse-3", "llama-3.3-70b", stream=True, isl=200_000, chips=2)["deployment"]["chips"] == 2
+
+
+def test_a_pipeline_says_how_many_of_its_requests_run() -> None:
+    answer = estimate("wse-3", "llama-3.3-70b", chips=4, concurrency=2000)
+    held = int(answer["memory"]["largest_batch"])
+    assert any(f"of which {held} fit" in line for line in answer["assumptions"])
+    few = estimate("wse-3", "llama-3.3-70b", chips=4, concurrency=held)
+    assert not any("wait" in line for line in few["assumptions"])
+    assert answer.ttft_s > few.ttft_s
+
+
 def test_roadmap_lpu_is_graded_d_on_the_command_line() -> None:
     run = subprocess.run(
         [sys.executable, "-m", "tokcalc", "--chip", "groq-3-lpu", "--model", "llama-70b", "--json"],
