@@ -120,11 +120,13 @@ def own_hour(
 
     borrow: a chip without a price takes the range of its class, marked so and of grade D.
 
-    The band takes the purchase price's own range, and the longest and shortest life that operators book.
+    The band takes every dated input at its cheap and at its dear end (`ownership.hour_ends`); what the user
+    gives himself is one value and has no grade.
     """
-    from .ownership import default_ownership, owned_price
+    from .ownership import default_ownership, hour_price
 
     given: dict[str, Any] = dict(terms.own or {})
+    mine = tuple(given)
     watts = given.pop("power_w", power_w)
     if watts is None:
         raise NoAnswer(f"No power figure of {chip.name} is published; give one to `tokcalc cost` with --power-w.")
@@ -135,18 +137,11 @@ def own_hour(
     if found is None:
         return None
     parts = tuple((name, float(money)) for name, money in found.inputs.parts())
-    value = sum(money for _, money in parts)
-    price = owned_price(chip.id, watts, terms.on, terms.currency, terms.region, terms.rates, **given)
-    if price is None:
-        record: dict[str, Any] = {
-            "date": terms.on, "terms": "ownership, given", "source": "--purchase", "n": 1, "grade": "A",
-            "note": "; ".join(found.notes),
-        }  # fmt: skip
-        return Hour("ownership", value, value, value, terms.currency, parts, record, found)
-    return Hour(
-        "ownership", value, min(price.low, value), max(price.high, value), terms.currency, parts,
-        price_record(price), found,
-    )  # fmt: skip
+    price = hour_price(found, dict.fromkeys(mine), terms.on)
+    record = price_record(price)
+    if "purchase" in mine:
+        record |= {"date": terms.on, "terms": "ownership, purchase price given"}
+    return Hour("ownership", price.value, price.low, price.high, terms.currency, parts, record, found)
 
 
 def price_record(price: Price) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 from .checks import at_least_one, not_negative, positive, share
 from .energy import electricity_per_hour
 from .errors import UsageError
-from .pricebook import NotYetKnown, Price
+from .pricebook import NotYetKnown, Price, as_date
 
 HOURS_PER_YEAR = 8766.0
 HOURS_PER_MONTH = HOURS_PER_YEAR / 12
@@ -188,7 +188,8 @@ def default_ownership(
         elif flat_network(bought):
             values["network_share"] = 0.0
             notes.append("the price of the system includes its network")
-    notes.append("staff is not included unless given")
+    if "staff_share" not in overrides:
+        notes.append("staff is not included unless given")
     inputs = Ownership(**{"power_w": power_w, "currency": currency, **values, **overrides})
     return OwnershipDefaults(inputs, prices, tuple(notes))
 
@@ -209,31 +210,74 @@ def owned_price(
 ) -> Price | None:
     """Price of an owned chip-hour with basis "ownership"; None without a purchase price.
 
-    low and high take the purchase price's own range, and the longest and shortest life that operators book.
+    low and high take every dated input that is not given at its cheap end, and every one at its dear end;
+    the grade is that of the worst of them. Inputs that are given (overrides) are the user's own: one value,
+    no grade.
     """
     found = default_ownership(chip_id, power_w, on, currency, region, rates, **overrides)
-    if found is None or "purchase" not in found.prices:
-        return None
-    bought, life = found.prices["purchase"], found.prices["life_years"]
-    inputs = found.inputs
-    scale = inputs.purchase / bought.value if bought.value else 1.0
-    long, short = (inputs.life_years,) * 2 if "life_years" in overrides else (life.high, life.low)
-    ends = (
-        replace(inputs, purchase=bought.low * scale, life_years=long).per_hour(),
-        replace(inputs, purchase=bought.high * scale, life_years=short).per_hour(),
-    )
+    return None if found is None else hour_price(found, overrides, on)
+
+
+def hour_price(found: OwnershipDefaults, given: Mapping[str, Any], on: date | str | None = None) -> Price:
+    """The owned hour of `default_ownership` as a Price; given: the inputs that are the user's own."""
+    inputs, dated = found.inputs, dated_inputs(found, given)
+    low, high = hour_ends(found, given)
+    graded = {name: price.grade for name, price in dated.items()}
+    if "purchase" in dated and "host_share" in found.prices:
+        graded["host_share"] = found.prices["host_share"].grade
+    grade = max(graded.values(), default="A")
+    worst = [_spoken(name) for name, letter in graded.items() if letter == grade]
+    own = [_spoken(name) for name in given if name in _INPUTS]
+    notes = [f"owned over {inputs.life_years:g} years at {inputs.cost_of_capital:.0%}", *found.notes]
+    if own:
+        notes.append(f"{', '.join(own)} as given")
+    if worst:
+        notes.append(f"graded by its worst input{'s' * (len(worst) > 1)}: {', '.join(worst)}")
+    bought = found.prices.get("purchase") or Price(
+        0.0, 0.0, 0.0, inputs.currency, "chip", as_date(on), 1, "", "given", grade, False, ("--purchase",)
+    )  # fmt: skip
+    value = float(inputs.per_hour())
     return replace(
-        bought,
-        value=float(inputs.per_hour()),
-        low=float(min(ends)),
-        high=float(max(ends)),
-        unit="h",
-        terms="ownership",
-        basis="ownership",
-        note="; ".join(
-            (f"owned over {inputs.life_years:g} years at {inputs.cost_of_capital:.0%}", *found.notes)
-        ),
-    )
+        bought, value=value, low=min(low, value), high=max(high, value), unit="h", terms="ownership",
+        basis="ownership", grade=grade, note="; ".join(notes),
+    )  # fmt: skip
+
+
+_INPUTS = tuple(Ownership.__dataclass_fields__)
+_SPOKEN = {"power_w": "power", "colo_kw_month": "space", "life_years": "life", "pue": "PUE"}
+_CHEAP_WHEN_HIGH = ("life_years",)
+
+
+def _spoken(name: str) -> str:
+    return _SPOKEN.get(name, name.replace("_", " "))
+
+
+def dated_inputs(found: OwnershipDefaults, given: Mapping[str, Any]) -> dict[str, Price]:
+    """The dated price behind each input of the hour that nobody gave and that keeps its price's value."""
+    return {
+        name: price
+        for name, price in found.prices.items()
+        if name not in given
+        and name in _INPUTS
+        and (name == "purchase" or getattr(found.inputs, name) == price.value)
+    }
+
+
+def hour_ends(found: OwnershipDefaults, given: Mapping[str, Any]) -> tuple[float, float]:
+    """(low, high) of the hour: all dated inputs at their cheap ends, and all at their dear ones.
+
+    Worked: 31,000 USD as given, life 3 to 6 years: dearest over 3 years, with the dearest electricity.
+    """
+    ends: list[dict[str, Any]] = [{}, {}]
+    for name, price in dated_inputs(found, given).items():
+        # the price of a bare card takes its host's share on top
+        scale = getattr(found.inputs, name) / price.value if price.value else 1.0
+        cheap, dear = price.low * scale, price.high * scale
+        if name in _CHEAP_WHEN_HIGH:
+            cheap, dear = dear, cheap
+        ends[0][name], ends[1][name] = cheap, dear
+    low, high = (float(replace(found.inputs, **end).per_hour()) for end in ends)
+    return low, high
 
 
 def _plain(value: Any) -> Any:

@@ -38,6 +38,7 @@ from tokcalc.ownership import (
     capital_per_hour,
     default_ownership,
     depreciation_per_hour,
+    hour_ends,
     owned_price,
 )
 
@@ -335,3 +336,56 @@ def test_an_owned_hour_in_won() -> None:
     cheaper = owned_price("wse-3", 23_000.0, "2026-11-01", life_years=10.0)
     assert cheaper is not None
     assert cheaper.value < usd.value
+
+
+DAY = "2026-11-01"
+
+
+def test_a_given_purchase_price_leaves_the_other_inputs_their_ends() -> None:
+    """31,000 USD over 3 to 6 years is no certain hour: the dear end has the short life and the dear site."""
+    given = owned_price("h100-sxm", 1275.0, DAY, purchase=31_000.0)
+    listed = owned_price("h100-sxm", 1275.0, DAY)
+    found = default_ownership("h100-sxm", 1275.0, DAY, purchase=31_000.0)
+    assert given is not None
+    assert listed is not None
+    assert found is not None
+    life = found.prices["life_years"]
+    short, cheap = ({**vars(found.inputs), "life_years": years} for years in (life.low, life.high))
+    assert given.high > Ownership(**short).per_hour() > given.value
+    assert given.low < Ownership(**cheap).per_hour()
+    assert given.high / given.low == pytest.approx(listed.high / listed.low, rel=0.02), "31,250 USD has one quote"
+
+
+@pytest.mark.parametrize("name", ["life_years", "electricity", "pue", "colo_kw_month", "network_share"])
+def test_an_input_that_is_given_narrows_the_hour(name: str) -> None:
+    whole, found = owned_price("h100-sxm", 1275.0, DAY), default_ownership("h100-sxm", 1275.0, DAY)
+    assert whole is not None
+    assert found is not None
+    fixed = owned_price("h100-sxm", 1275.0, DAY, **{name: getattr(found.inputs, name)})
+    assert fixed is not None
+    assert fixed.value == pytest.approx(whole.value)
+    assert fixed.high - fixed.low < whole.high - whole.low
+
+
+def test_an_owned_hour_has_the_grade_of_its_worst_input() -> None:
+    bought = owned_price("h100-sxm", 1275.0, DAY, purchase=31_000.0)
+    assert bought is not None
+    assert bought.grade == "D", "the cost of capital is a lone default"
+    assert "worst input: cost of capital" in bought.note
+    assert "purchase as given" in bought.note
+    better = owned_price("h100-sxm", 1275.0, DAY, purchase=31_000.0, cost_of_capital=0.1)
+    assert better is not None
+    assert better.grade == "C"
+    own = {"purchase": 31_000.0, "cost_of_capital": 0.1, "life_years": 5.0, "network_share": 0.1, "pue": 1.2,
+           "electricity": 0.1, "colo_kw_month": 150.0}  # fmt: skip
+    mine = owned_price("h100-sxm", 1275.0, DAY, **own)
+    assert mine is not None
+    assert (mine.grade, mine.low, mine.high) == ("A", pytest.approx(mine.value), pytest.approx(mine.value))
+
+
+@given(st.fixed_dictionaries({"purchase": st.floats(1e3, 1e5), "electricity": st.floats(0.01, 1.0)}))
+def test_the_ends_of_an_hour_enclose_it(own: dict[str, float]) -> None:
+    found = default_ownership("h100-sxm", 1275.0, DAY, **own)
+    assert found is not None
+    low, high = hour_ends(found, own)
+    assert low <= found.inputs.per_hour() <= high
