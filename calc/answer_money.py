@@ -65,6 +65,7 @@ def energy(chip: Chip, model: Model, body: Body, ask: Question, grade: str) -> d
     same for every computed token; between requests that come one at a time chips idle, and their tokens bear it.
     All-in: with the machine's share, the site's PUE and idle hours.
     """
+    from .checks import not_negative
     from .energy import co2_per_million, idle_overhead, kwh_per_million
     from .power import compute_share, load_shares, power_share, rated_watts, system_ratio
 
@@ -88,12 +89,17 @@ def energy(chip: Chip, model: Model, body: Body, ask: Question, grade: str) -> d
     overhead, site = site_overhead(ask)
     idle = float(idle_overhead(load_shares().idle, max(total, load_shares().idle), ask.utilisation))
     whole = ratio * overhead * idle
-    machine = watts * ratio
+    mean = watts * ratio * ask.utilisation * idle
+    given = (ask.own or {}).get("power_w")
+    if given is not None:  # the owner's figure drives the bill and the energy alike
+        mean = float(not_negative(given, "Power")) * chips
+        whole = mean * overhead / (ask.utilisation * watts)
+        site, guessed = f"{site}; {_given_power(given, watts * ask.utilisation * idle / chips)}", False
     found = {
         "joule_per_output_token": of_output, "joule_per_output_token_low": float(low),
         "joule_per_output_token_high": float(high), "joule_per_input_token": of_input, "power_w": watts,
         "boundary": "chips alone" if rated[1] == "chip" else "whole system",
-        "system_power_w": machine * (ask.utilisation * idle), "system_rated_w": rated[0] * ratio * chips,
+        "system_power_w": mean, "system_rated_w": rated[0] * ratio * chips,
         "pue": overhead, "all_in_joule_per_output_token": of_output * whole,
         "all_in_joule_per_input_token": of_input * whole,
         "kwh_per_m_output": kwh_per_million(of_output * whole),
@@ -108,6 +114,12 @@ def energy(chip: Chip, model: Model, body: Body, ask: Question, grade: str) -> d
             "co2_kg_per_m_input": co2_per_million(of_input * whole, factor),
         }  # fmt: skip
     return found
+
+
+def _given_power(given: float, alone: float) -> str:
+    """The power that was given, in words; alone: mean watts of one chip by the model."""
+    less = f", less than the {alone:,.0f} W expected of the chip alone" if given < alone else ""
+    return f"{given:,.0f} W a chip with its host as given{less}"
 
 
 def busy_share(body: Body) -> float:

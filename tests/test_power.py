@@ -84,6 +84,38 @@ def test_all_in_joins_machine_site_and_idle_hours() -> None:
     assert idle["system_power_w"] < energy["system_power_w"]
 
 
+def test_a_system_draws_less_with_chips_that_do() -> None:
+    """10.2 kW of 8 x 700 W; with 300 W a chip the rest, 575 W a chip, stays: 875 W."""
+    less = load_chip("h100", {"power.tdp": "300 W"})
+    assert system_watts(load_chip("h100")) == pytest.approx(1275)
+    assert system_watts(less) == pytest.approx(875)
+    assert less.grades["power.tdp"] == "D"
+    assert system_watts(load_chip("h100", {"power.tdp": "300 W", "power.system_power": "8 kW"})) == pytest.approx(1000)
+    assert system_watts(load_chip("cerebras", {"power.tdp": "15 kW"})) == pytest.approx(15_000)
+    usual = estimate("h100", "llama-70b", concurrency=32, own={})
+    frugal = estimate("h100", "llama-70b", concurrency=32, own={}, overrides={"power.tdp": "300 W"})
+    assert frugal["energy"]["kwh_per_m_output"] == pytest.approx(usual["energy"]["kwh_per_m_output"] * 875 / 1275)
+    assert frugal["cost"]["per_hour"] < usual["cost"]["per_hour"]
+
+
+@pytest.mark.parametrize("utilisation", [1.0, 0.4])
+@pytest.mark.parametrize("watts", [100.0, 1500.0])
+def test_a_given_power_drives_the_bill_and_the_energy(watts: float, utilisation: float) -> None:
+    own = {"power_w": watts, "electricity": 0.10, "pue": 1.2}
+    answer = estimate("h100", "llama-70b", concurrency=32, own=own, utilisation=utilisation)
+    energy, speed, chips = answer["energy"], answer["speed"], answer["deployment"]["chips"]
+    tokens = (speed[f"{side}_tok_s"]["value"] * utilisation * 3600 / 1e6 for side in ("input", "output"))
+    drawn = sum(
+        count * energy[f"kwh_per_m_{side}"] for count, side in zip(tokens, ("input", "output"), strict=True)
+    )
+    assert drawn == pytest.approx(chips * watts / 1000 * 1.2)
+    assert energy["system_power_w"] == pytest.approx(chips * watts)
+    free = estimate("h100", "llama-70b", concurrency=32, own={**own, "electricity": 0.0}, utilisation=utilisation)
+    assert answer["cost"]["per_hour"] - free["cost"]["per_hour"] == pytest.approx(0.10 * drawn)
+    assert "as given" in energy["all_in"]
+    assert ("less than the" in energy["all_in"]) == (watts == 100.0)
+
+
 def test_a_system_without_a_chip_figure_is_its_own_boundary() -> None:
     """CloudMatrix 384: 559 kW for 384 packages, nothing for one of them."""
     chip = load_chip("ascend-910c")
