@@ -189,7 +189,7 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
         terms=terms, bound_by=bound_by, bound_share=share, busy=_busy(d, s), scope=scope,
         assumptions=(
             *d.assumed, *_loop(ask),
-            *engine_notes(d.chip, d.model, engine, constants, ask.software_date or ""), *ask.notes,
+            *engine_notes(d.chip, d.model, engine, constants, ask.software_date or "", d.plan), *ask.notes,
         ),
         percentiles=percentiles, anchored=engine.anchor_rows > 0, in_use=offered.in_use if offered else 1.0,
     )  # fmt: skip

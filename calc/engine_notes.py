@@ -11,14 +11,16 @@ if TYPE_CHECKING:
     from .chip import Chip
     from .constants import Constants
     from .model import Model
+    from .parallel import Plan
 
 
 def engine_notes(
-    chip: Chip, model: Model, engine: Engine, constants: Constants, date: str
+    chip: Chip, model: Model, engine: Engine, constants: Constants, date: str, plan: Plan
 ) -> tuple[str, ...]:
     """Assumptions of an answer: the anchor of a measured combination, the date that expert kernels are taken of.
 
-    engine: as it runs the model on the chip (`engine_for`); date: of the software as asked; "" for the newest.
+    engine: as it runs the model on the chip (`engine_for`); date: of the software as asked; "" for the newest; plan: of
+    the replica, which may spread its experts beyond one domain, where no answer of this kind was measured.
     """
     notes = []
     if engine.anchor_rows:
@@ -33,6 +35,12 @@ def engine_notes(
         notes.append(
             f"expert kernels as software of {day} runs them (measured {age['first']} to {age['last']}): floors "
             f"{expert_floor(constants, day):.2f} of those of {age['reference']}"
+        )
+    domain = (chip.scale_up.domain_chips if chip.scale_up else None) or chip.chips_per_system or 1
+    if model.is_moe and plan.dp > 1 and plan.tp * plan.dp > domain:
+        notes.append(
+            f"experts over more than the {domain} chips of a domain: every copy of a prompt's token crosses the network "
+            "here and nothing overlaps, so prompts may be several times faster in pools of their own (tokcalc mixed)"
         )
     return tuple(notes)
 

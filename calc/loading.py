@@ -59,7 +59,7 @@ def limit_text(speed: float | None, ttft: float | None = None) -> str:
     if speed is None:
         return "requests in flight as asked"
     first = f" and the first token within {ttft:g} s" if ttft else ""
-    return f"largest load at which each user gets at least {speed:g} tokens/s{first}"
+    return f"largest load that fits at full length and gives each user at least {speed:g} tokens/s{first}"
 
 
 def batches(most: float) -> np.ndarray:

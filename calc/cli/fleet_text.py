@@ -134,7 +134,7 @@ def _detail(row: Mapping[str, Any], width: int) -> list[str]:
     plan = row["answer"]["deployment"]
     name = row["chip"]
     lines = text.wrap(
-        f"a replica of {plan['chips']:,} chips in {plan['weights']}, "
+        f"a replica of {plan['chips']:,} chip{'s' if plan['chips'] > 1 else ''} in {plan['weights']}, "
         f"{row['answer']['workload']['concurrency']:,} "
         f"requests in flight, {text.number(unit.output_tok_s / unit.replicas)} tokens/s out", width,
         f"{name:<16}"
