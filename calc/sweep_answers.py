@@ -19,6 +19,7 @@ from .bands import ANCHORED, band_factor
 from .cost import blend, input_output
 from .cuts import Cuts, asked_cuts, fewest_chips
 from .engine import engine_for
+from .errors import UsageError
 from .grid import DEGREES, Axis
 from .landscape import Landscape, evaluate
 from .landscape_money import Watts, watts_of
@@ -62,6 +63,19 @@ def names_digest(question: Question) -> str:
 def _cuts(key: Key, degrees: tuple[tuple[float | None, ...], ...]) -> Cuts:
     s = setting(key)
     return asked_cuts(s.chip, s.model, s.engine, s.weights, s.kv, dict(zip(DEGREES, degrees, strict=True)))
+
+
+@lru_cache(maxsize=512)
+def _no_draft(key: Key) -> str:
+    """Why nothing can be said of drafts on a setting's chip, once for all of its cases; "" where something can."""
+    from .drafting import check_draft
+
+    s = setting(key)
+    try:
+        check_draft(s.chip, s.model, s.constants, "ngram")
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def _box(question: Question, where: tuple[slice, ...]) -> Columns:
@@ -143,6 +157,8 @@ class _Rectangle:
         )
         plan, wanted, reason = self.cuts(replace(load, concurrency=np.where(np.isinf(asked), 1.0, asked)))
         found = evaluate(s.chip, s.model, plan, s.formats, s.engine, s.constants, load, wanted)
+        if refusal := _no_draft(self.key):  # as a single question is refused
+            reason = np.where(np.asarray(inputs["draft"]) > 0, np.array(refusal, dtype=object), reason)
         invalid = np.asarray(reason, dtype=object) != ""
         bad = np.broadcast_to(~np.asarray(found.fits) | invalid, self.shape)
         cells = _figures(s, plan, found, inputs)

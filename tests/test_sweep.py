@@ -97,6 +97,25 @@ def test_contradicting_degrees_have_their_reason_and_no_numbers():
     assert table.loc[~bad, "speed.tpot_s.value"].notna().all()
 
 
+def test_drafts_on_a_chip_that_nothing_is_measured_on_have_the_refusal_of_a_single_question():
+    table = sweep("corsair,h100", "llama-3.1-8b", {"draft": "0,3", "concurrency": "1,16"}, acceptance=0.7, on=DAY)
+    refused = (table["chip"] == "corsair") & (table["workload.draft"] > 0)
+    assert refused.sum() == 2
+    with pytest.raises(UsageError) as single:
+        estimate("corsair", "llama-3.1-8b", draft=3, acceptance=0.7)
+    assert set(table.loc[refused, "reason"]) == {str(single.value)}
+    assert table.loc[refused, "speed.tpot_s.value"].isna().all()
+    assert set(table.loc[~refused, "reason"]) == {""}
+    assert table.loc[~refused, "speed.tpot_s.value"].notna().all()
+
+
+def test_a_sweep_of_refused_drafts_alone_ends_with_the_sentence():
+    done = run("sweep", "--chip", "corsair", "--model", "llama-8b", "--draft", "3", "--acceptance", "0.7")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "nothing is measured on d-Matrix Corsair" in done.stderr
+
+
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.data(), st.integers(1, 9))
 def test_boxes_cover_a_stretch_once_and_in_order(shape, data, most):
     total = math.prod(shape)

@@ -168,8 +168,8 @@ def _why(question: Question) -> str:
     found = stretch(Question(question.axes, question.fixed, ("reason",)), 0, min(question.rows, 1000))[
         "reason"
     ]
-    words = found.words if isinstance(found, Words) else ()
-    return next((word for word in words if word), "no reason is known")
+    given = [found.words[code] for code in dict.fromkeys(found.codes.tolist())] if isinstance(found, Words) else []
+    return next((word for word in given if word), "no reason is known")
 
 
 def _heading(question: Question, answered: int, shown: int, sort: str, lowest: bool) -> str:
