@@ -14,7 +14,7 @@ import numpy as np
 
 from .engine import engine_for
 from .errors import NoAnswer
-from .serving import Load, accepted_tokens, closed_ttft_s, serve
+from .serving import Load, accepted_tokens, closed_ttft_s, independent_ranks, serve
 
 if TYPE_CHECKING:
     from .constants import Constants
@@ -101,8 +101,9 @@ def arrivals(d: Deployment, constants: Constants, load: Load, rate: float, limit
     service = float(one.prompt_s)
     runs = engine_for(constants, d.engine, d.chip, d.model, d.weights)  # as the chip's own software runs it
     step = one.step_s * accepted_tokens(load.acceptance, load.draft)
-    base = float(closed_ttft_s(runs, one.prompt_alone_s, step, one.prompt_s, 1.0, d.plan.dp))
-    busy = min(rate * service, 0.999)
+    ranks, dp = (float(d.plan.dp), 1.0) if independent_ranks(d.model, d.plan) else (1.0, d.plan.dp)
+    base = float(closed_ttft_s(runs, one.prompt_alone_s, step, one.prompt_s, 1.0, dp))
+    busy = min(rate / ranks * service, 0.999)  # ranks of their own take turns
     ttft = base + mean_wait_s(service, busy)
     if rate < served_rate[0]:
         batch = rate * (ttft + (load.osl - 1.0) * float(one.tpot_s))

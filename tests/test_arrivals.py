@@ -71,6 +71,27 @@ def test_the_first_token_of_an_idle_machine_is_a_lone_requests(chip: str) -> Non
     )
 
 
+@pytest.mark.parametrize(
+    ("model", "asked"),
+    [("llama-3.1-8b", {"dp": 4}), ("deepseek-v3", {"chips": 8, "dp": 8, "ep": 8}), ("gpt-oss-20b", {"tp": 2})],
+)
+def test_idle_ranks_answer_as_alone(model: str, asked: dict[str, int]) -> None:
+    alone = estimate("h200", model, **asked)
+    assert estimate("h200", model, rate=1e-4, **asked).ttft_s == pytest.approx(alone.ttft_s, rel=1e-4)
+
+
+def test_drafts_do_not_hasten_the_first_token_of_an_offered_rate() -> None:
+    alone = estimate("h100-sxm", "llama-3.1-8b", draft=3, acceptance=0.7)
+    offered = estimate("h100-sxm", "llama-3.1-8b", draft=3, acceptance=0.7, rate=1e-4)
+    assert offered.ttft_s == pytest.approx(alone.ttft_s, rel=1e-4)
+
+
+def test_ranks_of_a_dense_model_share_an_offered_rate() -> None:
+    one, four = estimate("h100-sxm", "llama-3.1-8b", rate=1.5), estimate("h100-sxm", "llama-3.1-8b", rate=6.0, dp=4)
+    assert four.ttft_s == pytest.approx(one.ttft_s, rel=0.02)
+    assert four.tpot_s == pytest.approx(one.tpot_s, rel=0.02)
+
+
 def test_the_load_of_a_rate_rises_evenly_through_one_in_flight() -> None:
     rates = (0.02, 0.04, 0.0484, 0.0486, 0.06)
     loads = [estimate("rngd", "llama-3.1-8b", rate=rate)["workload"]["concurrency"] for rate in rates]
