@@ -84,7 +84,7 @@ def energy(chip: Chip, model: Model, body: Body, ask: Question, grade: str) -> d
     share = body.prefill_share
     of_output = awake * (1 - share) / body.output_tok_s + per_token
     of_input = awake * share / body.input_tok_s + per_token * (1.0 - ask.cache_hit)
-    low, high = band(of_output, "energy", grade)
+    low, high = band(of_output, "energy", "D" if "power" in chip.changes else grade)  # a power of no source
     ratio, guessed = system_ratio(chip)
     overhead, site = site_overhead(ask)
     idle = float(idle_overhead(load_shares().idle, max(total, load_shares().idle), ask.utilisation))

@@ -74,7 +74,7 @@ def constants_grade(chip: Chip, constants: Constants, scope: str) -> str:
 def answer_grade(chip: Chip, constants: Constants, scope: str, moe: bool = False) -> str:
     """Grade of an answer: the worse of the constants' and, for roadmap chips and unconfirmed figures, the chip's.
 
-    What-ifs of memory or arithmetic are D (`Chip.what_if`), those of links at best C. moe: of a mixture of experts,
+    What-ifs of the chip itself are D (`Chip.rebuilt`), those of links and host memory at best C. moe: of a mixture of experts,
     which is at best B where the chip's constants were fitted to dense models alone.
     """
     grade = constants_grade(chip, constants, scope)
@@ -82,7 +82,7 @@ def answer_grade(chip: Chip, constants: Constants, scope: str, moe: bool = False
         grade = max(grade, "B")
     if chip.status in ("roadmap", "announced") or chip.grade == "D":
         return "D"
-    if any(text.startswith(("links", "host_memory")) for text in chip.overridden):
+    if chip.what_if:
         return max(grade, "C")
     return max(grade, "B" if chip.grade == "C" else "A")
 
@@ -94,17 +94,27 @@ def grade_reason(chip: Chip, constants: Constants, scope: str, moe: bool = False
     """
     own, answer = constants_grade(chip, constants, scope), answer_grade(chip, constants, scope, moe)
     basis = GRADE_MEANING[own]
+    if chip.what_if:
+        if {"kind", "family"} & set(chip.changes):
+            basis = f"constants of {scope}"
+        elif own == "A":
+            basis = f"{basis} as it is built"
+        return f"{_asked(chip)}, of which nothing is measured; {basis}"
     if answer == "B" and unseen_mixture(chip.id, moe):
         return f"{basis}, but no mixture was measured on it"
     if answer == own:
         return basis
-    if chip.what_if or (chip.overridden and answer == "C"):
-        return f"a what-if, of which nothing is measured; {basis} as it is built"
     if chip.status in ("roadmap", "announced"):
         return f"{chip.status}, so its figures are targets of {chip.vendor}; {basis}"
     weak = _weakest(chip)
     said = "is unconfirmed" if answer == "D" else "comes from a weak source"
     return f"{basis}, but its {weak} {said}"
+
+
+def _asked(chip: Chip) -> str:
+    """What a what-if is: options of a question, or a file that differs from the one shipped under its id."""
+    own = chip.overridden[:1] and chip.overridden[0].startswith("file=")
+    return "a file of your own that differs from the shipped chip of that id" if own else "a what-if"
 
 
 def _weakest(chip: Chip) -> str:

@@ -93,7 +93,8 @@ class Chip:
     """One accelerator as its spec file describes it; peaks are dense rates per unit in operations per second.
 
     `peak_ops_s` is the only roof; `headline_ops_s` keeps the vendor's sparse or doubled one.
-    `grades` maps a dotted field to its grade, "" to the default of the file.
+    `grades` maps a dotted field to its grade, "" to the default of the file. `overridden` is what was asked otherwise;
+    `changes` the parts that differ by it from the chip as it is built (`catalog.changes`).
     """
 
     id: str
@@ -122,6 +123,7 @@ class Chip:
     form_factor: str = ""
     path: str = ""
     overridden: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any], path: str = "") -> Chip:
@@ -196,8 +198,19 @@ class Chip:
 
     @property
     def what_if(self) -> bool:
-        """True where memory or arithmetic are not the chip's own, so that nothing was measured on it."""
-        return any(text.startswith(("memory", "peak_dense")) for text in self.overridden)
+        """True where anything but its power is not the chip's own, so that nothing was measured on it."""
+        return bool(set(self.changes) - {"power"})
+
+    @property
+    def rebuilt(self) -> bool:
+        """True for what-ifs of the chip itself (memory, rates, efficiency, kind, family), not of what is round it."""
+        return bool(set(self.changes) - {"power", "links", "host memory"})
+
+    @property
+    def what_if_note(self) -> str:
+        """What was asked otherwise, in a sentence for every table and answer; "" for a chip as it is built."""
+        asked = ", ".join(self.overridden)
+        return f"what-if: {asked}; all else, prices too, as {self.name} is built" if asked else ""
 
     @property
     def grade(self) -> str:
@@ -205,7 +218,7 @@ class Chip:
         main = f"memory.{self.weights_in}"
         peaks = [name for name in ("bf16", "fp16") if name in self.peak_ops_s] or list(self.peak_ops_s)
         peak = min(self.grade_of(f"peak_dense.{name}") for name in peaks)
-        if self.what_if:
+        if self.rebuilt:
             return "D"
         return max(peak, self.grade_of(f"{main}.capacity"), self.grade_of(f"{main}.bandwidth"))
 

@@ -186,7 +186,8 @@ def engine_for(constants: Constants, engine: Engine, chip: Chip, model: Model, w
     if own is not engine:
         return own
     by = constants.engines.get(engine.name, {}).get("by", {}).get(chip.family, {})
-    anchor = constants.anchors.get(anchor_key(model.id, chip.id, engine.name, weights), {})
+    key = anchor_key(model.id, chip.id, engine.name, weights)
+    anchor = {} if chip.what_if else constants.anchors.get(key, {})
     rate = anchor.get("tpot", 1.0)
     kernels = dict(by.get("kernels", {}))
     if chip.kind == "gpu":

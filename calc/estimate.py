@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import answer_parts as parts
 from .bands import answer_grade
-from .catalog import load_chip, load_model
+from .catalog import load_chip, load_model, spec_word
 from .constants import load_constants
 from .deployment import choose
 from .engine import find_engine
@@ -106,8 +106,8 @@ def estimate(
         price=price, utilisation=utilisation, software_date=software_date,
         fx=fx, grid=grid, own=own, region=region, rate=_rate(rate, device),
     )  # fmt: skip
-    if device.overridden:
-        ask = ask.with_note(f"what-if: {', '.join(device.overridden)}; all else, prices too, as {device.name} is built")
+    if device.what_if_note:
+        ask = ask.with_note(device.what_if_note)
     if ask.isl + ask.osl > network.max_context:
         note = f"{ask.isl + ask.osl:,} tokens are beyond the {network.max_context:,} that {network.name} was made for"
         ask = ask.with_note(note)
@@ -229,7 +229,8 @@ def _command(given: Mapping[str, Any]) -> str:
     """The shell command that repeats the answer: every option that was resolved, defaults left out."""
     import shlex
 
-    words = ["tokcalc", "--chip", given["device"].id, "--model", given["network"].id]
+    device, network = given["device"], given["network"]
+    words = ["tokcalc", "--chip", spec_word("chips", device), "--model", spec_word("models", network)]
     for name in _OPTIONS:
         value = given[name]
         if value is not None and value != _DEFAULTS.get(name):

@@ -34,7 +34,7 @@ def _table() -> Mapping[str, Any]:
 
 def evidence(chip_id: str, what_if: bool = False) -> dict[str, Any]:
     """{"rows", "points", "models", "error", "bias", "in_band", "regimes", "text"} of a chip; rows 0 where
-    none. what_if: the chip is asked with other memory or arithmetic than it was measured with.
+    none. what_if: the chip is asked with other figures than it was measured with.
     """
     found = _table().get(chip_id)
     if not found or not found.get("rows"):

@@ -121,7 +121,7 @@ def settings_for(
                         key_of({**options, "chip": chip, "model": model, "weights": fmt, "engine": engine})
                     )
                 )
-    unique = {(s.chip.id, s.chip.overridden, s.weights, s.kv, s.engine.name): s for s in found}
+    unique = {(s.chip.id, s.chip.path, s.chip.overridden, s.weights, s.kv, s.engine.name): s for s in found}
     return list(unique.values())
 
 

@@ -1,5 +1,8 @@
 """The memory generations: bus x rate = bandwidth, capacities, and what a swap makes of a chip."""
 
+import shlex
+from pathlib import Path
+
 import pytest
 from tokcalc.catalog import find_id, list_ids, load_chip, load_memory
 from tokcalc.errors import SpecError, UnknownName
@@ -99,7 +102,11 @@ def test_a_swap_that_makes_no_sense_says_what_to_do_instead(chip, memory, said):
         ({"memory": "hbm4"}, "D"),
         ({"overrides": {"memory.hbm.stacks": "8"}}, "D"),
         ({"overrides": {"peak_dense.fp8": "4 PFLOP/s"}}, "D"),
+        ({"overrides": {"efficiency.sustained": "0.5"}}, "D"),
+        ({"overrides": {"kind": "npu"}}, "D"),
+        ({"overrides": {"family": "blackwell"}}, "D"),
         ({"overrides": {"links.scale_up.per_direction": "900 GB/s"}}, "C"),
+        ({"overrides": {"chips_per_system": "4"}}, "C"),
         ({"overrides": {"power.tdp": "500 W"}}, "A"),
     ],
 )
@@ -111,4 +118,89 @@ def test_a_what_if_is_no_measured_chip_and_says_so(ask, grade):
     assert not any("what-if" in line for line in built["assumptions"])
     assert any(line.startswith("what-if: ") for line in changed["assumptions"])
     assert ("what-if" in changed["band"]["reason"]) == (grade != "A")
-    assert ("as it is built" in changed["evidence"]["text"]) == (grade == "D")
+    assert ("as it is built" in changed["evidence"]["text"]) == (grade != "A")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("memory.hbm.capacity", "80 GB"),
+        ("memory.hbm.capacity", "80000 MB"),
+        ("memory.hbm.stacks", "5"),
+        ("memory.hbm.label", "x"),
+        ("peak_dense.fp64", "1 TFLOP/s"),
+        ("peak_dense.bf16", "989.4 TFLOP/s"),
+        ("links.scale_up.per_direction", "450 GB/s"),
+        ("links.scale_up.name", "x"),
+    ],
+)
+def test_a_figure_as_it_is_built_changes_nothing(path, value):
+    built, same = estimate("h100-sxm", "llama-8b"), estimate("h100-sxm", "llama-8b", overrides={path: value})
+    assert (same["grade"], same["speed"], same["evidence"]) == ("A", built["speed"], built["evidence"])
+
+
+def test_a_power_of_ones_own_widens_the_energy_alone():
+    built, asked = (
+        estimate("h100-sxm", "llama-8b", overrides=o) for o in (None, {"power.tdp": "500 W"})
+    )  # fmt: skip
+    spread = [
+        e["joule_per_output_token_high"] / e["joule_per_output_token"]
+        for e in (built["energy"], asked["energy"])
+    ]
+    assert spread[1] > spread[0]
+    assert asked["speed"] == built["speed"]
+
+
+def test_a_chip_of_weak_constants_says_what_if_too():
+    asked = estimate("l4", "llama-8b", overrides={"links.host.per_direction": "100 GB/s"})
+    assert asked["grade"] >= "C"
+    assert "what-if" in asked["band"]["reason"]
+
+
+def test_the_note_of_a_swap_tells_the_memory_that_came_of_it():
+    chip = load_chip("h100", {"memory.hbm.stacks": 6}, memory="hbm4")
+    assert chip.notes[0] == "What-if: 6 x HBM4 at 8 Gbit/s and 36 GB each, in place of HBM3."
+
+
+def test_a_measured_combination_anchors_no_what_if():
+    built, asked = (estimate("h100-sxm", "gpt-oss-120b", memory=m) for m in (None, "hbm4"))
+    assert any(line.startswith("anchored") for line in built["assumptions"])
+    assert not any(line.startswith("anchored") for line in asked["assumptions"])
+
+
+def own_copy(tmp_path, old, new):
+    """A copy of the shipped H100 in a folder of one's own, with one text replaced."""
+    shipped = Path(load_chip("h100-sxm").path).read_text(encoding="utf-8")
+    assert old in shipped
+    path = tmp_path / "h100-sxm.toml"
+    path.write_text(shipped.replace(old, new), encoding="utf-8")
+    return str(path)
+
+
+def test_a_changed_copy_of_a_shipped_chip_is_a_what_if(tmp_path):
+    path = own_copy(tmp_path, 'bandwidth = "3.35 TB/s"', 'bandwidth = "3.4 TB/s"')
+    answer = estimate(path, "llama-8b")
+    assert answer["grade"] == "D"
+    assert answer["band"]["reason"].startswith(
+        "a file of your own that differs from the shipped chip of that id"
+    )
+    assert answer["evidence"]["text"].startswith("the chip as it is built")
+    assert any(path in line for line in answer["assumptions"])
+
+
+def test_an_unchanged_copy_is_the_shipped_chip(tmp_path):
+    path = own_copy(tmp_path, 'unit = "one GPU package"', 'unit = "a card"')
+    assert estimate(path, "llama-8b")["grade"] == "A"
+
+
+def test_the_command_names_the_file_that_was_asked(tmp_path):
+    path = own_copy(tmp_path, 'bandwidth = "3.35 TB/s"', 'bandwidth = "3.4 TB/s"')
+    words = shlex.split(estimate(path, "llama-8b")["command"])
+    assert words[words.index("--chip") + 1] == path
+    assert words[words.index("--model") + 1] == "llama-3.1-8b"
+
+
+def test_a_chip_with_an_id_of_its_own_is_as_built_as_its_file_says(tmp_path):
+    path = own_copy(tmp_path, 'id = "h100-sxm"', 'id = "mine"')
+    assert load_chip(path).changes == ()
+    assert load_chip(path, {"memory.hbm.capacity": "96 GB"}).changes == ("memory",)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..chip import Chip, MemoryGeneration
 from ..errors import SpecError, UsageError
 from . import cache
+from .changes import changes, grades_of
 from .files import builtin_folder, parse_toml, read_bytes
 from .index import find_id, load_index
 
@@ -98,16 +100,17 @@ def load_chip(
 
     overrides: dotted field -> value, as in the file: {"memory.hbm.stacks": 8, "power.tdp": "500 W"}.
     memory: id of a memory generation which replaces the chip's own, stack for stack, before the overrides.
+    `Chip.changes` tells what differs from the shipped chip of that id, through them or in a file of one's own.
     Raises UnknownName, SpecError (file, key, reason), UsageError (a value of the wrong kind).
     """
     path = spec_path("chips", name)
+    own = _normal_form("chips", path, lambda plain: Chip.from_spec(plain, str(path)))
+    built, changed = _built(own, path)
     if not overrides and not memory:
-        return _normal_form("chips", path, lambda plain: Chip.from_spec(plain, str(path)))
-    from .override import apply_overrides, swap_memory
+        return replace(own, overridden=tuple(changed), changes=changes(own, built)) if changed else own
+    from .override import apply_overrides, swap_memory, swap_note
 
-    _normal_form("chips", path, lambda plain: plain)  # the file's own errors come before those of a what-if
     raw = parse_toml(read_bytes(path), _where(path))
-    changed = []
     if memory:
         raw = swap_memory(raw, load_memory(memory), _where(path))
         changed.append(f"memory={memory}")
@@ -115,7 +118,23 @@ def load_chip(
         raw = apply_overrides(raw, overrides, _where(path))
         changed += [f"{key}={value}" for key, value in overrides.items()]
     plain = _check_chip(raw, _where(path))
-    return Chip.from_spec({**plain, "overridden": changed}, str(path))
+    chip = Chip.from_spec({**plain, "overridden": changed}, str(path))
+    notes = (swap_note(chip.level(own.weights_in), own.main_memory), *chip.notes) if memory else chip.notes
+    grades = grades_of(chip, own, overrides or ())
+    unverified = tuple(path for path, grade in grades.items() if grade == "D" and path)
+    return replace(chip, notes=notes, grades=grades, unverified=unverified, changes=changes(chip, built))
+
+
+def _built(own: Chip, path: Path) -> tuple[Chip, list[str]]:
+    """(the chip as it is built, ["file=PATH"] where the file differs from the shipped one of the same id, else []).
+
+    A file with an id of its own is as built as it says.
+    """
+    shipped = builtin_folder("chips") / f"{own.id}.toml"
+    if path == shipped or not shipped.is_file():
+        return own, []
+    built = _normal_form("chips", shipped, lambda plain: Chip.from_spec(plain, str(shipped)))
+    return built, [f"file={path}"] if changes(own, built) else []
 
 
 def load_model(name: str | os.PathLike[str]) -> Model:
@@ -139,3 +158,9 @@ def load_model(name: str | os.PathLike[str]) -> Model:
     from ..model import Model
 
     return _normal_form("models", path, lambda plain: Model.from_spec(plain, str(path)))
+
+
+def spec_word(kind: str, spec: Chip | Model) -> str:
+    """How a command names a chip or model: by its id, or by its path where the id stands for no or another file."""
+    known = load_index(kind)["files"].get(spec.id)
+    return spec.path if spec.path and spec.path != known else spec.id

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from ..chip import MemoryGeneration
+from ..chip import MemoryGeneration, MemoryLevel
 from ..errors import SpecError, UsageError
 from ..units import parse, si
 
@@ -26,7 +26,8 @@ def apply_overrides(raw: Mapping[str, Any], overrides: Mapping[str, Any], where:
     valid = _valid_paths(table)
     grades = dict(table.get("grades", {}))
     for path, value in paths.items():
-        if path not in valid and not (path.startswith("efficiency.") and len(path) < 100):
+        known = path.split(".")[:2] if path.startswith("efficiency.") else [path]
+        if ".".join(known) not in valid or len(path) >= 100:
             raise SpecError(f"{where} has no field '{path[:80]}' to set; valid are {_shown(path, valid)}")
         *sections, key = path.split(".")
         target = table
@@ -101,16 +102,21 @@ def _typed(path: str, value: Any) -> Any:
 
 def _valid_paths(table: Mapping[str, Any]) -> list[str]:
     """Every dotted field that may be set on this file: the schema's keys, for its levels and links."""
-    from .schema_chip import ChipTable, Format, HostMemoryTable, LinkTable, MemoryTable, PowerTable
+    from . import schema_chip as schema
 
     nested = ("peak_dense", "vendor_headline", "memory", "links", "power", "host_memory")
-    paths = [key for key in ChipTable.model_fields if key not in _FREE and key not in nested]
-    paths += [f"memory.{name}.{key}" for name in table.get("memory", {}) for key in MemoryTable.model_fields]
-    paths += [f"links.{name}.{key}" for name in table.get("links", {}) for key in LinkTable.model_fields]
-    paths += [f"power.{key}" for key in PowerTable.model_fields]
-    paths += [f"peak_dense.{name}" for name in get_args(Format)]
+    paths = [key for key in schema.ChipTable.model_fields if key not in _FREE and key not in nested]
+    paths += [
+        f"memory.{name}.{key}" for name in table.get("memory", {}) for key in schema.MemoryTable.model_fields
+    ]
+    paths += [
+        f"links.{name}.{key}" for name in table.get("links", {}) for key in schema.LinkTable.model_fields
+    ]
+    paths += [f"power.{key}" for key in schema.PowerTable.model_fields]
+    paths += [f"peak_dense.{name}" for name in get_args(schema.Format)]
+    paths += [f"efficiency.{name}" for name in schema.EFFICIENCY]
     if "host_memory" in table:
-        paths += [f"host_memory.{key}" for key in HostMemoryTable.model_fields]
+        paths += [f"host_memory.{key}" for key in schema.HostMemoryTable.model_fields]
     return paths
 
 
@@ -216,12 +222,19 @@ def swap_memory(raw: Mapping[str, Any], generation: MemoryGeneration, where: str
     }  # fmt: skip
     kept = {key: level[key] for key in ("shared_with_cpu", "label") if key in level}
     table["memory"][name] = {**new, **kept}
-    table.setdefault("about", {}).setdefault("notes", []).insert(
-        0, f"What-if: {units} x {generation.name} at {generation.pin_rate_bit_s / 1e9:g} Gbit/s and "
-        f"{si(generation.capacity_bytes, 'B')} each, in place of {level['type']}."
-    )
     grades = table.setdefault("grades", {})
     for path in [path for path in grades if path.startswith(f"memory.{name}")]:
         del grades[path]
     grades[f"memory.{name}"] = "D"
     return table
+
+
+def swap_note(level: MemoryLevel, before: MemoryLevel) -> str:
+    """The memory that a swap put in place, after the overrides, in a sentence.
+
+    Worked: six stacks of HBM4 in place of five: "What-if: 6 x HBM4 at 8 Gbit/s and 36 GB each, in place of HBM3."
+    """
+    stacks, pin = level.stacks or 1, level.pin_rate_bit_s
+    rate = f" at {pin / 1e9:.4g} Gbit/s and" if pin else ","
+    each = si(level.capacity_bytes / stacks, "B")
+    return f"What-if: {stacks} x {level.type}{rate} {each} each, in place of {before.type}."

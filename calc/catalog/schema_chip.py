@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -37,6 +38,19 @@ Format = Literal[
     "bfp8", "mx9", "mx6", "mxint8", "mxint4", "int8", "int4",
 ]  # fmt: skip
 INTERFACE_TOLERANCE = 0.04
+EFFICIENCY_NUMBERS = ("sustained", "cores", "gpus_per_card")
+EFFICIENCY = (
+    *EFFICIENCY_NUMBERS, "kernel", "moe", "attention_decode", "attention_prefill", "mla_decode", "linear_decode",
+    "elementwise", "stack", "step", "sram",
+)  # fmt: skip
+_EFFICIENCY_SCHEMA: dict[str, Any] = {
+    "properties": {
+        "sustained": {"type": "number", "exclusiveMinimum": 0},
+        **{name: {"type": "number", "minimum": 1} for name in EFFICIENCY_NUMBERS[1:]},
+        **{name: {"type": "object"} for name in EFFICIENCY[len(EFFICIENCY_NUMBERS) :]},
+    },
+    "additionalProperties": False,
+}
 
 
 class MemoryTable(Strict):
@@ -160,7 +174,7 @@ class ChipTable(Strict):
     host_memory: HostMemoryTable | None = None
     links: dict[LinkLevel, LinkTable] = Field(default={})
     power: PowerTable = PowerTable()
-    efficiency: dict[str, Any] = Field(default={})
+    efficiency: dict[str, Any] = Field(default={}, json_schema_extra=_EFFICIENCY_SCHEMA)
     about: About = About()
     grades: Grades
     sources: Sources
@@ -169,6 +183,7 @@ class ChipTable(Strict):
     @classmethod
     def _plausible(cls, table: dict[str, Any]) -> dict[str, Any]:
         _check_numbers("efficiency", table)
+        _check_efficiency(table)
         return table
 
 
@@ -182,6 +197,21 @@ def _check_numbers(path: str, value: object) -> None:
             _check_numbers(path, child)
     elif isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e6:
         raise ValueError(f"holds {path} = {value!r}; expected a number from 0 up to a million")
+
+
+def _check_efficiency(table: dict[str, Any]) -> None:
+    """ValueError for a key that nothing reads, and for a share or a count that no chip can have."""
+    for key, value in table.items():
+        if key not in EFFICIENCY:
+            near = get_close_matches(key, EFFICIENCY, n=3) or EFFICIENCY
+            raise ValueError(f"has no field '{key[:80]}'; valid are {', '.join(near)}")
+        if isinstance(value, dict) == (key in EFFICIENCY_NUMBERS):
+            kind = "a number" if key in EFFICIENCY_NUMBERS else "a table"
+            raise ValueError(f"holds efficiency.{key} = {value!r}; expected {kind}")
+        if key == "sustained" and not value > 0:
+            raise ValueError(f"holds efficiency.sustained = {value:g}; expected a share above 0")
+        if key in EFFICIENCY_NUMBERS[1:] and (value < 1 or value != int(value)):
+            raise ValueError(f"holds efficiency.{key} = {value:g}; expected a whole number from 1")
 
 
 def check_chip(raw: dict[str, Any], where: str) -> dict[str, Any]:
