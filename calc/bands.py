@@ -74,8 +74,8 @@ def constants_grade(chip: Chip, constants: Constants, scope: str) -> str:
 def answer_grade(chip: Chip, constants: Constants, scope: str, moe: bool = False) -> str:
     """Grade of an answer: the worse of the constants' and, for roadmap chips and unconfirmed figures, the chip's.
 
-    What-ifs of the chip itself are D (`Chip.rebuilt`), those of links and host memory at best C. moe: of a mixture of experts,
-    which is at best B where the chip's constants were fitted to dense models alone.
+    What-ifs of the chip itself are D (`Chip.rebuilt`), those of links and host memory at best C. moe: of a mixture of
+    experts, which is at best B where the chip's constants were fitted to dense models alone.
     """
     grade = constants_grade(chip, constants, scope)
     if unseen_mixture(chip.id, moe):
