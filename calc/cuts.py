@@ -137,9 +137,13 @@ def search_cuts(chip: Chip, model: Model, most_chips: int) -> list[Plan]:
     """Cuts worth trying: tensor degrees up to the scale-up domain and the heads, stages across domains,
     attention data parallel and expert parallel for mixtures; powers of two, at most `most_chips` chips.
 
-    Data parallel replicas of dense models are copies, counted as replicas and not searched.
+    Data parallel replicas of dense models are copies, counted as replicas and not searched. Chips that only share a
+    host bus are searched up to CARDS; where those cannot hold the model in 16 bit, also the larger sizes that
+    `deployment.choose` tries.
     """
-    domain = _scale_up(chip)
+    from .deployment import _sizes
+
+    domain, allowed = _scale_up(chip), most_chips
     if chip.scale_up is None:
         most_chips = min(most_chips, CARDS)
     heads = max(group.attention.heads for group in model.groups)
@@ -150,6 +154,9 @@ def search_cuts(chip: Chip, model: Model, most_chips: int) -> list[Plan]:
                 continue  # inside a domain, tensor parallelism before stages
             for dp in _powers(min(domain // tp, most_chips // (tp * pp))) if model.is_moe else [1]:
                 plans += [Plan(tp, pp, dp, ep) for ep in _expert_degrees(model, tp, dp)]
+    largest = max(plan.chips for plan in plans)
+    if largest * chip.memory_bytes < 2.0 * model.params_total:
+        plans += [plan for plan in _sizes(chip, model) if largest < plan.chips <= allowed]
     return plans
 
 

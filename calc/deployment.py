@@ -5,7 +5,7 @@ Stands after `memory` and `sram`, before `estimate`; the planner searches wider,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .errors import DoesNotFit, UsageError
@@ -108,34 +108,43 @@ def choose(
 ) -> Deployment:  # fmt: skip
     """The deployment with the fewest chips that holds weights and `batch` sequences of `context` tokens.
 
-    Powers of two inside the scale-up domain as tensor parallel, whole systems as pipeline stages beyond it. Degrees
+    Powers of two inside the scale-up domain as tensor parallel, whole systems as pipeline stages beyond it, stages of
+    eight chips where that is too few (`_sizes`). Where no size holds `batch`, the largest holds what it can. Degrees
     that are given are kept; contradictory ones raise UsageError, too few chips DoesNotFit with how many would do.
     """
     weights, kv, assumed = choose_formats(chip, model, engine, weights, kv)
     fmt = component_formats(model, weights, kv)
 
-    def holds(plan: Plan) -> Footprint | None:
-        memory = footprint(chip, model, plan, fmt, engine, context)
-        return memory if memory.batch >= min(batch, 1.0) * 1.0 and memory.batch >= 1 else None
-
     asked = any(value is not None for value in (chips, tp, pp, dp, ep))
     if asked:
         plan = _asked_plan(model, chips, tp, pp, dp, ep, _domain(chip))
-        memory = holds(plan)
-        if memory is None:
+        memory = footprint(chip, model, plan, fmt, engine, context)
+        if memory.batch < 1:
             raise _no_room(chip, model, plan, fmt, engine, context)
         return Deployment(chip, model, plan, weights, kv, fmt, engine, memory, tuple(assumed))
+    found, least = None, 0
     for plan in _sizes(chip, model):
-        memory = holds(plan)
-        if memory is not None and _has_room(memory, batch):
-            assumed.append(
-                f"{int(plan.chips)} chip{'s' if plan.chips > 1 else ''}, the fewest that hold the model"
-            )
-            return Deployment(chip, model, plan, weights, kv, fmt, engine, memory, tuple(assumed))
-    raise DoesNotFit(
-        f"{model.name} in {weights} does not fit {MOST_CHIPS} x {chip.name}; "
-        "choose a chip with more memory or fewer bits"
-    )
+        memory = footprint(chip, model, plan, fmt, engine, context)
+        if not least and _has_room(memory, 0.0):
+            least = int(plan.chips)
+        if memory.batch >= 1:
+            found = Deployment(chip, model, plan, weights, kv, fmt, engine, memory, ())
+            if _has_room(memory, batch):
+                break
+    if found is None:
+        raise _too_large(chip, model, weights, fmt, engine, context)
+    return replace(found, assumed=(*assumed, _why_chips(found, least, batch, context)))
+
+
+def _why_chips(d: Deployment, least: int, batch: float, context: float) -> str:
+    """Why a deployment has its chips, as half a sentence. least: chips that hold the model without a request."""
+    chips = f"{d.chips:,} chip{'s' if d.chips > 1 else ''}"
+    wanted, held = min(batch, _LEAST_BATCH), float(d.memory.batch) if d.memory is not None else 0.0
+    count = min(wanted, held)
+    load = f"{count:.0f} request{'s' if count != 1 else ''} of {context:,.0f} tokens"
+    if held < wanted:
+        return f"{chips}, the most tried, which hold the model and {load}"
+    return f"{chips}, the fewest that hold the model" + ("" if d.chips == least else f" and {load}")
 
 
 def _has_room(memory: Footprint, batch: float) -> bool:
@@ -152,6 +161,11 @@ def _domain(chip: Chip) -> int:
 
 
 def _sizes(chip: Chip, model: Model) -> list[Plan]:
+    """Numbers of chips to try, rising: tensor degrees of the domain, stages of whole domains, then stages of eight.
+
+    The last are what `--chips N` cuts as well: chips of small domains share their layers over the host's links. Worked:
+    a card of 16 GB by itself, 61 layers: 1 to 51 cards in as many stages, then 8 x 7, 8 x 8 ... 8 x 61.
+    """
     domain = max(1, _domain(chip))
     plans, tp = [], 1
     while tp <= domain:
@@ -162,7 +176,19 @@ def _sizes(chip: Chip, model: Model) -> list[Plan]:
     while top * pp <= MOST_CHIPS and pp <= model.layers:
         plans.append(Plan(top, pp, 1, 1))
         pp += 1 if pp < 8 else pp // 4
-    return plans
+    wide = _wide(domain)
+    pp = 1 + int(plans[-1].chips) // wide
+    while pp < model.layers:
+        plans.append(Plan(wide, pp, 1, 1))
+        pp += 1 if pp < 16 else pp // 8
+    if wide * model.layers > plans[-1].chips:
+        plans.append(Plan(wide, model.layers, 1, 1))
+    return [plan for plan in plans if plan.chips <= MOST_CHIPS]
+
+
+def _wide(domain: int) -> int:
+    """Widest tensor degree that nobody asked for."""
+    return max(domain, 8)
 
 
 def _asked_plan(
@@ -188,7 +214,7 @@ def _asked_plan(
                 check_plan(tp or 1, pp or 1, dp or 1, ep or 1, chips)
             rest //= value
     if tp is None:
-        tp = max(t for t in range(1, min(rest, max(domain, 8)) + 1) if rest % t == 0)
+        tp = max(t for t in range(1, min(rest, _wide(domain)) + 1) if rest % t == 0)
         rest //= tp
     if pp is None:
         pp, rest = rest, 1
@@ -205,14 +231,41 @@ def _no_room(
     memory = footprint(chip, model, plan, fmt, engine, context)
     need = memory.weights_bytes + memory.workspace_bytes + memory.kv_bytes_per_sequence
     missing = float(need - memory.usable_bytes) / 1e9
-    enough = next(
-        (int(p.chips) for p in _sizes(chip, model)
-         if footprint(chip, model, p, fmt, engine, context).batch >= 1), None,
-    )  # fmt: skip
+    enough = _enough(chip, model, fmt, engine, context)
     hint = f"{enough} chips would do" if enough else "no number of these chips holds it"
     from .tiers import hint as next_tier
 
     hint = f"{hint} {next_tier(chip)}".strip()
     return DoesNotFit(
         f"{model.name} does not fit {int(plan.chips)} x {chip.name}: {missing:,.1f} GB are missing on each chip; {hint}"
+    )
+
+
+def _enough(chip: Chip, model: Model, fmt: Formats, engine: Engine, context: float) -> int | None:
+    """The fewest of the sizes tried that hold weights and one request, cut as `--chips N` cuts them."""
+    for size in _sizes(chip, model):
+        try:
+            plan = _asked_plan(model, int(size.chips), None, None, None, None, _domain(chip))
+        except UsageError:  # more stages than layers
+            continue
+        if footprint(chip, model, plan, fmt, engine, context).batch >= 1:
+            return int(size.chips)
+    return None
+
+
+def _too_large(
+    chip: Chip, model: Model, weights: str, fmt: Formats, engine: Engine, context: float
+) -> DoesNotFit:
+    """What is too large for every size, and the degrees that hold it where there are any."""
+    largest = _sizes(chip, model)[-1]
+    memory = footprint(chip, model, largest, fmt, engine, context)
+    alone = float(memory.usable_bytes - memory.weights_bytes - memory.workspace_bytes) < 0.0
+    what = "does not fit" if alone else f"and one request of {context:,.0f} tokens do not fit"
+    wider = (Plan(tp, model.layers, 1, 1) for tp in (16, 32, 64, 128) if tp * model.layers <= MOST_CHIPS)
+    enough = next((p for p in wider if footprint(chip, model, p, fmt, engine, context).batch >= 1), None)
+    way = f"give --tp {enough.tp} --pp {enough.pp}, " if enough else ""
+    fewer = "fewer bits" if alone else "a shorter request"
+    return DoesNotFit(
+        f"{model.name} in {weights} {what} {int(largest.chips):,} x {chip.name}, {largest.tp} to each of "
+        f"{largest.pp} stages; {way}choose a chip with more memory or {fewer}"
     )

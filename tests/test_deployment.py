@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tokcalc import estimate
 from tokcalc.catalog import list_ids, load_chip, load_model
 from tokcalc.constants import load_constants
-from tokcalc.deployment import Deployment, choose, choose_formats
+from tokcalc.cuts import fewest_chips, search_cuts
+from tokcalc.deployment import Deployment, _sizes, choose, choose_formats
 from tokcalc.engine import Engine, find_engine
 from tokcalc.errors import DoesNotFit, TokcalcError, UsageError
 from tokcalc.formats import find_format, is_native
@@ -141,6 +142,81 @@ def test_what_is_missing_is_counted() -> None:
     found = re.search(r"([\d.]+) GB are missing", str(error.value))
     assert found is not None
     assert 60 < float(found[1]) < 80
+
+
+@pytest.mark.parametrize("chip", ["x330", "warboy", "atom", "wormhole-n150", "m1"])
+def test_large_models_on_small_cards_are_answered_with_no_more_than_is_asked_for(chip: str) -> None:
+    found = chosen(chip, "deepseek-v3")
+    assert found.memory is not None
+    assert found.memory.batch >= 1
+    again = chosen(chip, "deepseek-v3", chips=found.chips)
+    assert (again.plan.tp, again.plan.pp) == (found.plan.tp, found.plan.pp)
+    with pytest.raises(DoesNotFit, match=r"\d chips would do"):
+        chosen(chip, "deepseek-v3", chips=32)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(CHIPS), st.sampled_from(MODELS), st.sampled_from([8, 16, 40, 56, 64, 104, 128, 256]))
+def test_what_a_number_of_chips_holds_is_never_refused_without_it(chip: str, model: str, chips: int) -> None:
+    try:
+        chosen(chip, model, chips=chips)
+    except TokcalcError:
+        return
+    assert chosen(chip, model).chips >= 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(CHIPS), st.sampled_from(MODELS), st.sampled_from([1.0, 16.0, 64.0]),
+    st.sampled_from([512.0, 200_000.0, 5e6]),
+)  # fmt: skip
+def test_grids_choose_as_single_questions_do(chip: str, model: str, batch: float, context: float) -> None:
+    try:
+        found = chosen(chip, model, batch, context)
+    except DoesNotFit:
+        return
+    plan = fewest_chips(found.chip, found.model, found.formats, found.engine, context, batch)
+    assert (float(plan.tp), float(plan.pp)) == (found.plan.tp, found.plan.pp)
+
+
+def test_sizes_rise_and_end_with_eight_to_each_layer() -> None:
+    model = load_model("deepseek-v3")
+    for chip in CHIPS:
+        counts = [plan.chips for plan in _sizes(load_chip(chip), model)]
+        assert counts == sorted(set(counts))
+        assert counts[-1] >= 8 * model.layers
+
+
+def test_who_asks_for_the_chips_is_said() -> None:
+    alone, many = chosen("h100-sxm", "llama-3.3-70b"), chosen("h100-sxm", "llama-3.3-70b", 64.0, 9216.0)
+    assert (alone.chips, many.chips) == (4, 8)
+    assert alone.assumed[-1] == "4 chips, the fewest that hold the model"
+    assert many.assumed[-1] == "8 chips, the fewest that hold the model and 64 requests of 9,216 tokens"
+    long = chosen("h100-sxm", "llama-3.1-8b", 1.0, 1e6)
+    assert long.assumed[-1].endswith("hold the model and 1 request of 1,000,000 tokens")
+
+
+def test_a_load_that_no_size_holds_runs_on_the_largest() -> None:
+    found = chosen("x330", "deepseek-v3", 64.0, 400_000.0)
+    assert found.chips == 8 * found.model.layers
+    assert found.memory is not None
+    assert 1 <= found.memory.batch < 64
+    assert f"the most tried, which hold the model and {float(found.memory.batch):.0f} " in found.assumed[-1]
+
+
+def test_a_request_that_no_size_holds_is_refused_with_what_is_too_large() -> None:
+    with pytest.raises(
+        DoesNotFit, match=r"one request of 50,000,000 tokens do not fit 488 x .* a shorter request"
+    ):
+        chosen("x330", "deepseek-v3", 1.0, 5e7)
+
+
+def test_plans_reach_the_sizes_of_answers() -> None:
+    card, model = load_chip("x330"), load_model("deepseek-v3")
+    answered = chosen("x330", "deepseek-v3").plan
+    assert any((p.tp, p.pp) == (answered.tp, answered.pp) for p in search_cuts(card, model, 64))
+    assert max(p.chips for p in search_cuts(card, load_model("llama-3.1-8b"), 64)) <= 16
+    assert all(p.chips <= 40 for p in search_cuts(card, model, 40))
 
 
 # ------------------------------------------------------------------ degrees
