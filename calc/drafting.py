@@ -20,7 +20,7 @@ from .engine import engine_for
 from .errors import UsageError
 from .operators import component_formats
 from .passes import decode_operators
-from .serving import Load, accepted_tokens, decode_step_s, software_limit
+from .serving import Load, accepted_tokens, decode_step_s, pool_limit, software_limit
 from .stack import read_context
 from .step import StepTime, step_time
 
@@ -42,6 +42,8 @@ LEAST_GAIN = 1.02  # below which a draft is not worth its trouble
 class Drafted:
     """One draft length at one batch: seconds of the step, of the draft in it, per output token, and the
     gain.
+
+    batch: requests in flight that run at once with it; the others of a load wait.
     """
 
     batch: float
@@ -112,26 +114,38 @@ def lengths(
 ) -> list[Drafted]:
     """Every draft length at the load's batch: tpot = (verify(g + 1 rows) + g draft) / accepted(g).
 
-    Worked: a = .7 accepts 2.53 tokens of g = 3; a step that verifies four rows in 1.1 times the time of one
-    and drafts at 5 % each gains 2.53 / 1.25 = 2.0.
+    Of more requests than run at once without a draft (`serving.pool_limit`) the others wait; where software lets
+    fewer run with one, all of these take turns, which tpot contains. Decode steps alone, without the prompts of
+    other requests. Worked: a = .7 accepts 2.53 tokens of g = 3; a step that verifies four rows in 1.1 times the time
+    of one and drafts at 5 % each gains 2.53 / 1.25 = 2.0.
     """
     d = replace(d, engine=engine_for(constants, d.engine, d.chip, d.model, d.weights))  # as the chip's software runs it
-    batch, context = float(np.asarray(load.concurrency)), read_context(d.engine, load.isl, load.osl)
+    context = read_context(d.engine, load.isl, load.osl)
+    batch = _running(d, replace(load, draft=0.0))
     each = float(np.ravel(draft_token_s(d, constants, batch, context, draft))[0])
     plain, out = None, []
     for g in tried:
-        kernels = float(np.ravel(_kernels(d, constants, batch, context, g).seconds)[0])
-        step = float(np.ravel(decode_step_s(d.engine, kernels, batch / d.plan.dp, d.plan.pp))[0]) + g * each
-        tpot = step / float(accepted_tokens(load.acceptance, g))
+        here = _running(d, replace(load, draft=float(g)))
+        kernels = float(np.ravel(_kernels(d, constants, here, context, g).seconds)[0])
+        step = float(np.ravel(decode_step_s(d.engine, kernels, here / d.plan.dp, d.plan.pp))[0]) + g * each
+        tpot = max(1.0, batch / here) * step / float(accepted_tokens(load.acceptance, g))
         plain = tpot if plain is None else plain
-        out.append(Drafted(batch, g, step, g * each, tpot, plain / tpot))
+        out.append(Drafted(here, g, step, g * each, tpot, plain / tpot))
     return out
 
 
+def _running(d: Deployment, load: Load) -> float:
+    """Requests of a load that run at once on a deployment, its engine resolved for the chip."""
+    return float(np.minimum(load.concurrency, pool_limit(d.engine, d.chip, d.model, d.plan, d.formats, load)))
+
+
 def pipe_lengths(
-    chip: Chip, model: Model, weights: str, load: Load, tried: Sequence[int] = LENGTHS
+    chip: Chip, model: Model, weights: str, load: Load, tried: Sequence[int] = LENGTHS, chips: int | None = None
 ) -> list[Drafted]:
-    """The same for SRAM pipelines: drafted tokens travel together, and take turns of a full pipeline."""
+    """The same for SRAM pipelines: drafted tokens travel together, and take turns of a full pipeline.
+
+    chips: of the pipeline; the fewest that hold the load if not given.
+    """
     from . import sram
 
     fmt = component_formats(model, weights, "bf16")
@@ -139,14 +153,14 @@ def pipe_lengths(
     day = next((str(g["date"]) for g in sram.generations(chip) if g.get("default")), None)  # a release without drafts
     for g in tried:
         # every drafted token is another sequence's place in a pipeline that is full
-        crowd = float(np.asarray(load.concurrency)) * (g + 1.0)
-        s = sram.steady(chip, model, fmt, replace(load, draft=float(g)), None, day)
+        s = sram.steady(chip, model, fmt, replace(load, draft=float(g)), float(chips) if chips else None, day)
+        crowd = float(s.running) * (g + 1.0)
         turns = max(1.0, crowd / s.full) / max(1.0, float(s.running) / s.full)
         tpot = float(s.tpot_s) * turns
         plain = tpot if plain is None else plain
         step = tpot * float(accepted_tokens(load.acceptance, g))
         share = sram.DRAFT_COST * g / (1.0 + sram.DRAFT_COST * g)
-        out.append(Drafted(float(np.asarray(load.concurrency)), g, step, step * share, tpot, plain / tpot))
+        out.append(Drafted(float(s.running), g, step, step * share, tpot, plain / tpot))
     return out
 
 

@@ -73,7 +73,7 @@ def sram_answer(
     wanted = chips or pp
     least = int(sram.place(chip, model, fmt, 1.0, ask.isl + ask.osl, None, ask.software_date).chips)
     if wanted is not None and wanted < least and not stream:
-        raise DoesNotFit(_too_few(chip, model, fmt, weights, wanted, least))
+        raise DoesNotFit(too_few(chip, model, fmt, weights, wanted, least))
     load = Load(
         float(ask.isl), float(ask.osl), float("inf") if ask.concurrency == "max" else float(ask.concurrency),
         ask.cache_hit, float(ask.draft), ask.acceptance,
@@ -136,7 +136,7 @@ def _terms(s: sram.Steady, load: Load) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: -float(row["seconds"]))
 
 
-def _too_few(chip: Chip, model: Model, fmt: Formats, weights: str, wanted: int, least: int) -> str:
+def too_few(chip: Chip, model: Model, fmt: Formats, weights: str, wanted: int, least: int) -> str:
     fewer = "" if find_bits(weights) <= 8 else f", {_at_eight(chip, model, fmt)}"
     return (
         f"{model.name} in {weights} needs {least:,} x {chip.name} to hold weights and one request, "

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import pytest
+from tokcalc import estimate
 from tokcalc.catalog import load_chip, load_model
+from tokcalc.cli.draft import rows_of
 from tokcalc.constants import load_constants
 from tokcalc.deployment import Deployment, choose
 from tokcalc.draft_notes import drafted, noted
 from tokcalc.drafting import best, check_draft, draft_of_note, lengths, pipe_lengths, stops_paying
 from tokcalc.engine import find_engine
-from tokcalc.errors import UsageError
+from tokcalc.errors import DoesNotFit, UsageError
 from tokcalc.serving import Load
 
 CONSTANTS = load_constants()
@@ -84,8 +90,6 @@ def test_notes_of_measured_rows_name_their_draft() -> None:
 
 
 def test_the_best_length_shrinks_with_the_load_and_says_where_it_stops() -> None:
-    from tokcalc import estimate
-
     found = [
         estimate("h100", "llama-70b", chips=8, concurrency=n, draft="best", acceptance=0.6).to_dict()
         for n in (1, 256)
@@ -98,15 +102,11 @@ def test_the_best_length_shrinks_with_the_load_and_says_where_it_stops() -> None
 
 
 def test_a_full_pipeline_drafts_nothing() -> None:
-    from tokcalc import estimate
-
     answer = estimate("groq", "llama-3.1-70b", concurrency=80, draft="best", acceptance=0.6).to_dict()
     assert answer["workload"]["draft"] == 0
 
 
 def test_streaming_weights_is_for_sram_chips() -> None:
-    from tokcalc import estimate
-
     streamed = estimate("wse-3", "llama-70b", stream=True)
     assert streamed["deployment"]["chips"] == 1
     assert streamed.output_tok_s < estimate("wse-3", "llama-70b").output_tok_s
@@ -124,3 +124,58 @@ def test_families_speak_where_a_note_gives_no_acceptance() -> None:
     assert drafted("WITH speculative decoding", True, "cerebras", "llama-3.1-70b", False) is None
     assert noted("MTP-2, acceptance 2.58") == (2, 2.58)
     assert draft_of_note("MTP-2, acceptance 2.58")[1] == pytest.approx(0.853, abs=0.001)
+
+
+def asked(chip: str, model: str, batches: list[float], isl: int = 1024, chips: int | None = None) -> list[dict]:
+    return rows_of(chip, model, "ngram", 0.7, batches, isl, 1024, None, chips)
+
+
+def test_loads_beyond_the_memory_are_those_that_run() -> None:
+    # 16 GB of weights on 48 GB leave room for two caches of 101,024 tokens of 131 kB, 13.2 GB each
+    one, two, many = asked("rngd", "llama-8b", [1.0, 2.0, 16.0], 100_000, 1)
+    assert (one["running"], two["running"], many["running"]) == (1.0, 2.0, 2.0)
+    assert (one["waits"], two["waits"]) == ("", "")
+    assert "16 requests in flight, of which 2 fit" in many["waits"]
+    same = ("chips", "draft", "tok_s_user", "tok_s_user_plain", "gain", "step_s")
+    assert [many[key] for key in same] == [two[key] for key in same]
+
+
+def test_a_row_says_on_how_many_chips_it_runs() -> None:
+    for chip, chips in (("h100", 8), ("wse-3", 6)):
+        assert [row["chips"] for row in asked(chip, "llama-70b", [1.0, 16.0], chips=chips)] == [chips, chips]
+    few = asked("h100", "llama-70b", [1.0])[0]["chips"]
+    assert few == estimate("h100", "llama-70b")["deployment"]["chips"]
+
+
+def test_chips_that_hold_no_request_are_refused() -> None:
+    with pytest.raises(DoesNotFit, match="give --chips 4"):
+        asked("wse-3", "llama-70b", [1.0], chips=2)
+    with pytest.raises(DoesNotFit):
+        asked("h100", "llama-70b", [1.0], chips=1)
+
+
+@pytest.mark.parametrize("chip", ["h100", "rngd", "wse-3", "ascend-910c"])
+def test_one_request_without_a_draft_is_as_fast_as_in_an_answer(chip: str) -> None:
+    plain = asked(chip, "llama-3.1-8b", [1.0])[0]["tok_s_user_plain"]
+    assert plain == pytest.approx(1.0 / estimate(chip, "llama-3.1-8b").tpot_s)
+
+
+def test_drafts_that_let_fewer_requests_run_take_turns() -> None:
+    # steps shared with prompts: drafted tokens shorten answers in steps, so fewer prompts of 100,000 tokens can pass
+    row = asked("rngd", "llama-8b", [16.0], 100_000, 4)[0]
+    assert row["running"] < 16.0
+    assert "take turns" in row["waits"]
+    held = asked("rngd", "llama-8b", [16.0], 100_000, 1)[0]
+    assert row["gain"] < held["gain"]
+
+
+def test_the_figures_of_a_draft_name_their_chips_and_what_they_leave_out() -> None:
+    words = ["draft", "--chip", "rngd", "--model", "llama-8b", "--acceptance", "0.7", "--isl", "100k"]
+    command = [sys.executable, "-m", "tokcalc", *words, "--batch", "1,16", "--chips", "1"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "chips" in shown.splitlines()[0]
+    assert "without the prompts of other requests" in shown
+    assert "of which 2 fit" in shown
+    rows = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
+    assert [(row["batch"], row["running"], row["chips"]) for row in rows] == [(1, 1, 1), (16, 2, 1)]
+    assert all("without the prompts of other requests" in row["figures"] for row in rows)

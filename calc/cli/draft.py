@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import UsageError
+from ..errors import DoesNotFit, UsageError
 from . import listing, options, text
 from .table import Column, render
 
+if TYPE_CHECKING:
+    from ..chip import Chip
+    from ..drafting import Drafted
+    from ..engine import Engine
+    from ..model import Model
+    from ..serving import Load
+
 _KINDS = ("ngram", "mtp")
+STEPS = "decode steps, without the prompts of other requests"
 
 
 def draft(
@@ -63,56 +71,95 @@ def draft(
     else:
         cells = [[write_cell(row[key]) for _, key, write_cell in _COLUMNS] for row in rows]
         print(render([column for column, _, _ in _COLUMNS], cells, text.width()))
-        stop = next((row["batch"] for row in rows if row["draft"] == 0), None)
-        print(
-            f"\nFrom {stop:.0f} requests in flight no draft pays." if stop is not None
-            else "\nDrafting pays at every load asked for."
-        )  # fmt: skip
+        print()
+        for line in _foot(rows):
+            print("\n".join(text.wrap(line, text.width())))
+
+
+def _foot(rows: list[dict[str, Any]]) -> list[str]:
+    """Where drafting stops paying, what the figures are of, and which loads do not run at once."""
+    stop = next((row["batch"] for row in rows if row["draft"] == 0), None)
+    pays = "Drafting pays at every load asked for."
+    if stop is not None:
+        pays = f"From {stop:.0f} requests in flight no draft pays."
+    return [pays, f"Figures are of {STEPS}.", *(f"{row['waits']}." for row in rows if row["waits"])]
 
 
 def rows_of(
     chip: str, model: str, kind: str, acceptance: float, batches: list[float], isl: int, osl: int,
     weights: str | None, chips: int | None,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """The best length at each batch, beside the speed without a draft."""
+    """The best length at each batch, beside the speed without a draft, of the requests that run at once.
+
+    Raises DoesNotFit where `chips` hold not even one request, with how many would do.
+    """
     from .. import drafting
     from ..catalog import load_chip, load_model
     from ..constants import load_constants
-    from ..deployment import choose, choose_formats
-    from ..engine import find_engine
-    from ..serving import Load
-    from ..stack import engine_for_chip
+    from ..deployment import choose
+    from ..engine import engine_for, find_engine
+    from ..engine_notes import waiting_note
+    from ..estimate import default_engine
+    from ..serving import Load, sized_for, software_limit
 
     device, network, constants = load_chip(chip), load_model(model), load_constants()
-    engine = engine_for_chip(device, find_engine(constants, None), network, constants)
+    engine = find_engine(constants, default_engine(device))
     helper: Any = kind if kind in _KINDS else load_model(kind)
     drafting.check_draft(device, network, constants, kind)
     rows = []
     for batch in batches:
         load = Load(float(isl), float(osl), batch, 0.0, 0.0, acceptance)
         if device.weights_in_sram:
-            found = drafting.pipe_lengths(
-                device, network, choose_formats(device, network, engine, weights, None)[0], load
-            )
+            found, count, most = *_piped(device, network, engine, load, weights, chips), float("inf")
         else:
+            wanted = float(sized_for(device, network, engine, constants, load))
             d = choose(
-                device, network, engine, batch=batch, context=float(isl + osl), weights=weights, chips=chips
+                device, network, engine, batch=wanted, context=float(isl + osl), weights=weights, chips=chips
             )
-            found = drafting.lengths(d, constants, load, helper)
-        top = drafting.best(found)
+            found, count = drafting.lengths(d, constants, load, helper), d.chips
+            most = float(software_limit(engine_for(constants, engine, device, network, d.weights), d.plan, load))
+        top, running = drafting.best(found), found[0].batch
+        top = top if top.gain >= drafting.LEAST_GAIN else found[0]
+        notes = [waiting_note(batch, running, most)] if running < batch else []
+        if top.batch < running:
+            notes.append(
+                f"with {top.draft} drafted tokens the software lets {top.batch:.0f} of {running:.0f} run at once; they "
+                "take turns, which the speed per user contains"
+            )
         rows.append(
             {
-                "batch": batch, "draft": top.draft if top.gain >= 1.02 else 0, "tok_s_user": 1.0 / top.tpot_s,
-                "tok_s_user_plain": 1.0 / found[0].tpot_s, "gain": top.gain, "step_s": top.step_s,
-                "draft_s": top.draft_s,
+                "batch": batch, "running": running, "chips": count, "draft": top.draft,
+                "tok_s_user": 1.0 / top.tpot_s, "tok_s_user_plain": 1.0 / found[0].tpot_s, "gain": top.gain,
+                "step_s": top.step_s, "draft_s": top.draft_s,
                 **{f"gain_{row.draft}": row.gain for row in found},
+                "waits": "; ".join(notes), "figures": STEPS,
             }
         )  # fmt: skip
     return rows
 
 
+def _piped(
+    chip: Chip, model: Model, engine: Engine, load: Load, weights: str | None, chips: int | None
+) -> tuple[list[Drafted], int]:
+    """(lengths, chips) of a pipeline over SRAM; DoesNotFit for fewer chips than one request needs."""
+    from .. import drafting, sram
+    from ..deployment import choose_formats
+    from ..operators import component_formats
+    from ..sram_answer import too_few
+
+    name = choose_formats(chip, model, engine, weights, None)[0]
+    fmt, context = component_formats(model, name, "bf16"), load.isl + load.osl
+    least = int(sram.place(chip, model, fmt, 1.0, context).chips)
+    if chips is not None and chips < least:
+        raise DoesNotFit(too_few(chip, model, fmt, name, chips, least))
+    count = chips or int(sram.place(chip, model, fmt, load.concurrency, context).chips)
+    return drafting.pipe_lengths(chip, model, name, load, chips=count), count
+
+
 _COLUMNS: tuple[listing.Shown, ...] = (
     (Column("in flight", 100), "batch", lambda v: f"{v:,.0f}"),
+    (Column("running", 88), "running", lambda v: f"{v:,.0f}"),
+    (Column("chips", 87), "chips", str),
     (Column("best draft", 95), "draft", str),
     (Column("tok/s/user", 90), "tok_s_user", text.number),
     (Column("without", 85), "tok_s_user_plain", text.number),
