@@ -118,6 +118,16 @@ def test_the_table_of_the_debate(capsys: pytest.CaptureFixture[str], tmp_path) -
     assert "grade" in written
 
 
+def test_a_chip_without_an_answer_has_its_reason_beside_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    limit = ("--min-speed", "300", "--on", "2026-10-15")
+    code, shown, _ = ask(capsys, "cost", "--chip", "h100,wse-3", "--model", "llama-70b", *limit)
+    assert code == 0
+    assert shown.startswith("llama-3.3-70b; 1,024 tokens in")
+    lines = shown.splitlines()
+    assert any(line.startswith("h100-sxm") and "cannot run" in line for line in lines)
+    assert any(line.startswith("wse-3") and line.rstrip()[-1] in "ABCD" for line in lines)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [

@@ -12,6 +12,7 @@ import sys
 import pandas as pd
 import pytest
 from tokcalc import compare, load_chip
+from tokcalc.cli.table import Column, Spanning, render
 from tokcalc.compare import filtered, ordered, relative
 from tokcalc.errors import UsageError
 
@@ -22,6 +23,14 @@ def run(*arguments: str, **options):
     return subprocess.run(
         [sys.executable, "-m", "tokcalc", *arguments], capture_output=True, text=True, timeout=120, **options
     )
+
+
+def test_a_reason_stands_beside_the_columns_that_are_left():
+    columns = [Column("chip", 9, right=False), Column("model", 1, right=False), Column("speed", 5)]
+    rows = [["h100", "llama-3.3-70b", "12.5"], Spanning(("wse-3", "llama-3.3-70b"), "has no room")]
+    lines = render(columns, rows, 24).splitlines()
+    assert lines[0].split() == ["chip", "speed"]
+    assert lines[3].split() == ["wse-3", "has", "no", "room"]
 
 
 def test_compare_takes_lists_of_any_option():

@@ -215,24 +215,26 @@ def table(
     ]  # fmt: skip
     if second is None:
         del columns[7]
-    if len({a["model"] for a in answers}) == 1:
-        columns[1] = Column("model", 1, right=False)
-    rows: list[Row] = [_table_row(answer, currency, second) for answer in answers]
+    models = {str(a["model"]) for a in answers}
+    rows: list[Row] = [_table_row(answer, currency, second, len(models) > 1) for answer in answers]
+    if len(models) == 1:
+        del columns[1]
     work: Mapping[str, Any] = next((a["workload"] for a in answers if "workload" in a), {})
-    lines = []
+    heads = [] if len(models) > 1 else sorted(models)
     if work:
-        head = (
-            f"{work['isl']:,} tokens in, {work['osl']:,} out; {limit_text(*limit)}; "
-            f"{work['utilisation']:.0%} of the paid hours in use."
-        )
-        lines += [*text.wrap(head, width), ""]
+        heads += [
+            f"{work['isl']:,} tokens in, {work['osl']:,} out", limit_text(*limit),
+            f"{work['utilisation']:.0%} of the paid hours in use",
+        ]  # fmt: skip
+    lines = [*text.wrap("; ".join(heads) + ".", width), ""] if heads else []
     lines.append(render(columns, rows, width))
     foot = "price: how the hour is priced, and the grade of that price. J/tok: chips alone; kWh/M: all-in."
     return [*lines, "", *text.wrap(foot, width)]
 
 
-def _table_row(answer: Mapping[str, Any], currency: str, second: str | None) -> Row:
-    head = (str(answer["chip"]), str(answer["model"]))
+def _table_row(answer: Mapping[str, Any], currency: str, second: str | None, named: bool) -> Row:
+    """Cells of an answer, or its reason; named: the model stands in each row, not above the table."""
+    head: tuple[str, ...] = (str(answer["chip"]), *([str(answer["model"])] if named else []))
     if "speed" not in answer:
         return Spanning(head, str(answer.get("reason")))
     speed, money, energy = answer["speed"], answer["cost"], answer["energy"]

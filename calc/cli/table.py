@@ -34,7 +34,7 @@ Row = Sequence[str] | Spanning
 def render(columns: Sequence[Column], rows: Sequence[Row], width: int = 80) -> str:
     """The table in lines of at most `width` columns; a last line names the columns that were dropped.
 
-    A Spanning row's cells belong to the first columns, which must be the most important ones.
+    A Spanning row's cells belong to the first columns; of those that were dropped it shows none.
     """
     kept = list(range(len(columns)))
     while len(kept) > 1 and _total(columns, rows, kept) > width:
@@ -44,9 +44,8 @@ def render(columns: Sequence[Column], rows: Sequence[Row], width: int = 80) -> s
     lines.append(_GAP.join("-" * widths[i] for i in kept))
     for row in rows:
         if isinstance(row, Spanning):
-            head = _line(
-                columns, dict(enumerate(row.cells)), {i: widths[i] for i in range(len(row.cells))}, False
-            )
+            own = {i: row.cells[i] for i in kept if i < len(row.cells)}
+            head = _line(columns, own, {i: widths[i] for i in own}, False)
             lines += wrap(row.text, max(width, len(head) + _REASON_WIDTH), head + _GAP)
         else:
             lines.append(_line(columns, {i: row[i] for i in kept}, widths))
