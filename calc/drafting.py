@@ -17,10 +17,10 @@ import numpy as np
 from .bands import constants_grade
 from .draft_notes import chance_of, noted
 from .engine import engine_for
-from .errors import UsageError
+from .errors import NoAnswer, UsageError
 from .operators import component_formats
 from .passes import decode_operators
-from .serving import Load, accepted_tokens, decode_step_s, pool_limit, software_limit
+from .serving import Load, accepted_tokens, decode_step_s, pool_limit, sized_for, software_limit
 from .stack import read_context
 from .step import StepTime, step_time
 
@@ -144,11 +144,18 @@ def pipe_lengths(
 ) -> list[Drafted]:
     """The same for SRAM pipelines: drafted tokens travel together, and take turns of a full pipeline.
 
-    chips: of the pipeline; the fewest that hold the load if not given.
+    chips: of the pipeline; the fewest that hold the load if not given. Too few to hold the weights stream them past
+    once a step, which verifies any number of tokens in the same time.
     """
     from . import sram
 
     fmt = component_formats(model, weights, "bf16")
+    least = sram.place(chip, model, fmt, 1.0, load.isl + load.osl).chips
+    if chips is not None and chips < least and (streamed := sram.streamed_step_s(chip, model, fmt, chips)):
+        room = chips * chip.memory_bytes * sram.constants_for(chip)[0]["usable_share"]
+        held = max(1.0, room // float(model.kv_bytes(load.isl + load.osl, fmt.kv.bytes)))
+        found = [(g, float(accepted_tokens(load.acceptance, g))) for g in tried]
+        return [Drafted(min(float(load.concurrency), held), g, streamed, 0.0, streamed / a, a) for g, a in found]
     plain, out = None, []
     day = next((str(g["date"]) for g in sram.generations(chip) if g.get("default")), None)  # a release without drafts
     for g in tried:
@@ -189,6 +196,16 @@ def draft_of_note(note: str) -> tuple[int, float] | None:
     return length, chance_of(mean, length)
 
 
+def _kept(d: Deployment, constants: Constants, load: Load, rate: float, most: float) -> float:
+    """Requests that an offered rate keeps in flight without a draft, at least one; `most` where it saturates."""
+    from .arrivals import arrivals
+
+    try:
+        return max(1.0, arrivals(d, constants, load, rate, most).batch)
+    except NoAnswer:
+        return most
+
+
 def best_length(
     chip: Chip, model: Model, engine: Engine, constants: Constants, ask: Question, weights: str | None,
     kv: str | None, degrees: Mapping[str, int | None],
@@ -203,18 +220,24 @@ def best_length(
     here = 1.0 if isinstance(ask.concurrency, str) else float(ask.concurrency)
     if chip.weights_in_sram:
         name, most = choose_formats(chip, model, engine, weights, kv)[0], float(model.layers)
+        chips = degrees.get("chips") or degrees.get("pp")
 
         def at(batch: float) -> list[Drafted]:
             load = Load(isl, osl, batch, ask.cache_hit, 0.0, ask.acceptance)
-            return pipe_lengths(chip, model, name, load)
+            return pipe_lengths(chip, model, name, load, chips=chips)
+
+        most = at(most)[0].batch
     else:
         d = choose(
-            chip, model, engine, batch=here, context=isl + osl, weights=weights, kv=kv, **degrees
-        )
+            chip, model, engine, context=isl + osl, weights=weights, kv=kv, **degrees,
+            batch=float(sized_for(chip, model, engine, constants, Load(isl, osl, here, ask.cache_hit))),
+        )  # fmt: skip
         held = d.memory.batch if d.memory is not None else here
         runs = engine_for(constants, engine, chip, model, d.weights)
         most = float(min(held, software_limit(runs, d.plan, Load(isl, osl, 1.0, ask.cache_hit))))
         here = most if isinstance(ask.concurrency, str) else here
+        if ask.rate is not None:
+            here = _kept(d, constants, Load(isl, osl, 1.0, ask.cache_hit), ask.rate, most)
 
         def at(batch: float) -> list[Drafted]:
             load = Load(isl, osl, batch, ask.cache_hit, 0.0, ask.acceptance)

@@ -179,3 +179,25 @@ def test_the_figures_of_a_draft_name_their_chips_and_what_they_leave_out() -> No
     rows = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
     assert [(row["batch"], row["running"], row["chips"]) for row in rows] == [(1, 1, 1), (16, 2, 1)]
     assert all("without the prompts of other requests" in row["figures"] for row in rows)
+
+
+def test_the_best_length_of_a_rate_is_that_of_the_requests_it_keeps_in_flight() -> None:
+    found = [
+        estimate("h100", "llama-70b", chips=8, rate=rate, draft="best", acceptance=0.6)["workload"]
+        for rate in (0.001, 4.0)
+    ]
+    assert found[0]["draft"] > found[1]["draft"]
+    alone = estimate("h100", "llama-70b", chips=8, draft="best", acceptance=0.6)["workload"]
+    assert found[0]["draft"] == alone["draft"]
+
+
+def test_the_best_length_on_given_wafers_is_that_of_the_requests_they_hold() -> None:
+    # four wafers hold 25 requests beside 141 GB of weights, far fewer than fill 80 layers
+    answer = estimate("wse-3", "llama-70b", chips=4, concurrency=256, draft="best", acceptance=0.7)
+    assert answer["workload"]["draft"] == asked("wse-3", "llama-70b", [256.0], chips=4)[0]["draft"] > 0
+
+
+def test_streamed_weights_verify_any_number_of_tokens_in_the_same_step() -> None:
+    answer = estimate("wse-3", "llama-70b", stream=True, concurrency=256, draft="best", acceptance=0.7)
+    assert answer["workload"]["draft"] == 8  # the longest that is tried
+    assert any("3.20x" in line and "up to 59, all that run" in line for line in answer["assumptions"])
