@@ -39,8 +39,9 @@ def engine_notes(
     domain = (chip.scale_up.domain_chips if chip.scale_up else None) or chip.chips_per_system or 1
     if model.is_moe and plan.dp > 1 and plan.tp * plan.dp > domain:
         notes.append(
-            f"experts over more than the {domain} chips of a domain: every copy of a prompt's token crosses the network "
-            "here and nothing overlaps, so prompts may be several times faster in pools of their own (tokcalc mixed)"
+            f"experts over more than the {domain} chips of a domain: every copy of a prompt's token crosses the "
+            "network here and nothing overlaps, so prompts may be several times faster in pools of their own "
+            "(tokcalc mixed)"
         )
     return tuple(notes)
 

@@ -69,7 +69,7 @@ def prefill_side(
         weights, kv, _ = choose_formats(chip, model, engine, weights, None)
         fmt = component_formats(model, weights, kv)
         pipe = sram.place(chip, model, fmt, 1.0, float(isl), float(chips) if chips else None)
-        seconds = float(sram.prompt_rate_s(chip, model, fmt, pipe)) * isl * (1.0 - cache_hit)
+        seconds = float(sram.prompt_work_s(chip, model, fmt, pipe, isl * (1.0 - cache_hit), isl * cache_hit))
         grade, count = answer_grade(chip, constants, pipe.scope, model.is_moe), int(pipe.chips)
         return Side(
             chip, count, weights, kv, float(pipe.token_s) + seconds, 1.0, 1.0 / seconds,
