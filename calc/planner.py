@@ -47,6 +47,7 @@ class Planned:
     `best` is None where no deployment keeps the limits; then `miss` says how close one came. rows: flat
     dictionaries with the keys of NUMBERS, and chip, model, weights, kv, engine, replicas, label. lost:
     (reason, cases). front: rows that no other beats, by rising speed per user; `within` marks the limits.
+    what_if: a sentence for each chip that was asked otherwise than it is built; its rows carry it too.
     """
 
     model: str
@@ -62,12 +63,13 @@ class Planned:
     front: list[dict[str, Any]]
     miss: dict[str, Any] | None = None
     missed: list[tuple[str, str, float, float]] = field(default_factory=list)
+    what_if: list[str] = field(default_factory=list)
     found: Candidates | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
-            "model": self.model, "aim": self.aim,
+            "model": self.model, "aim": self.aim, "what_if": self.what_if,
             "limits": {k: v for k, v in vars(self.limits).items() if v is not None},
             "workload": dict(self.workload), "currency": self.currency, "cases": self.cases,
             "within": self.good,
@@ -150,6 +152,7 @@ def plan(
         found = _refined(found, limits, aim, look)
     inside = choice.within(found, limits)
     order = choice.ranked(found, inside, aim)
+    notes = list(dict.fromkeys(s.chip.what_if_note for s in settings if s.chip.what_if_note))
     title, currency = settings[0].model.id, str(options.get("currency") or "USD")
     kept = choice.within(grid, limits)
     front = [_row(grid, place, limits, bool(kept[place])) for place in choice.fronts(grid, grid.fits)]
@@ -161,13 +164,14 @@ def plan(
             raise NoAnswer(_unpriced(aim, names))
         row = _row(found, miss[0], limits, False)
         return Planned(
-            title, aim, limits, workload, currency, cases, good, None, [], lost, front, row, miss[1], grid
+            title, aim, limits, workload, currency, cases, good, None, [], lost, front, row, miss[1], notes, grid
         )
     first = choice.distinct(found, order, RUNNERS + 1)
     rows = [_row(found, place, limits, True) for place in first]
     return Planned(
-        title, aim, limits, workload, currency, cases, good, rows[0], rows[1:], lost, front, found=grid
-    )
+        title, aim, limits, workload, currency, cases, good, rows[0], rows[1:], lost, front,
+        what_if=notes, found=grid,
+    )  # fmt: skip
 
 
 def _refined(found: Candidates, limits: Limits, aim: str, look: Any) -> Candidates:
@@ -207,10 +211,12 @@ def _row(found: Candidates, place: int, limits: Limits, inside: bool) -> dict[st
     first = found.settings[int(found["prefill"][place])] if pools else None
     numbers |= {name: int(found[name][place]) for name in POOLS[1:]}
     named = choice.chip_name(found, place)
+    asked = dict.fromkeys(x.chip.what_if_note for x in (first, s) if x and x.chip.what_if_note)
     return {
         "chip": named, "model": s.model.id, "weights": s.weights, "kv": s.kv, "engine": None if pools else engine,
         "grade": max(s.grade, first.grade) if first else s.grade, **numbers, "replicas": replicas,
         "within": inside, "label": pool_label(numbers) if pools else label(numbers, s.chip.weights_in_sram),
+        **({"what_if": "; ".join(asked)} if asked else {}),
     }  # fmt: skip
 
 

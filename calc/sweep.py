@@ -14,7 +14,7 @@ import numpy as np
 
 from .errors import UsageError
 from .grid import NAMES, Axis, make_axis, parse_axes
-from .sweep_cases import Columns, Question, Words, columns_of
+from .sweep_cases import WHAT_IF, Columns, Question, Words, columns_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,9 +88,19 @@ def ask(
     _check_drafts(axes, fixed)
     kept = columns_of(columns)
     others = [axis.name for axis in axes if axis.name == "memory" or "." in axis.name]
-    return Question(
-        tuple(axes), _checked(fixed), (*kept[:2], *others, *kept[2:]) if columns is None else kept
-    )
+    if columns is None:
+        asked = (WHAT_IF,) if what_ifs(axes, fixed) else ()
+        kept = (*kept[:2], *others, *kept[2:], *asked)
+    return Question(tuple(axes), _checked(fixed), kept)
+
+
+def what_ifs(axes: Sequence[Axis], fixed: Mapping[str, Any]) -> bool:
+    """True where a row's chip may be another than the one that is built: by options, by axes, by a file of its own."""
+    from .catalog import load_chip
+
+    if any(axis.name == "memory" or "." in axis.name for axis in axes) or fixed.get("memory") or fixed.get("overrides"):
+        return True
+    return any(load_chip(word).what_if_note for axis in axes if axis.name == "chip" for word in axis.texts())
 
 
 def _check_drafts(axes: Sequence[Axis], fixed: Mapping[str, Any]) -> None:

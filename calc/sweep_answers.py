@@ -184,7 +184,7 @@ class _Rectangle:
     def _text(self, name: str) -> str:
         s = self.setting
         engine = "" if s.chip.weights_in_sram or s.engine.name == "any" else s.engine.name
-        known = {"weights": s.weights, "kv": s.kv, "engine": engine, "grade": s.grade}
+        known = {"weights": s.weights, "kv": s.kv, "engine": engine, "grade": s.grade, "what_if": s.chip.what_if_note}
         last = name.split(".")[-1]
         return known[last] if last in known and name not in self.given else str(self.given.get(name, ""))
 

@@ -39,6 +39,7 @@ OUTPUTS = (
     "cost.per_hour", "cost.per_m_input", "cost.per_m_output", "cost.per_m_blended",
     "energy.power_w", "energy.joule_per_output_token", "memory.used_share", "memory.largest_batch",
 )  # fmt: skip
+WHAT_IF = "what_if"  # what a row's chip was asked otherwise than it is built; a column where any row may have one
 BANDS = tuple(f"speed.{name}.{side}" for name in SPEEDS for side in ("low", "high"))
 
 
@@ -106,7 +107,7 @@ def columns_of(wanted: Sequence[str] | None) -> tuple[str, ...]:
         return everything
     found: list[str] = []
     for name in wanted:
-        hits = [c for c in (*everything, *BANDS) if c == name] or [
+        hits = [c for c in (*everything, *BANDS, WHAT_IF) if c == name] or [
             c for c in everything if name in (c.split(".")[-1], c.removesuffix(".value").split(".")[-1])
         ]
         if not hits:

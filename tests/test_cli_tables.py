@@ -12,7 +12,8 @@ import sys
 import pandas as pd
 import pytest
 from tokcalc import compare, load_chip
-from tokcalc.cli.table import Column, Spanning, render
+from tokcalc.cli.shell import run as ask
+from tokcalc.cli.table import Column, Spanning, render, what_ifs
 from tokcalc.compare import filtered, ordered, relative
 from tokcalc.errors import UsageError
 
@@ -31,6 +32,63 @@ def test_a_reason_stands_beside_the_columns_that_are_left():
     lines = render(columns, rows, 24).splitlines()
     assert lines[0].split() == ["chip", "speed"]
     assert lines[3].split() == ["wse-3", "has", "no", "room"]
+
+
+def test_what_ifs_of_several_chips_are_one_sentence():
+    notes = [load_chip(name, memory="hbm4").what_if_note for name in ("h100", "h200", "h100")]
+    assert what_ifs(notes[:1]) == notes[:1]
+    assert what_ifs(["", *notes]) == ["what-if: memory=hbm4; all else, prices too, as the chips are built"]
+    many = [load_chip("h100", {"memory.hbm.stacks": n}).what_if_note for n in (4, 6, 7, 8)]
+    assert what_ifs(many)[0].startswith("what-if: 4 of them")
+    assert what_ifs(["", ""]) == []
+
+
+HBM4 = "what-if: memory=hbm4; all else, prices too, as NVIDIA H100 SXM5 80GB is built"
+ONE_CHIP = ("--chip", "h100", "--model", "llama-8b", "--memory", "hbm4")
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (("compare", *ONE_CHIP), lambda shown: shown[0]["assumptions"]),
+        (("sweep", *ONE_CHIP), lambda shown: [shown[0]["what_if"]]),
+        (("sweep", *ONE_CHIP, "--columns", "tpot_s"), lambda shown: [shown[0]["what_if"]]),
+        (("plan", *ONE_CHIP, "--chips", "1", "--aggregated"), lambda shown: shown["what_if"]),
+        (("plan", *ONE_CHIP, "--chips", "1", "--aggregated"), lambda shown: [shown["best"]["what_if"]]),
+        (("roofline", *ONE_CHIP), lambda shown: [*shown["what_if"], shown["operators"][0]["what_if"]]),
+    ],
+)  # fmt: skip
+def test_every_table_of_a_what_if_says_so(words, kept, capsys):
+    assert ask([*words, "--json"]) == 0
+    assert HBM4 in kept(json.loads(capsys.readouterr().out))
+    assert ask(list(words)) == 0
+    assert HBM4 in capsys.readouterr().out.replace("\n", " ")
+
+
+@pytest.mark.parametrize("words", [("sweep", *ONE_CHIP), ("roofline", *ONE_CHIP), ("compare", *ONE_CHIP)])
+def test_every_file_of_a_what_if_says_so(words, tmp_path):
+    path = tmp_path / "rows.csv"
+    assert ask([*words, "--export", str(path)]) == 0
+    assert HBM4 in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", ["compare", "sweep", "roofline"])
+def test_tables_of_chips_as_they_are_built_say_nothing_of_what_ifs(command, capsys):
+    assert ask([command, "--chip", "h100", "--model", "llama-8b", "--json"]) == 0
+    shown = capsys.readouterr().out
+    assert "what-if" not in shown
+
+
+def test_figures_of_grade_d_are_told_in_two_digits(capsys):
+    assert ask(["compare", *ONE_CHIP, "--columns", "chip,output_tok_s_user,grade", "--on", DAY]) == 0
+    shown = capsys.readouterr().out
+    row = next(line for line in shown.splitlines() if line.startswith("h100-sxm"))
+    digits = row.split()[1].removeprefix("~").replace(",", "")
+    assert row.split()[1].startswith("~")
+    assert float(digits) == float(f"{float(digits):.2g}")
+    assert "~ marks figures of grade D, in two digits." in shown
+    assert ask(["compare", "--chip", "h100", "--model", "llama-8b", "--on", DAY]) == 0
+    assert "~" not in capsys.readouterr().out
 
 
 def test_compare_takes_lists_of_any_option():

@@ -14,6 +14,8 @@ import typer
 
 from ..errors import NoAnswer, UsageError
 from . import options, text
+from .comparison import ROUGH, asked_otherwise
+from .table import what_ifs
 
 _Text = str | None
 _question, _workload, _deployment, _money, _output = (
@@ -38,6 +40,7 @@ FIRST = (
     "energy.joule_per_output_token",
 )  # fmt: skip
 INPUTS = ("weights", "kv", "engine", "isl", "osl", "concurrency", "tp", "chips")
+FIGURES = ("speed.", "cost.", "energy.", "relative.")  # of grade D they are told in two digits
 KINDS = ("auto", "terms", "batch", "context", "cost", "pareto")
 
 
@@ -141,7 +144,11 @@ def compare(
         json.dump(shown, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
         print()
     else:
-        print("\n".join(_table(rows, wanted, varied, base, text.width())))
+        notes = what_ifs(asked_otherwise(found))
+        lines = [line for note in notes for line in text.wrap(note, text.width())]
+        print(
+            "\n".join([*lines, *([""] if lines else []), *_table(rows, wanted, varied, base, text.width())])
+        )
     raise typer.Exit(0 if any("speed.tpot_s.value" in row for row in rows) else 1)
 
 
@@ -199,10 +206,19 @@ def _table(
         labels = {key: LABELS.get(key, key) for key in keys}
         moving = [key for key in keys if key.split(".")[-1] in varied and len(varied[key.split(".")[-1]]) > 1]
         first = [key for key in ("chip", "model") if key in keys]
-        drawn = layout(answered, labels, width, priority=wanted or [*first, *moving, *FIRST])
+        rough = {
+            (i, key)
+            for i, row in enumerate(answered)
+            if row.get("grade") == "D"
+            for key in keys
+            if key.startswith(FIGURES)
+        }
+        drawn = layout(answered, labels, width, priority=wanted or [*first, *moving, *FIRST], rough=rough)
         lines += [drawn.text]
         if drawn.note:
             lines += [drawn.note]
+        if rough:
+            lines += [ROUGH]
         if base is not None:
             lines += [f"times: multiples of the figure of {base}"]
     elif not rows:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from . import text
-from .table import Column, Row, Spanning, render
+from .table import Column, Row, Spanning, render, what_ifs
 
 Answer = Mapping[str, Any]
+ROUGH = "~ marks figures of grade D, in two digits."
 
 _COLUMNS = {
     "chips": Column("chips", 85),
@@ -114,7 +115,13 @@ def _foot(answers: Sequence[Answer]) -> list[str]:
     grades = sorted({str(answer.get("grade")) for answer in answered} & GRADES.keys())
     lines = [f"Grade {'; '.join(f'{grade}: {GRADES[grade]}' for grade in grades)}."] if grades else []
     if "D" in grades:
-        lines.append("~ marks figures of grade D, in two digits.")
+        lines.append(ROUGH)
+    lines += what_ifs(asked_otherwise(answered))
     if any((answer.get("cost") or {}).get("per_m_output") is None for answer in answered):
         lines.append("A dash under money: no price is known; give one with --rent.")
     return lines
+
+
+def asked_otherwise(answers: Iterable[Answer]) -> list[str]:
+    """What the answers' chips were asked otherwise than they are built, as their assumptions say."""
+    return [line for a in answers for line in a.get("assumptions") or () if line.startswith("what-if: ")]

@@ -14,7 +14,7 @@ import typer
 from .. import units
 from ..errors import UsageError
 from . import limits, options, text
-from .table import Column, render
+from .table import Column, render, what_ifs
 
 if TYPE_CHECKING:
     from ..planner import Planned
@@ -124,7 +124,7 @@ def _single(models: list[str]) -> str:
 
 def report(found: Planned, width: int) -> list[str]:
     """The verdict, the table, why the rest lost, the front, in lines."""
-    lines = text.wrap(_asked(found), width)
+    lines = [line for said in (_asked(found), *what_ifs(found.what_if)) for line in text.wrap(said, width)]
     if found.best is None:
         lines += ["", *text.wrap(_missed(found), width)]
         shown = [found.miss] if found.miss else []

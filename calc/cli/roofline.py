@@ -11,7 +11,7 @@ import typer
 
 from ..errors import NoAnswer, UsageError
 from . import options, text
-from .table import Column, render
+from .table import Column, render, what_ifs
 
 if TYPE_CHECKING:
     from ..chip import Chip
@@ -85,6 +85,9 @@ def roofline(
                 one, network, weights, kv, options.length("--tp", str(tp), 1024), batches, tokens, prefill
             )
     roofs = [roof for one in chips for roof in _roofs(one, dtype, points)]
+    asked = {one.id: one.what_if_note for one in chips if one.what_if_note}
+    if asked:  # each row says so, as a file may hold rows of several chips
+        points, roofs = ([{**r, "what_if": asked.get(r["chip"], "")} for r in rows] for rows in (points, roofs))
     if export:
         from ..report import write
 
@@ -106,14 +109,16 @@ def roofline(
             if model is None
             else f"{network.name}, {what}, {tokens:,} tokens of context" + f", TP{tp}" * (tp > 1)
         )
-        shown, note = (points, None) if len(chips) == 1 else _longest(points)
-        save(draw(roofs, shown, title=title, subtitle=note), plot)
+        drawn, note = (points, None) if len(chips) == 1 else _longest(points)
+        save(draw(roofs, drawn, title=title, subtitle=note), plot)
         print(f"wrote {plot}", file=sys.stderr)
     if json_:
-        json.dump({"roofs": roofs, "operators": points}, sys.stdout, indent=2, allow_nan=False)
+        shown = {"what_if": list(asked.values()), "roofs": roofs, "operators": points}
+        json.dump(shown, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
         print()
     else:
-        print("\n".join(_report(roofs, points, text.width())))
+        notes = [line for note in what_ifs(asked.values()) for line in text.wrap(note, text.width())]
+        print("\n".join([*notes, *([""] if notes else []), *_report(roofs, points, text.width())]))
 
 
 def _roofs(chip: Chip, asked: _Text, points: list[dict[str, Any]]) -> list[dict[str, Any]]:

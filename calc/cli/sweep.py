@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,11 +11,12 @@ import typer
 
 from ..errors import NoAnswer, UsageError
 from ..grid import DEGREES, Axis
-from ..sweep import ask, best_rows, check_file, confirm, write_rows
+from ..sweep import ask, best_rows, check_file, confirm, what_ifs, write_rows
 from ..sweep_answers import check
-from ..sweep_cases import Question, Words, columns_of
+from ..sweep_cases import WHAT_IF, Question, Words, columns_of
 from . import options, text
 from .progress import Line
+from .table import what_ifs as tabled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,6 +147,8 @@ def _show(question: Question, sort: str, top: int, json_: bool, bar: Line) -> No
     key = sort.lstrip("-")
     lowest = down or any(part in key for part in LOWER)
     count = question.rows if question.rows <= top else max(1, top)
+    if WHAT_IF not in question.columns and what_ifs(question.axes, question.fixed):
+        question = replace(question, columns=(*question.columns, WHAT_IF))  # what is shown says so, whatever is kept
     rows, answered = best_rows(question, key, count, lowest=lowest, progress=bar)
     bar.close()
     if not answered:
@@ -152,13 +156,15 @@ def _show(question: Question, sort: str, top: int, json_: bool, bar: Line) -> No
     if json_:
         print(render(rows, "json"))
         return
-    print("\n".join(text.wrap(_heading(question, answered, len(rows), sort, lowest), text.width())))
+    asked = tabled(str(note) for note in rows[WHAT_IF].unique()) if WHAT_IF in rows else []
+    for said in (_heading(question, answered, len(rows), sort, lowest), *asked):
+        print("\n".join(text.wrap(said, text.width())))
     print()
     others = {axis.name: axis.name for axis in question.axes if axis.name in rows.columns}
     labels = {
         key: label for key, label in (others | SHOWN).items() if key in rows and _tells(rows, key, question)
     }
-    labels = labels or {name: name for name in rows.columns}
+    labels = labels or {name: name for name in rows.columns if name != WHAT_IF}
     print(layout(rows, labels, text.width(), priority=_priority(labels, question)).text)
 
 

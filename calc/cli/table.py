@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .text import wrap
 
 _GAP = "  "
 _REASON_WIDTH = 24
+_AS_BUILT = "; all else, prices too, as"
+MOST_NOTES = 3
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,19 @@ def render(columns: Sequence[Column], rows: Sequence[Row], width: int = 80) -> s
         )
         lines += wrap(note, width)
     return "\n".join(lines)
+
+
+def what_ifs(notes: Iterable[str]) -> list[str]:
+    """The what-ifs of a table's chips, a sentence each (`Chip.what_if_note`); one for chips asked alike.
+
+    More than MOST_NOTES are only counted.
+    """
+    found: dict[str, list[str]] = {}
+    for note in dict.fromkeys(note for note in notes if note):
+        found.setdefault(note.partition(_AS_BUILT)[0], []).append(note)
+    if len(found) > MOST_NOTES:
+        return [f"what-if: {len(found)} of them, told by --json{_AS_BUILT} the chips are built"]
+    return [n[0] if len(n) == 1 else f"{asked}{_AS_BUILT} the chips are built" for asked, n in found.items()]
 
 
 def _width(columns: Sequence[Column], rows: Sequence[Row], i: int) -> int:

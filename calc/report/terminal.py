@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,7 @@ def layout(
     priority: Sequence[str] | None = None,
     units: Mapping[str, str] | None = None,
     formats: Mapping[str, Format] | None = None,
+    rough: Collection[tuple[int, str]] = (),
 ) -> Layout:
     """A table of at most `width` display columns.
 
@@ -58,10 +59,14 @@ def layout(
     until the rest fits, and the most important column is cut with an ellipsis when even that one is too
     wide.
     formats: a key's format specification (".1f") or function; else numbers get three significant digits.
+    rough: (row, key) of numbers of which little is known: two digits behind a "~".
     Raises UsageError for an unknown column.
     """
     made = as_table(rows, columns, None, units)
-    blocks = [_block(column, (formats or {}).get(column.key)) for column in made.columns]
+    blocks = [
+        _block(column, (formats or {}).get(column.key), {row for row, key in rough if key == column.key})
+        for column in made.columns
+    ]
     keys = [column.key for column in made.columns]
     ranked = [key for key in dict.fromkeys(priority or ()) if key in keys]
     ranked += [key for key in keys if key not in ranked]
@@ -104,8 +109,11 @@ class _Block:
         )
 
 
-def _block(column: Column, how: Format | None) -> _Block:
-    cells = [_cell(value, how) for value in column.values]
+def _block(column: Column, how: Format | None, rough: Collection[int] = ()) -> _Block:
+    cells = [
+        rough_number(value) if i in rough and is_number(value) else _cell(value, how)
+        for i, value in enumerate(column.values)
+    ]
     widest = max((display_width(text) for text in cells), default=0)
     header = wrap(clean(column.label), max(widest, NARROWEST))
     return _Block([*header, *([clean(column.unit)] if column.unit else [])], cells, column.numeric)
@@ -150,6 +158,14 @@ def short_number(value: int | float) -> str:
         return f"{value:.3g}"
     digits = max(0, 2 - math.floor(math.log10(size)))
     return f"{value:,.{digits}f}"
+
+
+def rough_number(value: int | float) -> str:
+    """A number to two significant digits behind a "~": ~1,200  ~12  ~0.046."""
+    if not math.isfinite(value) or not 1e-4 <= abs(value) < 1e15:
+        return "~" + (f"{value:.2g}" if math.isfinite(value) else short_number(value))
+    rounded = float(f"{value:.2g}")
+    return f"~{rounded:,.{max(0, 1 - math.floor(math.log10(abs(rounded))))}f}"
 
 
 def clean(text: str) -> str:
