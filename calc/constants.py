@@ -6,7 +6,7 @@ constants came (grade A own fit, B family, C class, D nothing but defaults). Sta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -78,11 +78,17 @@ class Constants:
     def find(
         self, kind: str, chip: Chip, formats: tuple[str, ...] = ("any",)
     ) -> tuple[Mapping[str, Any], str, str]:
-        """(table, scope, format) of the nearest scope that has constants of this kind; any scope has a last resort."""
-        own = chip.efficiency.get("kernel", {}) if kind == "gemm" else chip.efficiency.get(kind, {})
+        """(table, scope, format) of the nearest scope that has constants of this kind; any scope has a last resort.
+
+        What a chip's own table leaves out is its family's: `[efficiency.kernel.bf16] eta_m = .8` keeps the floor.
+        """
+        own = chip.efficiency.get("kernel" if kind == "gemm" else kind, {})
         for name in formats:
-            if isinstance(own, Mapping) and name in own:
-                return own[name], chip.id, name
+            if name in own:
+                return _completed(own[name], lambda: self._shared(kind, chip, formats)[0]), chip.id, name
+        return self._shared(kind, chip, formats)
+
+    def _shared(self, kind: str, chip: Chip, formats: tuple[str, ...]) -> tuple[Mapping[str, Any], str, str]:
         table = self.tables[kind]
         for scope in scopes(chip):
             for name in formats:
@@ -137,6 +143,18 @@ class Constants:
             raise UnknownName(f"engine '{name}' is unknown; choose one of {', '.join(sorted(self.engines))}")
         found: Mapping[str, Any] = self.engines[name]
         return found
+
+
+_NEEDED = ("eta_m", "eta_c", "p")
+
+
+def _completed(own: Mapping[str, Any], shared: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """A kernel's own constants with those that it lacks from the shared ones; a floor is one, in s or in us."""
+    floor = bool({"t0_s", "t0_us"} & own.keys())
+    if floor and all(key in own for key in _NEEDED):
+        return own
+    kept = {k: v for k, v in shared().items() if k in _NEEDED or (k in ("t0_s", "t0_us") and not floor)}
+    return {**kept, **own}
 
 
 @lru_cache(maxsize=2)

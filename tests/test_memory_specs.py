@@ -204,3 +204,10 @@ def test_a_chip_with_an_id_of_its_own_is_as_built_as_its_file_says(tmp_path):
     path = own_copy(tmp_path, 'id = "h100-sxm"', 'id = "mine"')
     assert load_chip(path).changes == ()
     assert load_chip(path, {"memory.hbm.capacity": "96 GB"}).changes == ("memory",)
+
+
+def test_a_kernel_constant_of_ones_own_leaves_the_others_as_they_are():
+    built = estimate("h100-sxm", "llama-8b")
+    half = estimate("h100-sxm", "llama-8b", overrides={"efficiency.kernel.bf16.eta_m": "0.4"})
+    assert 1.5 < half.tpot_s / built.tpot_s < 3.0
+    assert half["grade"] == "D"

@@ -208,10 +208,25 @@ def _check_efficiency(table: dict[str, Any]) -> None:
         if isinstance(value, dict) == (key in EFFICIENCY_NUMBERS):
             kind = "a number" if key in EFFICIENCY_NUMBERS else "a table"
             raise ValueError(f"holds efficiency.{key} = {value!r}; expected {kind}")
+        if key not in EFFICIENCY_NUMBERS and key not in EFFICIENCY[-3:]:
+            _check_kernels(f"efficiency.{key}", value)
+        if key == "step" and not {"overhead_s", "sequence_s"} <= value.keys():
+            raise ValueError("holds an efficiency.step that lacks overhead_s or sequence_s; give both")
         if key == "sustained" and not value > 0:
             raise ValueError(f"holds efficiency.sustained = {value:g}; expected a share above 0")
         if key in EFFICIENCY_NUMBERS[1:] and (value < 1 or value != int(value)):
             raise ValueError(f"holds efficiency.{key} = {value:g}; expected a whole number from 1")
+
+
+def _check_kernels(path: str, table: dict[str, Any]) -> None:
+    """ValueError unless each format has a table, whose shares and exponents are above zero."""
+    for name, constants in table.items():
+        if not isinstance(constants, dict):
+            raise ValueError(f"holds {path}.{name} = {constants!r}; expected a table")
+        for key in ("eta_m", "eta_c", "p"):
+            value = constants.get(key, 1.0)
+            if not isinstance(value, int | float) or not value > 0:
+                raise ValueError(f"holds {path}.{name}.{key} = {value!r}; expected a number above 0")
 
 
 def check_chip(raw: dict[str, Any], where: str) -> dict[str, Any]:

@@ -11,8 +11,9 @@ import typer
 from ..errors import TokcalcError, UsageError
 from . import money_options as m
 from . import options, text
+from .comparison import asked_otherwise
 from .cost_card import card
-from .table import Column, Row, Spanning, render
+from .table import Column, Row, Spanning, render, what_ifs
 
 _WORTH = 5  # inputs that the page of one machine ranks; `tokcalc sensitivity` has all
 
@@ -152,10 +153,11 @@ def _show(
 
         json.dump(single or answers, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
         print()
-    elif single is not None:
-        print("\n".join(card(single, steps, limit, text.width())))
     else:
-        print("\n".join(table(answers, limit, second, text.width())))
+        width = text.width()
+        lines = table(answers, limit, second, width) if single is None else card(single, steps, limit, width)
+        notes = [line for said in what_ifs(asked_otherwise(answers)) for line in text.wrap(said, width)]
+        print("\n".join([*lines, *([""] if notes else []), *notes]))
     if exports:
         from ..compare import flatten
         from ..report import write
