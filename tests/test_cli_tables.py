@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -77,6 +78,27 @@ def test_tables_of_chips_as_they_are_built_say_nothing_of_what_ifs(command, caps
     assert ask([command, "--chip", "h100", "--model", "llama-8b", "--json"]) == 0
     shown = capsys.readouterr().out
     assert "what-if" not in shown
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("sweep", *ONE_CHIP, "--grid", "concurrency=1,4"), ("plan", *ONE_CHIP, "--chips", "1", "--aggregated"),
+     ("roofline", *ONE_CHIP)],
+)  # fmt: skip
+def test_every_chart_of_a_what_if_says_so(words, tmp_path):
+    path = tmp_path / "chart.svg"
+    assert ask([*words, "--plot", str(path)]) == 0
+    assert "what-if: memory=hbm4" in path.read_text(encoding="utf-8")
+
+
+def test_a_shipped_chip_beside_a_copy_of_it_is_no_what_if(tmp_path, capsys):
+    shipped = Path(load_chip("h100-sxm").path).read_text(encoding="utf-8")
+    copy = tmp_path / "h100-sxm.toml"
+    copy.write_text(shipped.replace('bandwidth = "3.35 TB/s"', 'bandwidth = "3.4 TB/s"'), encoding="utf-8")
+    assert ask(["roofline", "--chip", f"h100,{copy}", "--dtype", "bf16", "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)["roofs"]
+    assert "what_if" not in first
+    assert str(copy) in second["what_if"]
 
 
 def test_figures_of_grade_d_are_told_in_two_digits(capsys):

@@ -14,7 +14,7 @@ import typer
 from .. import units
 from ..errors import UsageError
 from . import limits, options, text
-from .table import Column, render, what_ifs
+from .table import Column, render, short_what_ifs, what_ifs
 
 if TYPE_CHECKING:
     from ..planner import Planned
@@ -270,6 +270,7 @@ def chart(found: Planned) -> Any:
     rows = plot_rows(found.found) if found.found is not None else found.front
     work = found.workload
     title = f"{found.model}, {work['isl']:,.0f} tokens in, {work['osl']:,.0f} out"
+    title = "; ".join(said for said in (title, short_what_ifs(found.what_if)) if said)
     if any(row["per_m_blended"] is not None for row in rows):
         priced = [row for row in rows if row["per_m_blended"] is not None]
         return pareto_pair(priced, cost="per_m_blended", title=title, currency=found.currency)

@@ -11,7 +11,7 @@ import typer
 
 from ..errors import NoAnswer, UsageError
 from . import options, text
-from .table import Column, render, what_ifs
+from .table import Column, render, short_what_ifs, what_ifs
 
 if TYPE_CHECKING:
     from ..chip import Chip
@@ -81,13 +81,12 @@ def roofline(
     if model is not None:
         network = load_model(options.names("--model", model, "llama-70b", "models")[0])
         for one in chips:
-            points += _operators(
+            made = _operators(
                 one, network, weights, kv, options.length("--tp", str(tp), 1024), batches, tokens, prefill
             )
-    roofs = [roof for one in chips for roof in _roofs(one, dtype, points)]
-    asked = {one.id: one.what_if_note for one in chips if one.what_if_note}
-    if asked:  # each row says so, as a file may hold rows of several chips
-        points, roofs = ([{**r, "what_if": asked.get(r["chip"], "")} for r in rows] for rows in (points, roofs))
+            points += [row | _asked(one) for row in made]
+    roofs = [roof | _asked(one) for one in chips for roof in _roofs(one, dtype, points)]
+    notes = [one.what_if_note for one in chips if one.what_if_note]
     if export:
         from ..report import write
 
@@ -110,15 +109,21 @@ def roofline(
             else f"{network.name}, {what}, {tokens:,} tokens of context" + f", TP{tp}" * (tp > 1)
         )
         drawn, note = (points, None) if len(chips) == 1 else _longest(points)
-        save(draw(roofs, drawn, title=title, subtitle=note), plot)
+        subtitle = "; ".join(said for said in (short_what_ifs(notes), note) if said) or None
+        save(draw(roofs, drawn, title=title, subtitle=subtitle), plot)
         print(f"wrote {plot}", file=sys.stderr)
     if json_:
-        shown = {"what_if": list(asked.values()), "roofs": roofs, "operators": points}
+        shown = {"what_if": notes, "roofs": roofs, "operators": points}
         json.dump(shown, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
         print()
     else:
-        notes = [line for note in what_ifs(asked.values()) for line in text.wrap(note, text.width())]
-        print("\n".join([*notes, *([""] if notes else []), *_report(roofs, points, text.width())]))
+        lines = [line for note in what_ifs(notes) for line in text.wrap(note, text.width())]
+        print("\n".join([*lines, *([""] if lines else []), *_report(roofs, points, text.width())]))
+
+
+def _asked(chip: Chip) -> dict[str, str]:
+    """What a row says of a chip that was asked otherwise than it is built."""
+    return {"what_if": chip.what_if_note} if chip.what_if_note else {}
 
 
 def _roofs(chip: Chip, asked: _Text, points: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from ..sweep_answers import check
 from ..sweep_cases import WHAT_IF, Question, Words, columns_of
 from . import options, text
 from .progress import Line
+from .table import short_what_ifs
 from .table import what_ifs as tabled
 
 if TYPE_CHECKING:
@@ -225,7 +226,8 @@ def _plot(question: Question, path: str) -> None:
     key = f"{'deployment' if numeric[0].name in DEGREES else 'workload'}.{numeric[0].name}"
     y = "speed.output_tok_s_user.value"
     names = [_column(axis) for axis in others]
-    columns = columns_of([key, y, *(name for name in names if name)])
+    asked = (WHAT_IF,) if what_ifs(question.axes, question.fixed) else ()
+    columns = columns_of([key, y, *(name for name in names if name), *asked])
     table = frame(stretch(Question(question.axes, question.fixed, columns), 0, question.rows))
     rows = [
         {
@@ -240,10 +242,11 @@ def _plot(question: Question, path: str) -> None:
         raise NoAnswer(f"none of the {question.rows:,} cases has an answer: {_why(question)}")
     from ..report.plots.theme import title_of
 
+    said = short_what_ifs(str(note) for note in table[WHAT_IF].unique()) if asked else ""
     chart = speed_against(
         rows, "x", "y", series="series", x_title=title_of(numeric[0].name),
         y_title=title_of("output_tok_s_user"),
-        title=_title(question),
+        title="; ".join(part for part in (_title(question), said) if part),
     )  # fmt: skip
     save(chart, path)
     print(f"wrote {path}", file=sys.stderr)

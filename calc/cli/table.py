@@ -73,6 +73,11 @@ def what_ifs(notes: Iterable[str]) -> list[str]:
     return [n[0] if len(n) == 1 else f"{asked}{_AS_BUILT} the chips are built" for asked, n in found.items()]
 
 
+def short_what_ifs(notes: Iterable[str]) -> str:
+    """The same for the title of a chart: "what-if: memory=hbm4"; "" where there is none."""
+    return ", ".join(note.partition(_AS_BUILT)[0] for note in what_ifs(notes))
+
+
 def _width(columns: Sequence[Column], rows: Sequence[Row], i: int) -> int:
     return max([len(columns[i].title), *(len(cell) for row in rows for cell in [_cell(row, i)])])
 
