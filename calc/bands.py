@@ -26,9 +26,13 @@ GRADE_MEANING = {
 
 
 @lru_cache(maxsize=1)
+def _stacks() -> Mapping[str, Any]:
+    return shipped_table("engines", "stack_bands.toml") or {}
+
+
+@lru_cache(maxsize=1)
 def _table() -> Mapping[str, Any]:
-    own = shipped_table("engines", "stack_bands.toml") or {}
-    return {**own, **(shipped_table("engines", "bands.toml") or {})}
+    return {**_stacks(), **(shipped_table("engines", "bands.toml") or {})}
 
 
 def has_own(chip_id: str) -> bool:
@@ -59,7 +63,7 @@ def _factor(quantity: str, grade: str, regime: str, moe: bool) -> float:
 
 def unseen_mixture(chip_id: str, moe: bool) -> bool:
     """True for a mixture (moe) on a chip with bands of its own that come from dense models alone."""
-    return moe and has_own(chip_id) and not measured_mixture(chip_id)
+    return moe and chip_id in _stacks() and not measured_mixture(chip_id)
 
 
 def constants_grade(chip: Chip, constants: Constants, scope: str) -> str:
