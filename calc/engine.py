@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .constants import Constants
-from .errors import UnknownName
+from .errors import UnknownName, UsageError
 from .formats import find_format, is_native
 
 if TYPE_CHECKING:
@@ -102,6 +102,43 @@ _POLL_SMALL = 16  # requests in flight below which an engine looks for new ones 
 def engine_names(constants: Constants) -> list[str]:
     """Names of the engines with constants of their own."""
     return sorted(name for name in constants.engines if name not in (DEFAULT, "prompt"))
+
+
+def runs_on(constants: Constants, name: str, chip: Chip) -> bool:
+    """Whether an engine runs on the chip's vendor's hardware, as far as its `vendors` say."""
+    vendors = constants.engines.get(name, {}).get("vendors")
+    return not vendors or chip.vendor in vendors
+
+
+def refusal(constants: Constants, engine: Engine, chip: Chip) -> str:
+    """Why this engine is not offered on the chip, with those that are; "" where it is."""
+    if runs_on(constants, engine.name, chip):
+        return ""
+    from .stack import stack_table
+
+    vendors = " and ".join(constants.engines[engine.name]["vendors"])
+    others = ", ".join(name for name in engine_names(constants) if runs_on(constants, name, chip))
+    way = f"choose {others}, or leave --engine out"
+    if chip.weights_in_sram or (chip.kind != "gpu" and stack_table(chip, constants)[1]):
+        way = "leave --engine out, for the chip's own software"
+    return f"{engine.name} runs on {vendors} chips only, not on {chip.name}; {way}"
+
+
+def check_runs(constants: Constants, engine: Engine, chip: Chip) -> None:
+    """UsageError where the engine does not run on the chip."""
+    if reason := refusal(constants, engine, chip):
+        raise UsageError(reason)
+
+
+def own_software_note(constants: Constants, engine: Engine, chip: Chip) -> str:
+    """What an engine that was asked for changes on a chip with software of its own; "" on others."""
+    from .stack import stack_table
+
+    if chip.weights_in_sram:
+        return f"{chip.name} runs its maker's software; --engine {engine.name} changes nothing"
+    if stack_table(chip, constants)[1]:
+        return f"times of {chip.name}'s own software; --engine {engine.name} gives only what they leave open"
+    return ""
 
 
 def find_engine(constants: Constants, name: str | None, version: str = "", date: str = "") -> Engine:

@@ -15,7 +15,7 @@ from .bands import answer_grade
 from .catalog import load_chip, load_model, spec_word
 from .constants import load_constants
 from .deployment import choose
-from .engine import find_engine
+from .engine import check_runs, find_engine, own_software_note
 from .errors import UsageError
 from .serving import Load, sized_for
 
@@ -100,12 +100,15 @@ def estimate(
     network = load_model(model) if isinstance(model, str) else model
     constants = constants or load_constants()
     software = find_engine(constants, engine or default_engine(device), date=software_date or "")
+    check_runs(constants, software, device)
     ask = parts.Question(
         isl=_count("isl", isl), osl=_count("osl", osl), concurrency=concurrency, cache_hit=cache_hit,
         draft=draft or 0, acceptance=_acceptance(draft, acceptance), rent=rent, currency=currency, on=on,
         price=price, utilisation=utilisation, software_date=software_date,
         fx=fx, grid=grid, own=own, region=region, rate=_rate(rate, device),
     )  # fmt: skip
+    if engine and (stack_note := own_software_note(constants, software, device)):
+        ask = ask.with_note(stack_note)
     if device.what_if_note:
         ask = ask.with_note(device.what_if_note)
     if ask.isl + ask.osl > network.max_context:

@@ -74,12 +74,13 @@ def _replicas(
 ) -> Answer:
     from .constants import load_constants
     from .deployment import choose
-    from .engine import engine_for, find_engine
+    from .engine import check_runs, engine_for, find_engine
     from .serving import Load, serve, software_limit
 
     constants = asked.get("constants") or load_constants()
     software = asked.get("engine") or default_engine(chip)
     engine = find_engine(constants, software, date=asked.get("software_date") or "")
+    check_runs(constants, engine, chip)
     isl, osl = int(asked.get("isl", 1024)), int(asked.get("osl", 1024))
     degrees: dict[str, Any] = {k: asked.get(k) for k in _DEGREES}
     formats: dict[str, Any] = {"weights": asked.get("weights"), "kv": asked.get("kv")}

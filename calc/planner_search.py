@@ -15,6 +15,8 @@ import numpy as np
 
 from .cost import blend, input_output
 from .cuts import search_cuts
+from .engine import check_runs
+from .errors import UsageError
 from .landscape import Landscape, evaluate
 from .landscape_money import watts_of
 from .parallel import Plan
@@ -109,18 +111,27 @@ def settings_for(
     chips: Iterable[str], model: str, options: Mapping[str, Any], weights: Sequence[str] | None,
     engines: Sequence[str | None] | None,
 ) -> list[Setting]:  # fmt: skip
-    """One setting per chip, weight format and engine; `options`: fixed names and money of a question."""
-    found = []
+    """One setting per chip, weight format and engine; `options`: fixed names and money of a question.
+
+    Engines that do not run on a chip are left out there; UsageError where none of them does.
+    """
+    found: list[Setting] = []
     for chip in chips:
         for fmt in formats_of(chip, model, options, weights):
             first = setting(key_of({**options, "chip": chip, "model": model, "weights": fmt}))
-            ways: Sequence[str | None] = engines or engines_of(first.chip.vendor)
-            for engine in ways if not first.chip.weights_in_sram else (None,):
-                found.append(
-                    setting(
-                        key_of({**options, "chip": chip, "model": model, "weights": fmt, "engine": engine})
-                    )
-                )
+            own = first.chip.weights_in_sram  # its maker's software, whatever is asked for
+            ways: Sequence[str | None] = engines or ((None,) if own else engines_of(first.chip.vendor))
+            refused: list[UsageError] = []
+            for engine in ways:
+                one = setting(key_of({**options, "chip": chip, "model": model, "weights": fmt, "engine": engine}))
+                try:
+                    check_runs(one.constants, one.engine, one.chip)
+                except UsageError as error:
+                    refused.append(error)
+                    continue
+                found.append(first if own else one)
+            if refused and len(refused) == len(ways):
+                raise refused[0]
     unique = {(s.chip.id, s.chip.path, s.chip.overridden, s.weights, s.kv, s.engine.name): s for s in found}
     return list(unique.values())
 

@@ -19,6 +19,7 @@ from .bands import ANCHORED, band_factor
 from .cost import blend, input_output
 from .cuts import Cuts, asked_cuts, fewest_chips
 from .engine import engine_for
+from .engine import refusal as engine_refusal
 from .errors import UsageError
 from .grid import DEGREES, Axis
 from .landscape import Landscape, evaluate
@@ -156,6 +157,7 @@ class _Rectangle:
             inputs["isl"], inputs["osl"], asked, inputs["cache_hit"], inputs["draft"], inputs["acceptance"]
         )
         plan, wanted, reason = self.cuts(replace(load, concurrency=np.where(np.isinf(asked), 1.0, asked)))
+        reason = engine_refusal(s.constants, s.engine, s.chip) or reason
         found = evaluate(s.chip, s.model, plan, s.formats, s.engine, s.constants, load, wanted)
         if refusal := _no_draft(self.key):  # as a single question is refused
             reason = np.where(np.asarray(inputs["draft"]) > 0, np.array(refusal, dtype=object), reason)
