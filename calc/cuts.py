@@ -17,7 +17,7 @@ import numpy as np
 from .deployment import MOST_CHIPS, choose
 from .errors import DoesNotFit, TokcalcError, UsageError
 from .memory import footprint
-from .parallel import Plan
+from .parallel import Plan, rank_cores, usual_degree
 
 if TYPE_CHECKING:
     from .chip import Chip
@@ -94,9 +94,9 @@ def _cut(
         return choose(chip, model, engine, batch=0.0, context=0.0, weights=weights, kv=kv, **given).plan, ""
     except DoesNotFit:
         # the weights alone are too much; only the degrees matter here
-        from .deployment import _asked_plan, _domain
+        from .deployment import _asked_plan
 
-        plan = _asked_plan(model, domain=_domain(chip), **given)
+        plan = _asked_plan(chip, model, **given)
         return plan, ""
     except TokcalcError as error:
         return Plan(1, 1, 1, 1), str(error)
@@ -146,9 +146,10 @@ def search_cuts(chip: Chip, model: Model, most_chips: int) -> list[Plan]:
     domain, allowed = _scale_up(chip), most_chips
     if chip.scale_up is None:
         most_chips = min(most_chips, CARDS)
-    heads = max(group.attention.heads for group in model.groups)
     plans = []
-    for tp in _powers(min(domain, most_chips, heads)):
+    for tp in _powers(min(domain, most_chips)):
+        if not usual_degree(model, tp, rank_cores(chip)):
+            continue
         for pp in _powers(min(most_chips // tp, model.layers, 64)):
             if pp > 1 and tp < min(domain, 4) and pp * tp <= domain:
                 continue  # inside a domain, tensor parallelism before stages

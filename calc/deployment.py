@@ -12,7 +12,7 @@ from .errors import DoesNotFit, UsageError
 from .formats import find_format, is_native, roof
 from .memory import Footprint, footprint
 from .operators import Formats, component_formats
-from .parallel import Plan, check_plan
+from .parallel import Plan, check_heads, check_plan, cuts_heads, rank_cores, usual_degree
 
 if TYPE_CHECKING:
     from .chip import Chip
@@ -117,7 +117,7 @@ def choose(
 
     asked = any(value is not None for value in (chips, tp, pp, dp, ep))
     if asked:
-        plan = _asked_plan(model, chips, tp, pp, dp, ep, _domain(chip))
+        plan = _asked_plan(chip, model, chips, tp, pp, dp, ep)
         memory = footprint(chip, model, plan, fmt, engine, context)
         if memory.batch < 1:
             raise _no_room(chip, model, plan, fmt, engine, context)
@@ -164,11 +164,12 @@ def _sizes(chip: Chip, model: Model) -> list[Plan]:
     """Numbers of chips to try, rising: tensor degrees of the domain, stages of whole domains, then stages of eight.
 
     The last are what `--chips N` cuts as well: chips of small domains share their layers over the host's links. Worked:
-    a card of 16 GB by itself, 61 layers: 1 to 51 cards in as many stages, then 8 x 7, 8 x 8 ... 8 x 61.
+    a card of 16 GB by itself, 61 layers: 1 to 51 cards in as many stages, then 8 x 7, 8 x 8 ... 8 x 61. Tensor
+    degrees are those that the model's heads allow.
     """
     domain = max(1, _domain(chip))
     plans, tp = [], 1
-    while tp <= domain:
+    while tp <= domain and usual_degree(model, tp, rank_cores(chip)):
         plans.append(Plan(tp, 1, 1, 1))
         tp *= 2
     top = plans[-1].tp
@@ -176,7 +177,7 @@ def _sizes(chip: Chip, model: Model) -> list[Plan]:
     while top * pp <= MOST_CHIPS and pp <= model.layers:
         plans.append(Plan(top, pp, 1, 1))
         pp += 1 if pp < 8 else pp // 4
-    wide = _wide(domain)
+    wide = _wide(chip, model)
     pp = 1 + int(plans[-1].chips) // wide
     while pp < model.layers:
         plans.append(Plan(wide, pp, 1, 1))
@@ -186,27 +187,33 @@ def _sizes(chip: Chip, model: Model) -> list[Plan]:
     return [plan for plan in plans if plan.chips <= MOST_CHIPS]
 
 
-def _wide(domain: int) -> int:
-    """Widest tensor degree that nobody asked for."""
-    return max(domain, 8)
+def _wide(chip: Chip, model: Model, of: int = 0) -> int:
+    """Widest tensor degree that nobody asked for: the domain, or 8, as far as heads go; a divisor of `of`."""
+    most = max(_domain(chip), 8)
+    return max(t for t in range(1, most + 1) if of % t == 0 and usual_degree(model, t, rank_cores(chip)))
 
 
 def _asked_plan(
+    chip: Chip,
     model: Model,
     chips: int | None,
     tp: int | None,
     pp: int | None,
     dp: int | None,
     ep: int | None,
-    domain: int,
 ) -> Plan:
-    """Degrees that were given, the rest filled in: what is left of `chips` becomes tensor parallel, then stages."""
+    """Degrees that were given, the rest filled in: what is left of `chips` becomes tensor parallel, then stages.
+
+    Worked: 7 chips for 64 heads are 7 stages, 12 are 4 x 3.
+    """
     if pp is not None and pp > model.layers:
         raise UsageError(
             f"--pp {pp} is more stages than {model.name} has layers ({model.layers}); give --tp or --dp"
         )
     if chips is None:
-        return check_plan(tp or 1, pp or 1, dp or 1, ep or 1)
+        plan = check_plan(tp or 1, pp or 1, dp or 1, ep or 1)
+        check_heads(model, tp or 1, rank_cores(chip))
+        return plan
     rest = chips
     for value in (tp, pp, dp):
         if value is not None:
@@ -214,15 +221,31 @@ def _asked_plan(
                 check_plan(tp or 1, pp or 1, dp or 1, ep or 1, chips)
             rest //= value
     if tp is None:
-        tp = max(t for t in range(1, min(rest, _wide(domain)) + 1) if rest % t == 0)
+        tp = rest if pp is not None and rest <= max(_domain(chip), 8) else _wide(chip, model, rest)
         rest //= tp
+    check_heads(model, tp, rank_cores(chip))
     if pp is None:
         pp, rest = rest, 1
     if pp > model.layers:
-        raise UsageError(
-            f"--pp {pp} is more stages than {model.name} has layers ({model.layers}); give --tp or --dp"
-        )
+        raise _no_cut(chip, model, chips, dp or 1, pp)
     return check_plan(tp, pp, dp or 1, ep or 1, chips)
+
+
+def _no_cut(chip: Chip, model: Model, chips: int, dp: int, stages: int) -> UsageError:
+    """A number of chips that needs more stages than there are layers, with the nearest that do not."""
+    most = model.layers * _wide(chip, model) * dp
+
+    def possible(count: int) -> bool:
+        each = count // dp
+        return each * dp == count and each // _wide(chip, model, each) <= model.layers
+
+    below = next((n for n in range(min(chips - 1, most), 0, -1) if possible(n)), None)
+    above = next((n for n in range(chips + 1, most + 1) if possible(n)), None)
+    near = " or ".join(f"--chips {n}" for n in (below, above) if n)
+    return UsageError(
+        f"{chips} chips cut {model.name} into {stages} stages, more than its {model.layers} layers; "
+        f"give {near}, or --tp or --dp"
+    )
 
 
 def _no_room(
@@ -245,7 +268,7 @@ def _enough(chip: Chip, model: Model, fmt: Formats, engine: Engine, context: flo
     """The fewest of the sizes tried that hold weights and one request, cut as `--chips N` cuts them."""
     for size in _sizes(chip, model):
         try:
-            plan = _asked_plan(model, int(size.chips), None, None, None, None, _domain(chip))
+            plan = _asked_plan(chip, model, int(size.chips), None, None, None, None)
         except UsageError:  # more stages than layers
             continue
         if footprint(chip, model, plan, fmt, engine, context).batch >= 1:
@@ -261,7 +284,8 @@ def _too_large(
     memory = footprint(chip, model, largest, fmt, engine, context)
     alone = float(memory.usable_bytes - memory.weights_bytes - memory.workspace_bytes) < 0.0
     what = "does not fit" if alone else f"and one request of {context:,.0f} tokens do not fit"
-    wider = (Plan(tp, model.layers, 1, 1) for tp in (16, 32, 64, 128) if tp * model.layers <= MOST_CHIPS)
+    degrees = [tp for tp in (16, 32, 64, 128) if cuts_heads(model, tp, rank_cores(chip))]
+    wider = (Plan(tp, model.layers, 1, 1) for tp in degrees if tp * model.layers <= MOST_CHIPS)
     enough = next((p for p in wider if footprint(chip, model, p, fmt, engine, context).batch >= 1), None)
     way = f"give --tp {enough.tp} --pp {enough.pp}, " if enough else ""
     fewer = "fewer bits" if alone else "a shorter request"

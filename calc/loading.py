@@ -124,12 +124,13 @@ def _replicas(
 def _plans(chip: Chip, model: Model, smallest: Plan) -> Sequence[Plan]:
     """The fewest chips, wider tensor parallelism in the domain, and expert parallelism for mixtures."""
     from .deployment import _domain
-    from .parallel import Plan
+    from .parallel import Plan, rank_cores, usual_degree
 
     domain = max(1, _domain(chip))
     plans = [smallest]
     tp = int(smallest.tp)
-    while smallest.pp == 1 and tp * 2 <= domain:
+    cores = rank_cores(chip)
+    while smallest.pp == 1 and tp * 2 <= domain and usual_degree(model, tp * 2, cores):
         tp *= 2
         plans.append(Plan(tp, 1, 1, 1))
     if model.is_moe:
@@ -137,7 +138,7 @@ def _plans(chip: Chip, model: Model, smallest: Plan) -> Sequence[Plan]:
         most = _WIDEST if connected else domain
         width = 8
         while width <= most:
-            degrees = [t for t in (1, 4, domain) if width % t == 0 and t <= width]
+            degrees = [t for t in (1, 4, domain) if width % t == 0 and usual_degree(model, t, cores)]
             plans += [Plan(t, 1, width // t, width) for t in degrees]
             width *= 2
     return plans

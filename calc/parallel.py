@@ -5,6 +5,7 @@ Degrees may be numbers or arrays of cases. Stands before `operators`, which buil
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from .errors import UsageError
 
 if TYPE_CHECKING:
     from .chip import Chip
+    from .model import Model
 
 Array = Any
 
@@ -60,9 +62,52 @@ def check_plan(tp: int, pp: int, dp: int, ep: int, chips: int | None = None) -> 
     return Plan(tp, pp, dp, ep)
 
 
+def cuts_heads(model: Model, tp: int, cores: int = 1) -> bool:
+    """Whether tensor parallel ranks can share out the query heads of every layer: tp divides them.
+
+    Chips of several cores fill their ranks up with empty heads (`kv_heads_per_rank`), so there any degree up to the
+    heads will do. Worked: 40 heads are cut by 5 and 8, not by 7 or 16.
+    """
+    heads = _heads(model)
+    return tp <= min(heads) and (cores > 1 or math.gcd(*heads) % tp == 0)
+
+
+def usual_degree(model: Model, tp: int, cores: int = 1) -> bool:
+    """Whether engines would be started with this degree: it cuts the query heads, and KV heads stay whole.
+
+    Ranks hold as many KV heads each, or as many ranks share one. Worked: 40 query and 8 KV heads: 8, not 5.
+    """
+    shared = {group.attention.kv_heads for group in model.groups if not group.attention.kv_lora_rank}
+    return cuts_heads(model, tp, cores) and (cores > 1 or all(n % tp == 0 or tp % n == 0 for n in shared if n))
+
+
+def check_heads(model: Model, tp: int, cores: int = 1) -> None:
+    """UsageError, with the nearest degrees that do, where tp does not cut the query heads of the model."""
+    if tp < 1 or cuts_heads(model, tp, cores):
+        return
+    heads = _heads(model)
+    good = [t for t in range(1, min(heads) + 1) if cuts_heads(model, t, cores)]
+    near = [*[t for t in good if t < tp][-1:], *[t for t in good if t > tp][:1]]
+    words = "does not divide" if tp <= min(heads) else "is more than"
+    raise UsageError(
+        f"--tp {tp} {words} the {' and '.join(str(n) for n in heads)} query heads of {model.name}; "
+        f"the nearest that {'cut' if len(near) > 1 else 'cuts'} them: {' and '.join(str(t) for t in near)}"
+    )
+
+
+def _heads(model: Model) -> list[int]:
+    """Query heads of the model's kinds of layers, each number once, rising."""
+    return sorted({group.attention.heads for group in model.groups if group.attention.heads} or {1})
+
+
+def rank_cores(chip: Chip) -> int:
+    """Tensor parallel ranks inside one chip."""
+    return int(chip.efficiency.get("cores", 1))
+
+
 def on_cores(plan: Plan, chip: Chip) -> Plan:
     """The plan with the chip's tensor-parallel ranks (`[efficiency] cores`); itself where a chip is one rank."""
-    cores = int(chip.efficiency.get("cores", 1))
+    cores = rank_cores(chip)
     return replace(plan, cores=cores) if cores != plan.cores else plan
 
 

@@ -6,9 +6,23 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokcalc.catalog import load_chip
-from tokcalc.errors import UsageError
-from tokcalc.parallel import Plan, check_plan, distinct_experts, kv_heads_per_rank, on_cores
+from tokcalc import estimate
+from tokcalc.catalog import list_ids, load_chip, load_model
+from tokcalc.cuts import search_cuts
+from tokcalc.deployment import _sizes
+from tokcalc.errors import DoesNotFit, UsageError
+from tokcalc.loading import _plans
+from tokcalc.parallel import (
+    Plan,
+    check_heads,
+    check_plan,
+    cuts_heads,
+    distinct_experts,
+    kv_heads_per_rank,
+    on_cores,
+    rank_cores,
+    usual_degree,
+)
 
 DEGREE = st.integers(1, 64)
 
@@ -94,3 +108,76 @@ def test_cores_of_a_chip_keep_whole_heads() -> None:
 @given(st.integers(1, 128), st.integers(1, 64), st.integers(1, 8))
 def test_more_cores_never_read_less_cache(heads: int, tp: int, cores: int) -> None:
     assert kv_heads_per_rank(heads, tp, cores) >= kv_heads_per_rank(heads, tp) * (1 - 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("model", "tp", "near"),
+    [("llama-3.3-70b", 7, "4 and 8"), ("llama-3.3-70b", 100, "64"), ("llama-3.3-70b", 12_500, "64"),
+     ("qwen2.5-14b", 16, "10 and 20"), ("qwen2.5-7b", 8, "7 and 14"), ("qwen2.5-1.5b", 8, "6 and 12"),
+     ("qwen3.5-27b", 16, "12 and 24")],
+)  # fmt: skip
+def test_a_degree_that_cuts_no_heads_is_refused_with_the_nearest_that_do(model: str, tp: int, near: str) -> None:
+    with pytest.raises(UsageError, match=f"--tp {tp} .* query heads of .*: {near}$"):
+        check_heads(load_model(model), tp)
+    with pytest.raises(UsageError, match=f"--tp {tp} "):
+        estimate("h100", model, tp=tp)
+
+
+@pytest.mark.parametrize(("model", "tp"), [("qwen2.5-14b", 5), ("command-r-plus-104b", 12), ("qwen2.5-7b", 7)])
+def test_degrees_need_not_be_powers_of_two(model: str, tp: int) -> None:
+    assert estimate("h100", model, tp=tp)["deployment"]["tp"] == tp
+
+
+@given(st.sampled_from(list_ids("models")), st.integers(1, 300))
+def test_an_accepted_degree_leaves_every_rank_the_same_heads(name: str, tp: int) -> None:
+    model = load_model(name)
+    whole = all(group.attention.heads % tp == 0 for group in model.groups if group.attention.heads)
+    assert cuts_heads(model, tp) == whole
+    assert cuts_heads(model, tp) or not usual_degree(model, tp)
+
+
+def test_usual_degrees_keep_key_value_heads_whole() -> None:
+    assert [t for t in range(1, 41) if usual_degree(load_model("qwen2.5-14b"), t)] == [1, 2, 4, 8, 40]
+    assert [t for t in range(1, 41) if usual_degree(load_model("phi-4"), t)] == [1, 2, 5, 10, 20, 40]
+    assert [t for t in range(1, 9) if usual_degree(load_model("deepseek-v3"), t)] == [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize(
+    ("chips", "cut"), [(1, None), (5, (1, 5)), (6, (2, 3)), (7, (1, 7)), (8, (8, 1)), (12, (4, 3)), (24, (8, 3))]
+)
+def test_a_number_of_chips_is_cut_in_a_way_that_exists(chips: int, cut: tuple[int, int] | None) -> None:
+    """64 query and 8 KV heads: what no tensor degree takes becomes stages."""
+    if cut is None:
+        with pytest.raises(DoesNotFit):
+            estimate("h100", "llama-3.3-70b", chips=chips)
+        return
+    found = estimate("h100", "llama-3.3-70b", chips=chips)["deployment"]
+    assert (found["tp"], found["pp"], found["dp"]) == (*cut, 1)
+
+
+def test_a_number_of_chips_that_no_cut_takes_names_its_neighbours() -> None:
+    with pytest.raises(UsageError, match="--chips 100 or --chips 102") as caught:
+        estimate("h100", "llama-3.3-70b", chips=101)
+    assert "--pp 101" not in str(caught.value)
+    for chips in (100, 102):
+        assert estimate("h100", "llama-3.3-70b", chips=chips)["deployment"]["chips"] == chips
+    with pytest.raises(UsageError, match="--tp 3 does not divide"):
+        estimate("h100", "llama-3.3-70b", chips=6, pp=2)
+
+
+def test_cores_fill_their_ranks_up_with_empty_heads() -> None:
+    """Neuron ran 40 heads on 12 chips of two cores each."""
+    found = estimate("inferentia2", "llama-2-13b", tp=12)["deployment"]
+    assert found["tp"] == 12
+    with pytest.raises(UsageError, match="--tp 48 is more than"):
+        estimate("inferentia2", "llama-2-13b", tp=48)
+
+
+@pytest.mark.parametrize("chip", ["h100-sxm", "mi300x", "inferentia2", "rngd", "l40s", "gb200"])
+def test_every_cut_that_is_searched_would_be_accepted(chip: str) -> None:
+    device = load_chip(chip)
+    for name in list_ids("models"):
+        model, cores = load_model(name), rank_cores(device)
+        for plan in (*search_cuts(device, model, 64), *_sizes(device, model), *_plans(device, model, Plan())):
+            check_heads(model, int(plan.tp), cores)
+            assert usual_degree(model, int(plan.tp), cores)

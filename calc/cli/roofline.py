@@ -54,6 +54,7 @@ def roofline(
     tokcalc roofline --chip h100,b200 --model llama-70b --batch 1,16,256 --plot roofline.svg
     """
     from ..catalog import load_chip, load_model
+    from ..parallel import check_heads, rank_cores
 
     for path in export or []:
         from ..report import check
@@ -81,6 +82,7 @@ def roofline(
     if model is not None:
         network = load_model(options.names("--model", model, "llama-70b", "models")[0])
         for one in chips:
+            check_heads(network, tp, rank_cores(one))
             made = _operators(
                 one, network, weights, kv, options.length("--tp", str(tp), 1024), batches, tokens, prefill
             )
