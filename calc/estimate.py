@@ -96,6 +96,8 @@ def estimate(
     pick = draft == "best"
     draft = 1 if pick else _whole(draft)
     _check(concurrency, cache_hit, draft, {"chips": chips, "tp": tp, "pp": pp, "dp": dp, "ep": ep})
+    if rate is not None and concurrency != 1:
+        raise UsageError(f"--rate {rate:g} and --concurrency {concurrency} are two loads; give one of them")
     device = load_chip(chip, overrides, memory) if isinstance(chip, str) else chip
     network = load_model(model) if isinstance(model, str) else model
     constants = constants or load_constants()
@@ -176,8 +178,8 @@ def _whole(draft: int | str | None) -> int | None:
 def _rate(rate: float | None, chip: Chip) -> float | None:
     if rate is None:
         return None
-    if not (isinstance(rate, int | float) and 0.0 < rate <= _MOST):
-        raise UsageError(f"--rate {rate} is not a rate; give requests per second above 0")
+    if not (0.0 < rate <= _MOST):
+        raise UsageError(f"--rate {rate:g} is not possible; give requests per second above 0, at most {_MOST:,}")
     if chip.weights_in_sram:
         raise UsageError(f"--rate is not modelled for {chip.name}; give the load with --concurrency")
     return float(rate)

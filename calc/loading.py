@@ -87,7 +87,7 @@ def _replicas(
     first = choose(chip, model, engine, batch=1, context=isl + osl, **formats, **degrees)
     plans = [first.plan] if any(degrees.values()) else _plans(chip, model, first.plan)
     best: tuple[float, Plan, float] | None = None
-    fastest = 0.0
+    fastest, soonest = 0.0, np.inf
     for plan in plans:
         try:
             degree: dict[str, Any] = {k: int(getattr(plan, k)) for k in _DEGREES}
@@ -106,7 +106,9 @@ def _replicas(
         users = np.broadcast_to(served.output_tok_s_user, load.shape)
         fits = (users >= speed) & (load <= np.broadcast_to(served.running, load.shape))
         if ttft is not None:
-            fits &= np.broadcast_to(served.ttft_s, load.shape) <= ttft
+            waits = np.broadcast_to(served.ttft_s, load.shape)
+            soonest = min(soonest, float(np.min(waits, where=fits, initial=np.inf)))
+            fits &= waits <= ttft
         fastest = max(fastest, float(users.max()))
         if not fits.any():
             continue
@@ -115,7 +117,7 @@ def _replicas(
         if best is None or rate[top] > best[0] * _BETTER:
             best = (float(rate[top]), plan, float(load[top]))
     if best is None:
-        raise _too_slow(chip, model, speed, ttft, fastest)
+        raise _too_slow(chip, model, speed, ttft, fastest, soonest)
     _, plan, batch = best
     degree = {k: int(getattr(plan, k)) for k in _DEGREES}
     return estimate(name, model, **{**asked, **degree, "concurrency": int(batch)})
@@ -149,7 +151,7 @@ def _pipelines(
 ) -> Answer:
     """SRAM machines: requests in flight up to one a layer; more chips where their caches need them."""
     best: tuple[float, Answer] | None = None
-    fastest, reason = 0.0, None
+    fastest, soonest, reason = 0.0, np.inf, None
     for batch in [*batches(model.layers)[::4].tolist(), float(model.layers)]:
         try:
             answer = estimate(name, model, **{**asked, "concurrency": int(batch)})
@@ -159,16 +161,23 @@ def _pipelines(
         user = answer["speed"]["output_tok_s_user"]["value"]
         rate = answer["speed"]["output_tok_s_chip"]["value"]
         fastest = max(fastest, user)
+        soonest = min(soonest, answer.ttft_s) if user >= speed else soonest
         if user >= speed and (ttft is None or answer.ttft_s <= ttft) and (best is None or rate > best[0]):
             best = (rate, answer)
     if best is None:
-        raise reason if reason and not fastest else _too_slow(chip, model, speed, ttft, fastest)
+        raise reason if reason and not fastest else _too_slow(chip, model, speed, ttft, fastest, soonest)
     return best[1]
 
 
-def _too_slow(chip: Chip, model: Model, speed: float, ttft: float | None, fastest: float) -> NoAnswer:
+def _too_slow(
+    chip: Chip, model: Model, speed: float, ttft: float | None, fastest: float, soonest: float
+) -> NoAnswer:
+    """Which limit cannot be met, and what would. soonest: least seconds to the first token at that speed."""
     limit = f"{speed:g} tokens/s per user" + (f" with a first token within {ttft:g} s" if ttft else "")
     reached = f"; alone, a request gets {fastest:,.3g} tokens/s" if fastest else ""
+    if ttft is not None and ttft < soonest < np.inf:
+        reached, way = f"; it takes {soonest:.3g} s at the least", "give a longer --max-ttft"
+        return NoAnswer(f"{chip.name} cannot run {model.name} at {limit}{reached}; {way}")
     return NoAnswer(
         f"{chip.name} cannot run {model.name} at {limit}{reached}; lower --min-speed, or give more --chips"
     )

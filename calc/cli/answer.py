@@ -109,6 +109,8 @@ def answer(
     options.degrees(chips, parallel)
     if acceptance is not None:
         options.share("--acceptance", acceptance, 0.0, 1.0)
+    if rate is not None and "concurrency" in _given(context):
+        raise UsageError("--rate lets requests arrive on their own, --concurrency keeps a number in flight; give one")
     question: dict[str, Any] = {
         "isl": options.length("--isl", isl),
         "osl": options.length("--osl", osl),
