@@ -81,7 +81,7 @@ class Price:
             found.append(
                 f"the price is of {self.date.isoformat()}, more than a year before the date asked for"
             )
-        if self.grade == "D":
+        if self.grade == "D" and "graded by" not in self.note:  # a sum says which of its inputs it is
             found.append("the price has grade D: unconfirmed or a lone estimate")
         if self.borrowed_from:
             found.append(f"the chip has no price of its own: range of {', '.join(self.borrowed_from)}")
