@@ -162,5 +162,7 @@ def load_model(name: str | os.PathLike[str]) -> Model:
 
 def spec_word(kind: str, spec: Chip | Model) -> str:
     """How a command names a chip or model: by its id, or by its path where the id stands for no or another file."""
+    if not spec.path or Path(spec.path).parent == builtin_folder(kind):
+        return spec.id
     known = load_index(kind)["files"].get(spec.id)
-    return spec.path if spec.path and spec.path != known else spec.id
+    return spec.path if spec.path != known else spec.id
