@@ -126,15 +126,15 @@ def functions(on: str | None) -> dict[str, Callable[..., Any]]:
         """Output tokens/s of one chip of a wide expert parallel deployment that only generates."""
         from .wide_ep import decode_tok_s_chip
 
-        known = _known(asked, ("batch", "speed", "weights", "draft", "acceptance"))
-        return decode_tok_s_chip(chip, model, round(chips), context, **known)
+        known = _known(asked, ("batch", "speed", "weights", "draft", "acceptance", "software_date"))
+        return decode_tok_s_chip(chip, model, round(chips), context, **{"software_date": on or "", **known})
 
     def wide_prefill(chip: str, model: str, chips: float, isl: float, **asked: Any) -> float:
         """Computed input tokens/s of one chip of a wide expert parallel deployment that only reads prompts."""
         from .wide_ep import prefill_tok_s_chip
 
-        known = _known(asked, ("cache_hit", "tokens", "weights", "balanced"))
-        return prefill_tok_s_chip(chip, model, round(chips), isl, **known)
+        known = _known(asked, ("cache_hit", "tokens", "weights", "balanced", "software_date"))
+        return prefill_tok_s_chip(chip, model, round(chips), isl, **{"software_date": on or "", **known})
 
     return {
         f.__name__: f

@@ -177,25 +177,33 @@ def is_wide(model: Model, chips: int | None) -> bool:
 def decode_tok_s_chip(
     chip: str, model: str, chips: int, context: float, *, batch: float | None = None,
     speed: float | None = None, weights: str | None = None, draft: int = 0, acceptance: float = 0.0,
+    software_date: str = "",
 ) -> float:  # fmt: skip
-    """Output tokens/s of one chip by names, for scenarios: at `batch` requests a chip, or `speed` a user."""
+    """Output tokens/s of one chip by names, for scenarios: at `batch` requests a chip, or `speed` a user.
+
+    software_date: day of the software (`engine.expert_floor`); "" for the newest.
+    """
     device, network, fmt = _named(chip, model, weights)
     return decode(
         device, network, fmt, chips=chips, batch_per_chip=batch, context=context, draft=draft,
-        acceptance=acceptance, max_tpot_s=1.0 / speed if speed else None,
+        acceptance=acceptance, max_tpot_s=1.0 / speed if speed else None, software=_of_day(software_date),
     ).tok_s_chip  # fmt: skip
 
 
 def prefill_tok_s_chip(
     chip: str, model: str, chips: int, isl: float, *, cache_hit: float = 0.0, tokens: float | None = None,
-    weights: str | None = None, balanced: bool = False,
+    weights: str | None = None, balanced: bool = False, software_date: str = "",
 ) -> float:  # fmt: skip
     """Computed input tokens/s of one chip by names; over (1 - cache_hit) with those found in a cache."""
     device, network, fmt = _named(chip, model, weights)
     return prefill(
         device, network, fmt, chips=chips, isl=isl, cache_hit=cache_hit, tokens_per_chip=tokens,
-        balanced=balanced,
+        balanced=balanced, software=_of_day(software_date),
     ).tok_s_chip  # fmt: skip
+
+
+def _of_day(date: str) -> Software:
+    return Software(find_engine(load_constants(), None, date=date))
 
 
 def _named(chip: str, model: str, weights: str | None) -> tuple[Chip, Model, Formats]:
