@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .engine import Engine, expert_floor, software_day
 from .stack import StackEngine
+from .step import NO_LINK
 
 if TYPE_CHECKING:
     from .chip import Chip
@@ -42,6 +43,11 @@ def engine_notes(
             f"experts over more than the {domain} chips of a domain: every copy of a prompt's token crosses the "
             "network here and nothing overlaps, so prompts may be several times faster in pools of their own "
             "(tokcalc mixed)"
+        )
+    if plan.chips > 1 and not any(link.bandwidth_bytes_s for link in chip.links):
+        notes.append(
+            f"no link between these chips is published: {NO_LINK / 1e9:g} GB/s a chip is assumed, and that somebody "
+            "joins so many"
         )
     return tuple(notes)
 

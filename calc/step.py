@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from .constants import Constants
 
 Array = Any
-_NO_LINK = 16e9  # a chip that publishes no link is taken as a PCIe 4 x8 card
+NO_LINK = 16e9
+"""Bytes/s of a chip that publishes no link: taken as a PCIe 4 x8 card."""
 _COLLECTIVES = ("all_reduce", "all_to_all")
 
 
@@ -82,7 +83,7 @@ def link_bandwidth(chip: Chip, ranks: Array) -> Array:
     """Bytes/s per direction between `ranks` chips: scale-up inside its domain, scale-out or host link beyond."""
     links = {link.level: link for link in chip.links if link.bandwidth_bytes_s}
     host = links.get("host")
-    floor = (host.bandwidth_bytes_s if host else None) or _NO_LINK
+    floor = (host.bandwidth_bytes_s if host else None) or NO_LINK
     up, out = links.get("scale_up"), links.get("scale_out")
     beyond = (out.bandwidth_bytes_s if out else None) or floor
     inside = (up.bandwidth_bytes_s if up else None) or floor

@@ -16,6 +16,7 @@ import numpy as np
 
 from .catalog.tables import shipped_table
 from .roofline import smooth_max
+from .step import NO_LINK
 
 if TYPE_CHECKING:
     from .chip import Chip
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from .model import Model
 
 Array = Any
-_NO_LINK = 16e9  # bytes/s of a chip that publishes no link: a PCIe 4 x8 card
 
 
 @lru_cache(maxsize=1)
@@ -65,8 +65,8 @@ def exchange_s(
     table = wide_table()
     message = table["message"]["dispatch_bytes"] + table["message"]["combine_bytes"]
     link, out = chip.scale_up, chip.link("scale_out") or chip.link("host")
-    inner = (link.bandwidth_bytes_s if link else None) or _NO_LINK
-    outer = (out.bandwidth_bytes_s if out else None) or _NO_LINK
+    inner = (link.bandwidth_bytes_s if link else None) or NO_LINK
+    outer = (out.bandwidth_bytes_s if out else None) or NO_LINK
     domain = float((link.domain_chips if link else None) or chip.chips_per_system or 8)
     alpha, eta, q = (float(v) for v in constants.collective("all_to_all", chip, min(chips, domain)))
     total: Array = 0.0

@@ -278,3 +278,10 @@ def test_the_deployment_of_an_answer_repeats_itself(model: str) -> None:
         )  # fmt: skip
         assert again["speed"] == first["speed"]
         assert again["memory"] == first["memory"]
+
+
+def test_chips_without_a_published_link_say_what_is_assumed() -> None:
+    several = estimate("m1", "deepseek-r1")["assumptions"]
+    assert any("no link between these chips is published: 16 GB/s" in line for line in several)
+    for chip, model in (("m1", "llama-3.2-1b"), ("h100-sxm", "deepseek-r1"), ("rngd", "llama-70b")):
+        assert not any("no link between" in line for line in estimate(chip, model)["assumptions"])
