@@ -201,3 +201,12 @@ def test_phases_refuse_options_that_they_do_not_have() -> None:
 
     with pytest.raises(UsageError, match="wide expert parallel phase"):
         functions(None)["wide_decode"]("h800", "r1", 144, 4096, isl=3)
+
+
+def test_wide_deployments_run_the_software_of_the_scenarios_day() -> None:
+    from tokcalc.scenario_functions import functions
+
+    decode = [functions(day)["wide_decode"] for day in ("2025-02-28", None)]
+    old, new = (f("h800", "deepseek-r1", 144, 4989, speed=21) for f in decode)
+    assert old < 0.97 * new  # expert kernels of 2025 had longer floors
+    assert decode[0]("h800", "deepseek-r1", 144, 4989, speed=21, software_date="2026-04-30") == pytest.approx(new)

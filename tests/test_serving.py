@@ -273,3 +273,30 @@ def test_long_prompts_under_load_leave_a_price_on_output_and_input() -> None:
         assert cost["per_m_output"] > 0
         assert cost["per_m_input"] > 0
     assert prompt_share(0.05, 0.01, 32, 800) == pytest.approx(1 / 6)
+
+
+def test_ranks_of_a_dense_model_are_machines_of_their_own() -> None:
+    one = estimate("h100-sxm", "llama-8b", isl=16_384, osl=128, concurrency=150, chips=1)["speed"]
+    many = estimate("h100-sxm", "llama-8b", isl=16_384, osl=128, concurrency=2400, chips=16, dp=16)["speed"]
+    for name in ("tpot_s", "ttft_s", "output_tok_s_chip"):
+        assert many[name]["value"] == pytest.approx(one[name]["value"])
+    alone = [
+        estimate("h100-sxm", "llama-8b", isl=16_384, chips=n, dp=n)["speed"]["ttft_s"]["value"] for n in (1, 8)
+    ]
+    assert alone[0] == pytest.approx(alone[1])  # a prompt is read by one rank
+
+
+def test_the_front_end_of_a_rank_has_a_line_of_its_own() -> None:
+    full = estimate("b200-sxm", "llama-3.2-1b", isl=128, osl=128, concurrency=1024, engine="vllm").to_dict()
+    sending = [t for t in full["terms"] if t["name"] == "engine: front end that sends tokens"]
+    assert len(sending) == 1
+    assert sum(t["seconds"] for t in full["terms"]) == pytest.approx(full["speed"]["tpot_s"]["value"])
+    few = estimate("b200-sxm", "llama-3.2-1b", isl=128, osl=128, concurrency=4, engine="vllm").to_dict()
+    assert not any("front end that sends" in t["name"] for t in few["terms"])
+
+
+def test_experts_beyond_a_domain_say_what_their_answer_leaves_out() -> None:
+    wide = estimate("h100-sxm", "deepseek-r1", chips=32, dp=32, ep=32, concurrency=64)["assumptions"]
+    assert any("experts over more than the 8 chips of a domain" in line for line in wide)
+    inside = estimate("h200-sxm", "deepseek-r1", chips=8, dp=8, ep=8, concurrency=64)["assumptions"]
+    assert not any("of a domain" in line for line in inside)
