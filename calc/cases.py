@@ -27,7 +27,7 @@ from .regimes import Case
 from .routing import routing
 from .row_layout import degrees
 from .serving import Load, pool_limit
-from .stack import packed_tokens, padded_tokens, read_context
+from .stack import padded_tokens, read_context
 from .stack_rows import cached_share
 from .wide_exchange import wide_batch_words
 
@@ -108,11 +108,11 @@ class Block:
         """Operators of a decode step, of one prompt alone, and of a full pass of prompts (`joined` where they join)."""
         tokens, old = self.fresh, self.isl * self.cached
         model, plan, fmt = self.model, on_cores(self.plan, self.chip), self.formats
-        together = 1.0 if joins(self.engine) else self.together
+        padded, together = padded_tokens(self.engine, tokens), 1.0 if joins(self.engine) else self.together
         return (
             decode_operators(model, plan, fmt, self.running, self.context, self.draft + 1.0, self.spread),
-            prompt_operators(model, plan, fmt, 1.0, padded_tokens(self.engine, tokens), old),
-            prompt_operators(model, plan, fmt, together, packed_tokens(self.engine, tokens, together), old),
+            prompt_operators(model, plan, fmt, 1.0, padded, old),
+            prompt_operators(model, plan, fmt, together, padded, old),
         )
 
     def case(self) -> Case:

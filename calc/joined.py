@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .passes import passes_per_prompt, prompt_operators, prompts_per_pass
-from .stack import StackEngine, packed_tokens, padded_tokens
+from .stack import StackEngine, padded_tokens
 from .step import StepTime, step_time
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def launched(engine: Engine, plan: Plan, fresh: Array, running: Array) -> tuple[
     if joins(engine):
         return np.zeros_like(np.asarray(running, dtype=float)), np.ones_like(np.asarray(running, dtype=float))
     together = prompts_per_pass(engine, running / np.asarray(plan.dp), fresh)
-    return passes_per_prompt(engine, packed_tokens(engine, fresh, together)), together * plan.dp
+    return passes_per_prompt(engine, padded_tokens(engine, fresh)), together * plan.dp
 
 
 def busy_kernels_s(
@@ -105,7 +105,7 @@ def busy_kernels_s(
 ) -> Array:  # fmt: skip
     """Kernel seconds of one prompt of `fresh` tokens after `cached` ones, in a replica that runs others.
 
-    P(packed) / (pp n) of n prompts in a pass. Where they join steps (tokens T, room R, padded prompt F' >= F = fresh),
+    P(padded) / (pp n) of n prompts in a pass. Where they join steps (tokens T, room R, padded prompt F' >= F = fresh),
     with P(n) the kernels of n tokens without attention and b running requests, whose step runs anyway:
     own = [P(min(F' + b, T)) - P(b)] max(1, F/R), full = P(T) - P(b), R beside b - 1, and a prompt adds its attention
     and max(min(full F/R, own), share own): the room that it fills where prompts queue, a step of its own where it is
@@ -115,8 +115,7 @@ def busy_kernels_s(
     """
     if not joins(engine):
         together = prompts_per_pass(engine, running / np.asarray(plan.dp), fresh)
-        packed = packed_tokens(engine, fresh, together)
-        ops = prompt_operators(model, plan, fmt, together * plan.dp, packed, cached)
+        ops = prompt_operators(model, plan, fmt, together * plan.dp, padded_tokens(engine, fresh), cached)
         return step_time(ops, chip, constants).seconds / (np.asarray(plan.pp) * together * plan.dp)
     assert isinstance(engine, StackEngine)
     rows = np.maximum(running / (np.asarray(plan.dp) * plan.pp), 1.0)

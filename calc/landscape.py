@@ -36,7 +36,7 @@ from .serving import (
     software_limit,
     waiting_s,
 )
-from .stack import packed_tokens, padded_tokens, read_context
+from .stack import padded_tokens, read_context
 from .step import step_time
 
 if TYPE_CHECKING:
@@ -257,9 +257,9 @@ def _shared_prompt_s(
     """
 
     def service(at: Plan, new: Array, old: Array, together: Array) -> Array:
-        packed = packed_tokens(engine, new, together)
-        batched = step_time(prompt_operators(model, at, fmt, together * at.dp, packed, old), chip, constants)
-        return prompt_service_s(engine, batched.seconds / at.pp, passes_per_prompt(engine, packed)) / (
+        padded = padded_tokens(engine, new)
+        batched = step_time(prompt_operators(model, at, fmt, together * at.dp, padded, old), chip, constants)
+        return prompt_service_s(engine, batched.seconds / at.pp, passes_per_prompt(engine, padded)) / (
             together * at.dp
         )
 

@@ -131,24 +131,6 @@ def padded_tokens(engine: Engine, tokens: Array) -> Array:
     return whole * edges[-1] + last
 
 
-def packed_tokens(engine: Engine, tokens: Array, together: Array) -> Array:
-    """Tokens that each of at most `together` prompts costs in one pass: they fill a bucket side by side.
-
-    The least of padded(tokens n) / n over all of them, one alone, and as many as fill each bucket; any length where
-    nothing is compiled. Worked, buckets 256 and 1,024: two prompts of 512 fill 1,024, so each costs 512, where one
-    alone costs 1,024; of 129 prompts of 2 tokens, 128 fill 256.
-    """
-    buckets = getattr(engine, "buckets", ())
-    if not buckets:
-        return tokens
-    tokens = np.asarray(tokens, dtype=float)
-    least = np.minimum(padded_tokens(engine, tokens * together) / together, padded_tokens(engine, tokens))
-    for size in buckets:
-        fit = np.floor(size / np.maximum(tokens, 1e-9))
-        least = np.where((fit >= 1.0) & (fit <= together), np.minimum(least, size / np.maximum(fit, 1.0)), least)
-    return least
-
-
 def read_context(engine: Engine, isl: Array, osl: Array) -> Array:
     """Cached tokens that a mean decode step reads: ISL + OSL/2; ISL + OSL where the whole context is read.
 

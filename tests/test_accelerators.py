@@ -17,7 +17,6 @@ from tokcalc.row_inputs import default_weights
 from tokcalc.stack import (
     engine_for_chip,
     host_joined,
-    packed_tokens,
     padded_tokens,
     read_context,
     stack_table,
@@ -69,15 +68,6 @@ def test_prefill_of_rngd_is_a_staircase() -> None:
     assert float(padded_tokens(engine, 1280.0)) == 1024.0 + 256.0
 
 
-def test_prompts_side_by_side_fill_a_bucket() -> None:
-    # published: one prompt of 512 tokens takes as long on RNGD as one of 1,024, so two of 512 share a pass of 1,024
-    engine = engine_for_chip(load_chip("rngd"), PLAIN, load_model("qwen3-8b"), CONSTANTS)
-    assert float(padded_tokens(engine, 512.0)) == 1024.0
-    assert float(packed_tokens(engine, 512.0, 2.0)) == 512.0
-    assert packed_tokens(PLAIN, 512.0, 3.0) == 512.0
-    assert float(packed_tokens(engine, 2.0, 65.0)) == 2.0  # 64 of them fill 128
-
-
 def test_decode_attention_of_rngd_runs_compiled_lengths() -> None:
     # the vendor's presets compile 1,024, 2,048, 4,096 ..
     engine = engine_for_chip(load_chip("rngd"), PLAIN, load_model("qwen3-8b"), CONSTANTS)
@@ -92,16 +82,6 @@ def test_compiled_attention_reads_at_least_what_is_cached(isl: int, osl: int, mo
     read = float(read_context(engine, float(isl), float(osl)))
     assert read >= (isl + osl / 2.0) * (1 - 1e-9)
     assert float(read_context(engine, float(isl + more), float(osl))) >= read * (1 - 1e-9)
-
-
-@given(st.integers(1, 3000), st.integers(1, 16))
-def test_a_shared_pass_never_costs_a_prompt_more_than_one_of_its_own(tokens: int, together: int) -> None:
-    engine = engine_for_chip(load_chip("rngd"), PLAIN, load_model("qwen3-8b"), CONSTANTS)
-    packed = float(packed_tokens(engine, float(tokens), float(together)))
-    assert packed >= tokens * (1 - 1e-12)
-    assert packed <= float(padded_tokens(engine, float(tokens))) * (1 + 1e-12)
-    if (together + 1) * tokens <= engine.chunk_tokens:  # one more that the pass has room for
-        assert float(packed_tokens(engine, float(tokens), together + 1.0)) <= packed * (1 + 1e-12)
 
 
 def test_rows_without_a_format_stand_as_the_software_stores_them() -> None:

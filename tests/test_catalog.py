@@ -411,3 +411,15 @@ def test_models_load_through_the_same_door():
     model = load_model("llama-70b")
     assert model.params_total == pytest.approx(70.55e9, rel=0.01)
     assert "llama" in refused(load_model, "lama-70c")
+
+
+def test_a_file_that_is_no_spec_is_told_apart_from_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "page.md").write_text("# no spec", encoding="utf-8")
+    with pytest.raises(UnknownName, match=r"'page\.md' is a file but no spec: those of chips end in \.toml"):
+        load_chip("page.md")
+    with pytest.raises(UnknownName, match=r"those of models end in \.toml, \.json or \.gguf"):
+        load_model("page.md")
+    for name in ("x" * 100_000, "a\0b"):
+        with pytest.raises(UnknownName, match="There is no chip"):
+            load_chip(name)

@@ -12,6 +12,7 @@ from . import cache
 from .files import KINDS, builtin_folder, parse_toml, read_bytes, user_folder
 
 _SINGULAR = {"chips": "chip", "models": "model", "memory": "memory generation"}
+_ENDINGS = {"chips": ".toml", "models": ".toml, .json or .gguf", "memory": ".toml"}
 
 
 def normal_name(name: str) -> str:
@@ -116,6 +117,8 @@ def find_id(kind: str, name: str) -> str:
         rest = f" and {len(shown) - 8} more" if len(shown) > 8 else ""
         raise UnknownName(f"'{name}' could be {', '.join(shown[:8])}{rest}; write more of the name")
     shown_name = "".join(c if c.isprintable() else "?" for c in name[:60])
+    if os.path.isfile(name):
+        raise UnknownName(f"'{shown_name}' is a file but no spec: those of {kind} end in {_ENDINGS[kind]}")
     near = _nearest(names, wanted)
     hint = f"did you mean {' or '.join(near)}?" if near else f"`tokcalc {kind}` lists the names"
     raise UnknownName(f"There is no {singular} '{shown_name}'; {hint}")
