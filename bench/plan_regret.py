@@ -20,15 +20,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tokcalc.constants import load_constants
-from tokcalc.engine import find_engine
+from tokcalc.answers.setting import key_of, setting
+from tokcalc.engines.constants import load_constants
+from tokcalc.engines.engine import find_engine
 from tokcalc.errors import TokcalcError
-from tokcalc.measured import read_rows
-from tokcalc.parallel import Plan
-from tokcalc.planner_choice import Limits, ranked, within
-from tokcalc.planner_search import Candidates, join, search
-from tokcalc.row_inputs import NOMINAL_LENGTH
-from tokcalc.settings import key_of, setting
+from tokcalc.explore.plan.choice import Limits, ranked, within
+from tokcalc.explore.plan.search import Candidates, join, search
+from tokcalc.physics.parallel import Plan
+from tokcalc.validation.measured import read_rows
+from tokcalc.validation.rows.inputs import NOMINAL_LENGTH
 
 SPEEDS = 8  # speeds per user tried in each group, evenly in the logarithm
 KEYS = ["chip", "model", "weights", "isl", "osl"]
@@ -63,11 +63,7 @@ def curves(rows: pd.DataFrame) -> Iterator[tuple[tuple[Any, ...], list[Curve]]]:
     index = ["run", *KEYS, *LAYOUT, "chips", "concurrency", "date", "nominal"]
     rows = rows.assign(nominal=rows["note"].fillna("").str.startswith("inferencex"))
     rows = rows.assign(**{name: rows[name].fillna(1) for name in ("pp", "dp", "ep")}).dropna(subset=["tp"])
-    wide = (
-        rows.pivot_table(index=index, columns="metric", values="value", aggfunc="first")
-        .dropna()
-        .reset_index()
-    )
+    wide = rows.pivot_table(index=index, columns="metric", values="value", aggfunc="first").dropna().reset_index()
     wide = wide.sort_values("date").drop_duplicates([*KEYS, *LAYOUT, "concurrency"], keep="last")
     for key, part in wide.groupby(KEYS):
         found = []
@@ -77,9 +73,7 @@ def curves(rows: pd.DataFrame) -> Iterator[tuple[tuple[Any, ...], list[Curve]]]:
             rate = own["concurrency"] * osl / (ttft + (osl - 1) * tpot) / own["chips"]
             order = np.argsort(1 / tpot.to_numpy())
             speed, rate = (1 / tpot).to_numpy()[order], rate.to_numpy(dtype=float)[order]
-            rate = np.maximum.accumulate(rate[::-1])[
-                ::-1
-            ]  # a slower point is never chosen for less throughput
+            rate = np.maximum.accumulate(rate[::-1])[::-1]  # a slower point is never chosen for less throughput
             found.append(Curve(tuple(layout), own["concurrency"].to_numpy(dtype=float)[order], speed, rate))
         yield (*key, bool(part["nominal"].iloc[0])), found
 

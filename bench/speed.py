@@ -23,11 +23,11 @@ from typing import Any
 
 import numpy as np
 from tokcalc import estimate
-from tokcalc.cost import blend, input_output
-from tokcalc.landscape import Landscape, evaluate
-from tokcalc.parallel import Plan
-from tokcalc.serving import Load
-from tokcalc.settings import Setting, key_of, setting
+from tokcalc.answers.setting import Setting, key_of, setting
+from tokcalc.money.cost import blend, input_output
+from tokcalc.physics.parallel import Plan
+from tokcalc.serving.closed_loop import Landscape, evaluate
+from tokcalc.serving.workload import Load
 
 PAIRS = (("dense", "h100-sxm", "llama-3.3-70b", "fp8"), ("mixture", "h200-sxm", "deepseek-v3", "fp8"))
 DAY = "2026-07-01"
@@ -101,9 +101,7 @@ def largest_difference(s: Setting, chip: str, model: str, weights: str) -> float
             chip, model, isl=int(load.isl[i]), osl=int(load.osl[i]), concurrency=int(load.concurrency[i]),
             weights=weights, tp=tp, ep=tp if s.model.is_moe else 1, on=DAY,
         ).to_dict()  # fmt: skip
-        pairs = [
-            (getattr(found, n)[i], answer["speed"][n]["value"]) for n in ("tpot_s", "ttft_s", "output_tok_s")
-        ]
+        pairs = [(getattr(found, n)[i], answer["speed"][n]["value"]) for n in ("tpot_s", "ttft_s", "output_tok_s")]
         pairs += [(money[n][i], answer["cost"][n]) for n in money if s.price is not None]
         worst = max(worst, *(abs(a - b) / max(abs(b), 1e-300) for a, b in pairs))
     return float(worst)
@@ -173,13 +171,7 @@ def _llm_flops() -> Callable[[], Any]:
 
     config = get_config("meta-llama/Llama-2-70b-hf")
     return lambda: throughput(
-        config,
-        gpu="H100",
-        precision="fp8",
-        sequence_length=2048,
-        output_tokens=1024,
-        cost_per_hour=3.0,
-        max_batch=64,
+        config, gpu="H100", precision="fp8", sequence_length=2048, output_tokens=1024, cost_per_hour=3.0, max_batch=64
     )
 
 
@@ -203,12 +195,7 @@ def _llm_analysis() -> Callable[[], Any]:
 def _genz() -> Callable[[], Any]:
     from GenZ import decode_moddeling, prefill_moddeling
 
-    same = {
-        "model": "meta-llama/Llama-3.1-70B",
-        "batch_size": 8,
-        "system_name": "H100_GPU",
-        "tensor_parallel": 8,
-    }
+    same = {"model": "meta-llama/Llama-3.1-70B", "batch_size": 8, "system_name": "H100_GPU", "tensor_parallel": 8}
 
     def work() -> None:
         prefill_moddeling(input_tokens=1024, bits="bf16", **same)
@@ -248,15 +235,11 @@ def main() -> None:
         one = rate(partial(_single, chip, model, weights), options.seconds)
         print(f"  {'one by one':22} {one:14,.0f} estimates/s")
         print(f"  largest difference from single answers: {largest_difference(s, chip, model, weights):.1e}")
-    print(
-        "NumPy on this core, ns per element: " + ", ".join(f"{n} {v:.2f}" for n, v in arithmetic(0.2).items())
-    )
+    print("NumPy on this core, ns per element: " + ", ".join(f"{n} {v:.2f}" for n, v in arithmetic(0.2).items()))
     if options.peers:
         for name, value in peers(options.seconds).items():
             shown = (
-                value
-                if isinstance(value, str)
-                else f"{value:12,.1f} estimates/s, 1/{best / value:,.0f} of the grid"
+                value if isinstance(value, str) else f"{value:12,.1f} estimates/s, 1/{best / value:,.0f} of the grid"
             )
             print(f"  {name:36} {shown}")
     if options.profile:

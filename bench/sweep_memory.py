@@ -81,16 +81,7 @@ def sweep(cases: int, folder: Path) -> None:
 
 def atlas(jobs: int, folder: Path) -> None:
     """The whole catalogue."""
-    command = [
-        sys.executable,
-        "-m",
-        "tokcalc",
-        "atlas",
-        "--jobs",
-        str(jobs),
-        "--export",
-        str(folder / "atlas.parquet"),
-    ]
+    command = [sys.executable, "-m", "tokcalc", "atlas", "--jobs", str(jobs), "--export", str(folder / "atlas.parquet")]
     seconds, work, peak, out = watched(command)
     print(
         f"atlas: {seconds:,.0f} s with {jobs} processes ({work:,.0f} s of processor), "

@@ -5,27 +5,25 @@ The public names load on first use, so that `import tokcalc` costs nothing.
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .answers.estimate import estimate
     from .catalog import load_chip, load_model
-    from .compare import compare
-    from .estimate import estimate
-    from .planner import plan
-    from .sweep import sweep
+    from .explore.compare import compare
+    from .explore.plan.plan import plan
+    from .explore.sweep.sweep import sweep
 
-__version__ = "0.1.0"
+from .version import __version__
 
 _HOME = {
-    "compare": "compare",
-    "estimate": "estimate",
+    "compare": "explore.compare",
+    "estimate": "answers.estimate",
     "load_chip": "catalog",
     "load_model": "catalog",
-    "plan": "planner",
-    "sweep": "sweep",
+    "plan": "explore.plan.plan",
+    "sweep": "explore.sweep.sweep",
 }
 
 __all__ = ["__version__", "compare", "estimate", "load_chip", "load_model", "plan", "sweep"]
@@ -42,15 +40,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_HOME})
-
-
-class _Package(ModuleType):
-    """Keeps `tokcalc.estimate` the function: importing the module of that name would otherwise hide it."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if isinstance(value, ModuleType) and _HOME.get(name) == name:
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

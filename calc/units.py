@@ -29,8 +29,7 @@ _KINDS: dict[str, tuple[str, str, dict[str, float]]] = {
     "compute": (
         "a compute rate",
         "'989.4 TFLOP/s'",
-        {f"{unit}/s": size for unit, size in _OPS.items()}
-        | {"FLOPS": 1.0, "OPS": 1.0, "flops": 1.0, "FLOPs/s": 1.0},
+        {f"{unit}/s": size for unit, size in _OPS.items()} | {"FLOPS": 1.0, "OPS": 1.0, "flops": 1.0, "FLOPs/s": 1.0},
     ),
     "bitrate": (
         "a bit rate per pin",
@@ -38,11 +37,7 @@ _KINDS: dict[str, tuple[str, str, dict[str, float]]] = {
         {"bit/s": 1.0, "bits/s": 1.0, "b/s": 1.0, "bps": 1.0, "T/s": 1.0},
     ),
     "power": ("a power", "'700 W'", {"W": 1.0, "watt": 1.0, "watts": 1.0}),
-    "time": (
-        "a time",
-        "'25 ms'",
-        {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0},
-    ),
+    "time": ("a time", "'25 ms'", {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0}),
     "energy": ("an energy", "'2.5 kWh'", {"J": 1.0, "joule": 1.0, "joules": 1.0, "Wh": 3600.0}),
     "tokens": ("a number of tokens", "'4096' or '128k'", {"": 1.0, "token": 1.0, "tokens": 1.0, "tok": 1.0}),
 }
@@ -138,16 +133,10 @@ def _parse_text(text: str, kind: str) -> float:
         return number * scale
     if not unit:
         raise UsageError(f"{_shown(text)} has no unit; {label} looks like {example}")
-    if (
-        unit[0] in _SMALL
-        and kind not in ("power", "time", "energy")
-        and _scale("M" + unit[1:], kind) is not None
-    ):
+    if unit[0] in _SMALL and kind not in ("power", "time", "energy") and _scale("M" + unit[1:], kind) is not None:
         raise UsageError(f"{_shown(text)} has the unit {unit}, a small fraction; did you mean M{unit[1:]}?")
     if kind == "capacity" and re.fullmatch(r"[kKMGTP]i?b", unit):
-        raise UsageError(
-            f"{_shown(text)} is ambiguous; write {unit[:-1]}B for bytes or {unit[:-1]}bit for bits"
-        )
+        raise UsageError(f"{_shown(text)} is ambiguous; write {unit[:-1]}B for bytes or {unit[:-1]}bit for bits")
     for other, (other_label, _, _) in _KINDS.items():
         if other != kind and other != "tokens" and _scale(unit, other) is not None:
             raise UsageError(f"{_shown(text)} is {other_label}, not {label}; write for example {example}")
@@ -185,9 +174,7 @@ def _parse_with_pint(text: str, number: float, unit: str, kind: str) -> float:
     try:
         quantity = registry().Quantity(number, registry().parse_units(re.sub(r"\bper\b", "/", unit)))
     except Exception:  # pint raises many kinds, some outside its own family
-        raise UsageError(
-            f"{_shown(text)} has an unknown unit '{unit}'; {label} looks like {example}"
-        ) from None
+        raise UsageError(f"{_shown(text)} has an unknown unit '{unit}'; {label} looks like {example}") from None
     try:
         return float(quantity.to(_PINT_UNIT[kind]).magnitude)
     except Exception:

@@ -10,17 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokcalc.catalog import list_ids, load_chip, load_model
-from tokcalc.constants import load_constants
-from tokcalc.engine import find_engine
-from tokcalc.routing import expert_launches
-from tokcalc.row_inputs import default_weights
-from tokcalc.stack import (
-    engine_for_chip,
-    host_joined,
-    padded_tokens,
-    read_context,
-    stack_table,
-)
+from tokcalc.engines.constants import load_constants
+from tokcalc.engines.engine import find_engine
+from tokcalc.engines.routing import expert_launches
+from tokcalc.engines.vendor import engine_for_chip, stack_table
+from tokcalc.physics.passes import padded_tokens, read_context
+from tokcalc.physics.step import host_joined
+from tokcalc.serving.precision import default_weights
 
 CONSTANTS = load_constants(fitted=False)
 PLAIN = find_engine(CONSTANTS, None)

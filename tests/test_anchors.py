@@ -7,13 +7,14 @@ from math import exp
 
 import numpy as np
 import pytest
-from tokcalc.anchors import factor
+from tokcalc.answers.estimate import estimate
+from tokcalc.calibration.anchors import factor
 from tokcalc.catalog import load_chip, load_model
-from tokcalc.constants import load_constants
-from tokcalc.engine import anchor_key, engine_for, expert_floor, find_engine
-from tokcalc.estimate import estimate
-from tokcalc.operators import component_formats
-from tokcalc.routing import expert_launches
+from tokcalc.engines.constants import load_constants
+from tokcalc.engines.engine import expert_floor, find_engine
+from tokcalc.engines.resolve import anchor_key, engine_for
+from tokcalc.engines.routing import expert_launches
+from tokcalc.physics.operators import component_formats
 
 
 def test_a_median_is_shrunk_by_three_rows_of_the_shared_constants() -> None:
@@ -43,14 +44,7 @@ def test_an_anchor_scales_every_second_of_a_step_and_ttft_by_its_own_factor() ->
 
 
 def test_an_answer_about_a_measured_combination_says_so_and_has_the_narrower_band() -> None:
-    ask = {
-        "chip": "b200-sxm",
-        "model": "gpt-oss-120b",
-        "weights": "mxfp4",
-        "chips": 2,
-        "tp": 2,
-        "concurrency": 16,
-    }
+    ask = {"chip": "b200-sxm", "model": "gpt-oss-120b", "weights": "mxfp4", "chips": 2, "tp": 2, "concurrency": 16}
     held = estimate(engine="trtllm", **ask).to_dict()
     free = estimate(engine="trtllm", **ask | {"chip": "b300-sxm"}).to_dict()
     assert any(a.startswith("anchored: ") for a in held["assumptions"])
@@ -66,12 +60,7 @@ def test_floors_of_expert_kernels_grow_with_the_number_of_experts() -> None:
 
 @pytest.mark.parametrize(
     ("model", "name"),
-    [
-        ("deepseek-v3", "fp8_block"),
-        ("qwen3-235b-a22b", "fp8_block"),
-        ("qwen3-32b", "fp8"),
-        ("llama-3.1-70b", "fp8"),
-    ],
+    [("deepseek-v3", "fp8_block"), ("qwen3-235b-a22b", "fp8_block"), ("qwen3-32b", "fp8"), ("llama-3.1-70b", "fp8")],
 )
 def test_fp8_of_makers_who_release_it_with_a_scale_per_block(model: str, name: str) -> None:
     fmt = component_formats(load_model(model), "fp8")
@@ -84,11 +73,7 @@ def test_expert_kernels_of_newer_software_have_lower_floors() -> None:
     assert expert_floor(constants, age["reference"]) == 1.0
     assert expert_floor(constants, "2025-11-01") == pytest.approx(exp(3 * age["month_share"]))
     assert expert_floor(constants, "2024-06-01") == expert_floor(constants, age["first"])
-    assert (
-        expert_floor(constants, "")
-        == expert_floor(constants, "2027-01-01")
-        == expert_floor(constants, age["last"])
-    )
+    assert expert_floor(constants, "") == expert_floor(constants, "2027-01-01") == expert_floor(constants, age["last"])
     for vague in ("2025", "2099", "2025-Q4", "2025-12-1", "soon"):  # tells no month
         assert expert_floor(constants, vague) == 1.0
 
@@ -118,8 +103,6 @@ def test_the_software_of_a_date_is_asked_for_and_said() -> None:
     old, new = (estimate(software_date=day, **ask).to_dict() for day in ("2025-11-01", None))
     assert old["speed"]["tpot_s"]["value"] > 1.05 * new["speed"]["tpot_s"]["value"]
     assert any("software of 2025-11-01" in line for line in old["assumptions"])
-    dense = [
-        estimate(software_date=day, **ask | {"model": "llama-70b"}).to_dict() for day in ("2025-11-01", None)
-    ]
+    dense = [estimate(software_date=day, **ask | {"model": "llama-70b"}).to_dict() for day in ("2025-11-01", None)]
     assert dense[0]["speed"]["tpot_s"]["value"] == dense[1]["speed"]["tpot_s"]["value"]
     assert not any("expert kernels" in line for line in dense[0]["assumptions"])

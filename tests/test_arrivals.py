@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokcalc import estimate
-from tokcalc.arrivals import closed_percentiles, mean_wait_s, open_percentiles
 from tokcalc.errors import NoAnswer, UsageError
+from tokcalc.serving.open_loop import closed_percentiles, mean_wait_s, open_percentiles
 
 
 def test_worked_numbers() -> None:
@@ -87,7 +87,7 @@ def test_drafts_do_not_hasten_the_first_token_of_an_offered_rate() -> None:
 
 
 def test_ranks_of_a_dense_model_share_an_offered_rate() -> None:
-    one, four = estimate("h100-sxm", "llama-3.1-8b", rate=1.5), estimate("h100-sxm", "llama-3.1-8b", rate=6.0, dp=4)
+    one, four = (estimate("h100-sxm", "llama-3.1-8b", rate=1.5), estimate("h100-sxm", "llama-3.1-8b", rate=6.0, dp=4))
     assert four.ttft_s == pytest.approx(one.ttft_s, rel=0.02)
     assert four.tpot_s == pytest.approx(one.tpot_s, rel=0.02)
 

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from tokcalc import estimate
-from tokcalc.atlas import LENGTHS, atlas, catalogue_fronts, standing, write_atlas
 from tokcalc.errors import NoAnswer, UnknownName
-from tokcalc.planner import plan
+from tokcalc.explore.atlas import LENGTHS, atlas, catalogue_fronts, standing, write_atlas
+from tokcalc.explore.plan.plan import plan
 
 CHIPS, MODELS, DAY = ["h100", "mi300x", "wse-3", "l40s"], ["llama-3.1-8b", "gpt-oss-120b"], "2026-07-01"
 
@@ -41,9 +41,7 @@ def test_rows_are_answers_of_single_questions(drawn):
 def test_no_row_is_beaten_on_both_counts_by_its_own_chip(drawn):
     frame = pd.DataFrame(drawn.columns)
     for _, part in frame.groupby(["chip", "model", "isl", "osl"]):
-        speed, rate, cost = (
-            part[n].to_numpy() for n in ("output_tok_s_user", "output_tok_s_chip", "per_m_blended")
-        )
+        speed, rate, cost = (part[n].to_numpy() for n in ("output_tok_s_user", "output_tok_s_chip", "per_m_blended"))
         for i in range(len(part)):
             faster = (speed >= speed[i]) & (rate > rate[i])
             cheaper = (speed >= speed[i]) & (cost < cost[i])
@@ -52,13 +50,9 @@ def test_no_row_is_beaten_on_both_counts_by_its_own_chip(drawn):
 
 def test_the_front_holds_the_best_of_a_plan(drawn):
     frame = pd.DataFrame(drawn.columns)
-    own = frame[
-        (frame["chip"] == "h100-sxm") & (frame["model"] == "llama-3.1-8b") & (frame["isl"] == LENGTHS[0][0])
-    ]
+    own = frame[(frame["chip"] == "h100-sxm") & (frame["model"] == "llama-3.1-8b") & (frame["isl"] == LENGTHS[0][0])]
     own = own[own["osl"] == LENGTHS[0][1]]
-    best = plan(
-        "h100", "llama-3.1-8b", aim="tokens-per-chip", isl=1024, osl=1024, engines=[None], on=DAY
-    ).best
+    best = plan("h100", "llama-3.1-8b", aim="tokens-per-chip", isl=1024, osl=1024, engines=[None], on=DAY).best
     assert own["output_tok_s_chip"].max() <= best["output_tok_s_chip"]
     assert own["output_tok_s_chip"].max() >= 0.97 * best["output_tok_s_chip"]
 
@@ -103,10 +97,7 @@ def test_the_command(tmp_path):
     assert "evaluated" in done.stdout
     assert sorted(os.listdir(tmp_path)) == ["a.parquet", "a.svg"]
     bad = subprocess.run(
-        [sys.executable, "-m", "tokcalc", "atlas", "--lengths", "1k"],
-        capture_output=True,
-        text=True,
-        timeout=60,
+        [sys.executable, "-m", "tokcalc", "atlas", "--lengths", "1k"], capture_output=True, text=True, timeout=60
     )
     assert bad.returncode == 2
     assert len(bad.stderr.strip().splitlines()) == 1

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tokcalc.calibrate import Fit, fingerprint, fit, resolved, to_toml
+from tokcalc.calibration.gpus import Fit, fingerprint, fit, resolved, to_toml
+from tokcalc.calibration.parameters import PRIORS, REACH, Space
+from tokcalc.calibration.problem import build, predict, solve
 from tokcalc.catalog import load_chip
-from tokcalc.constants import Constants, _merged, _tuned, load_constants
+from tokcalc.engines.constants import Constants, _merged, _tuned, load_constants
 from tokcalc.errors import UsageError
-from tokcalc.fit_problem import build, predict, solve
-from tokcalc.fit_space import PRIORS, REACH, Space
-from tokcalc.measured import COLUMNS, packaged_paths, read_rows
-from tokcalc.predict import predict_rows
+from tokcalc.validation.measured import COLUMNS, packaged_paths, read_rows
+from tokcalc.validation.predict import predict_rows
 
 SPECS = Path(str(packaged_paths()[0])).parents[1]
 
@@ -128,9 +128,7 @@ def test_deviations_of_groups_are_not_part_of_a_prediction(fitted: Fit) -> None:
     assert {names[i] for i in np.flatnonzero(own)} == {"group.rate", "group.ttft"}
 
 
-def test_left_out_errors_are_those_of_a_fit_that_saw_nothing_of_the_group(
-    fitted: Fit, synthetic: pd.DataFrame
-) -> None:
+def test_left_out_errors_are_those_of_a_fit_that_saw_nothing_of_the_group(fitted: Fit, synthetic: pd.DataFrame) -> None:
     # changed values of a group do not move its own prediction
     groups = synthetic["group"].to_numpy()
     one = groups == groups[0]
@@ -179,9 +177,7 @@ def overlay(found: Fit) -> Constants:
     """The constants as `load_constants` would have them with the fit written out and read back."""
     base, read = start(), tomllib.loads(to_toml(resolved(found, start())))
     own = {"fit": {"chips": read["fit"]["chips"]}}
-    return Constants(
-        _merged(_merged(own, read["kernels"]), base.tables), _tuned(base.engines, read["engines"])
-    )
+    return Constants(_merged(_merged(own, read["kernels"]), base.tables), _tuned(base.engines, read["engines"]))
 
 
 def test_a_fit_reads_back_as_it_was_written(fitted: Fit) -> None:
@@ -193,9 +189,7 @@ def test_a_fit_reads_back_as_it_was_written(fitted: Fit) -> None:
     assert record["chips"] == ["b200-sxm", "h100-sxm"]
 
 
-def test_predictions_with_the_written_constants_are_those_of_the_fit(
-    fitted: Fit, synthetic: pd.DataFrame
-) -> None:
+def test_predictions_with_the_written_constants_are_those_of_the_fit(fitted: Fit, synthetic: pd.DataFrame) -> None:
     used = predict_rows(synthetic, overlay(fitted))["predicted"].to_numpy()[fitted.problem.rows]
     assert used == pytest.approx(np.exp(predict(fitted.problem, fitted.z)), rel=0.01)
     assert overlay(fitted).fitted_chips >= {"b200-sxm", "h100-sxm"}
@@ -213,9 +207,7 @@ def away(table: pd.DataFrame, found: Fit) -> np.ndarray:
     return gone
 
 
-def test_data_centre_chips_are_used_as_fitted_on_the_packaged_points(
-    of_packaged: tuple[pd.DataFrame, Fit],
-) -> None:
+def test_data_centre_chips_are_used_as_fitted_on_the_packaged_points(of_packaged: tuple[pd.DataFrame, Fit]) -> None:
     table, found = of_packaged
     families = [load_chip(c).family for c in found.problem.table["chip"]]
     plain = np.isin(families, ("ampere", "hopper", "blackwell", "cdna3"))
@@ -253,11 +245,7 @@ def test_toml_keeps_numbers_texts_and_lists() -> None:
 # ------------------------------------------------------------------ the command
 def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tokcalc", "calibrate", *words],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        check=False,
+        [sys.executable, "-m", "tokcalc", "calibrate", *words], capture_output=True, text=True, cwd=cwd, check=False
     )
 
 
@@ -308,10 +296,7 @@ def test_the_command_writes_a_whole_file(data: str, tmp_path: Path) -> None:
         (("--chip", "no-such-chip"), "no-such-chip"),
         (("--chip", "b200-sxm"), "rows can be fitted"),
         pytest.param(("--engine", "no-such-engine"), "rows can be fitted"),
-        pytest.param(
-            ("--data", str(SPECS / "measured" / "wide-ep.csv"), "--chip", "rngd"),
-            "rows can be fitted",
-        ),
+        pytest.param(("--data", str(SPECS / "measured" / "wide-ep.csv"), "--chip", "rngd"), "rows can be fitted"),
         (("--folds", "1"), "--folds 1"),
         (("--folds", "-2"), "--folds -2"),
         (("--leave-out", "colour"), "colour"),
@@ -334,7 +319,7 @@ def test_a_target_that_cannot_be_written_is_one_sentence(data: str, tmp_path: Pa
 
 
 def test_rows_beside_a_series_weigh_less_and_mixtures_only_where_a_machine_is_full(synthetic: pd.DataFrame) -> None:
-    from tokcalc.cli.calibrate import _joined
+    from tokcalc.cli.commands.calibrate import _joined
 
     full = synthetic.assign(regime="max-load")
     both = _joined(synthetic, pd.concat([synthetic, full], ignore_index=True))

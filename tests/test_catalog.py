@@ -268,9 +268,7 @@ class TestSchema:
     @pytest.mark.parametrize("kind", ["chips", "models", "memory"])
     def test_the_json_schema_in_the_package_is_current(self, kind):
         written = json.loads((SPECS / "schema" / f"{kind}.json").read_text(encoding="utf-8"))
-        assert written == json.loads(json.dumps(json_schema(kind))), (
-            "run tokcalc.catalog.schema_json.write_schemas"
-        )
+        assert written == json.loads(json.dumps(json_schema(kind))), "run tokcalc.catalog.schema_json.write_schemas"
 
 
 class TestOverrides:
@@ -367,9 +365,7 @@ class TestCache:
             "print(chip.id, [m for m in ('pydantic', 'pint', 'pandas', 'numpy') if m in sys.modules])"
         )
         first, second = (
-            subprocess.run(
-                [sys.executable, "-c", code], capture_output=True, text=True, check=True
-            ).stdout.strip()
+            subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
             for _ in range(2)
         )
         assert first.startswith("wse-3")

@@ -164,9 +164,7 @@ def test_the_card_repeats_itself() -> None:
 
 
 def test_json_has_the_keys_of_the_contract() -> None:
-    question = (
-        "--chip h100 --chips 8 --model llama-3.1-70b --weights fp8 --isl 1000 --osl 1000 --concurrency 32"
-    )
+    question = "--chip h100 --chips 8 --model llama-3.1-70b --weights fp8 --isl 1000 --osl 1000 --concurrency 32"
     answer = json.loads(answered(*question.split(), "--json"))
     assert {"chip", "model", "deployment", "workload", "speed", "cost", "energy", "memory"} <= answer.keys()
     assert {"bound_by", "grade", "terms", "sources", "notes"} <= answer.keys()
@@ -286,12 +284,7 @@ def test_a_bad_spec_file_is_one_sentence(tmp_path: Path, option: str, kind: str)
         with path.open("wb") as file:
             file.truncate(200_000_000)
     elif kind != "missing":
-        content = {
-            "broken": b"id = [",
-            "empty": b"",
-            "binary": b"\x00\xff" * 500,
-            "wrong": b'colour = "red"\n',
-        }
+        content = {"broken": b"id = [", "empty": b"", "binary": b"\x00\xff" * 500, "wrong": b'colour = "red"\n'}
         path.write_bytes(content[kind])
     names = {"--chip": "h100", "--model": "llama-70b", option: str(path)}
     assert "my.toml" in refused(*(word for pair in names.items() for word in pair))

@@ -63,9 +63,7 @@ def test_ownership_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
 def test_dearer_inputs_never_make_cheaper_tokens(
     capsys: pytest.CaptureFixture[str], option: str, low: str, high: str
 ) -> None:
-    cheap, dear = (
-        answer(capsys, *ONE, "--own", option, value)["cost"]["per_m_output"] for value in (low, high)
-    )
+    cheap, dear = (answer(capsys, *ONE, "--own", option, value)["cost"]["per_m_output"] for value in (low, high))
     assert cheap < dear
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokcalc.cli import card, options, text
-from tokcalc.cli.comparison import comparison
+from tokcalc.cli import options, text
 from tokcalc.cli.listing import matching, years
+from tokcalc.cli.pages import answer as card
+from tokcalc.cli.pages.comparison import comparison
 from tokcalc.cli.table import Column, Spanning, render
-from tokcalc.compare import flatten
 from tokcalc.errors import UsageError
+from tokcalc.explore.compare import flatten
 
 
 @pytest.mark.parametrize(
@@ -92,10 +93,7 @@ def test_an_exact_word_does_not_also_match_what_contains_it() -> None:
     assert [kind for kind in ("ddr", "gddr", "lpddr") if fits(kind)] == ["ddr"]
 
 
-@given(
-    st.integers(30, 140),
-    st.lists(st.lists(st.text("abc ", max_size=30), min_size=4, max_size=4), max_size=6),
-)
+@given(st.integers(30, 140), st.lists(st.lists(st.text("abc ", max_size=30), min_size=4, max_size=4), max_size=6))
 def test_a_table_fits_or_is_down_to_one_column(width: int, rows: list[list[str]]) -> None:
     columns = [Column(title, i) for i, title in enumerate(("first", "second", "third", "fourth"))]
     lines = render(columns, rows, width).splitlines()

@@ -15,8 +15,8 @@ import pytest
 from tokcalc import compare, load_chip
 from tokcalc.cli.shell import run as ask
 from tokcalc.cli.table import Column, Spanning, render, what_ifs
-from tokcalc.compare import filtered, ordered, relative
 from tokcalc.errors import UsageError
+from tokcalc.explore.compare import filtered, ordered, relative
 
 DAY = "2026-07-01"
 
@@ -148,9 +148,7 @@ def test_sorting_and_filtering():
 
 class TestCompare:
     def test_a_table_in_80_columns_with_baseline(self):
-        done = run(
-            "compare", "--chip", "b200,wse-3", "--model", "llama-70b", "--isl", "1k,8k", "--baseline", "h100"
-        )
+        done = run("compare", "--chip", "b200,wse-3", "--model", "llama-70b", "--isl", "1k,8k", "--baseline", "h100")
         assert done.returncode == 0, done.stderr
         assert all(len(line) <= 80 for line in done.stdout.splitlines())
         assert "h100-sxm" in done.stdout
@@ -167,16 +165,9 @@ class TestCompare:
     @pytest.mark.parametrize("ending", ["csv", "json", "md", "tex", "html", "xlsx", "parquet"])
     def test_every_ending(self, ending, tmp_path):
         path = tmp_path / f"t.{ending}"
-        done = run(
-            "compare", "--chip", "h100,b200", "--model", "llama-8b", "--export", str(path), "--on", DAY
-        )
+        done = run("compare", "--chip", "h100,b200", "--model", "llama-8b", "--export", str(path), "--on", DAY)
         assert done.returncode == 0, done.stderr
-        readers = {
-            "csv": pd.read_csv,
-            "json": pd.read_json,
-            "xlsx": pd.read_excel,
-            "parquet": pd.read_parquet,
-        }
+        readers = {"csv": pd.read_csv, "json": pd.read_json, "xlsx": pd.read_excel, "parquet": pd.read_parquet}
         if ending in readers:
             assert len(readers[ending](path)) == 2
         else:
@@ -190,24 +181,13 @@ class TestCompare:
     def test_every_kind_of_plot(self, kind, extra, tmp_path):
         path = tmp_path / "p.svg"
         done = run(
-            "compare",
-            "--chip",
-            "h100,b200",
-            "--model",
-            "llama-70b",
-            *extra,
-            "--plot",
-            str(path),
-            "--plot-kind",
-            kind,
+            "compare", "--chip", "h100,b200", "--model", "llama-70b", *extra, "--plot", str(path), "--plot-kind", kind
         )
         assert done.returncode == 0, done.stderr
         assert path.read_text().startswith("<svg")
 
     def test_json_of_chosen_columns(self):
-        done = run(
-            "compare", "--chip", "h100,b200", "--model", "llama-8b", "--columns", "chip,tpot_s", "--json"
-        )
+        done = run("compare", "--chip", "h100,b200", "--model", "llama-8b", "--columns", "chip,tpot_s", "--json")
         assert [sorted(row) for row in json.loads(done.stdout)] == [["chip", "speed.tpot_s.value"]] * 2
 
     @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokcalc.cost import (
+from tokcalc.errors import UsageError
+from tokcalc.money.cost import (
     bill,
     blend,
     cached_input,
@@ -22,7 +23,7 @@ from tokcalc.cost import (
     time_shares,
     waterfall,
 )
-from tokcalc.energy import (
+from tokcalc.money.energy import (
     co2_per_million,
     electricity_per_hour,
     idle_overhead,
@@ -32,8 +33,7 @@ from tokcalc.energy import (
     mean_power,
     power_at,
 )
-from tokcalc.errors import UsageError
-from tokcalc.ownership import (
+from tokcalc.money.ownership import (
     Ownership,
     capital_per_hour,
     default_ownership,
@@ -58,9 +58,7 @@ def test_rental() -> None:
 
 def test_ownership_without_capital_cost() -> None:
     # 31,250 USD over 5 years; 1.275 kW x 1.15 x 0.10 USD/kWh; 1.275 kW x 180 USD a month of 730.5 hours.
-    own = Ownership(
-        purchase=31_250.0, life_years=5.0, power_w=1275.0, pue=1.15, electricity=0.10, colo_kw_month=180.0
-    )
+    own = Ownership(purchase=31_250.0, life_years=5.0, power_w=1275.0, pue=1.15, electricity=0.10, colo_kw_month=180.0)
     parts = dict(own.parts())
     assert parts["chip and host"] == pytest.approx(31_250 / 43_830)
     assert parts["electricity"] == pytest.approx(0.146625)
@@ -72,9 +70,7 @@ def test_ownership_without_capital_cost() -> None:
 
 def test_ownership_with_capital_cost_network_residual_and_staff() -> None:
     # A fifth of 10,000 is left after 4 years at 10 %: annuity 8000 / 3.169865 + 0.1 x 2000 = 2723.77 a year.
-    own = Ownership(
-        purchase=10_000.0, life_years=4.0, residual_share=0.2, cost_of_capital=0.10, staff_share=0.03
-    )
+    own = Ownership(purchase=10_000.0, life_years=4.0, residual_share=0.2, cost_of_capital=0.10, staff_share=0.03)
     parts = dict(own.parts())
     assert parts["chip and host"] * 8766 == pytest.approx(2000)
     assert parts["cost of capital"] * 8766 == pytest.approx(723.77, abs=0.01)
@@ -160,9 +156,7 @@ def test_a_waterfall_ends_where_it_must(parts: list[float], rate: float, utilisa
 
 
 @given(st.floats(1, 1e4), st.floats(1, 1e4), above_zero, above_zero, part)
-def test_joules_make_the_power(
-    prefill_w: float, decode_w: float, into: float, out: float, prefill: float
-) -> None:
+def test_joules_make_the_power(prefill_w: float, decode_w: float, into: float, out: float, prefill: float) -> None:
     of_input, of_output = input_output_joules(prefill_w, decode_w, into, out, prefill)
     mean = prefill * prefill_w + (1 - prefill) * decode_w
     assert of_input * into + of_output * out == pytest.approx(mean)
@@ -171,10 +165,7 @@ def test_joules_make_the_power(
 @given(st.floats(0, 1e6), st.floats(0.5, 20))
 def test_money_for_nothing_makes_capital_free(purchase: float, life: float) -> None:
     assert capital_per_hour(purchase, life, 0.0) == pytest.approx(0, abs=1e-9)
-    tiny, average = (
-        capital_per_hour(purchase, life, 1e-9),
-        capital_per_hour(purchase, life, 1e-9, method="average"),
-    )
+    tiny, average = (capital_per_hour(purchase, life, 1e-9), capital_per_hour(purchase, life, 1e-9, method="average"))
     assert tiny == pytest.approx(0, abs=1e-6 * (1 + purchase))
     assert average == pytest.approx(0, abs=1e-6 * (1 + purchase))
 
@@ -210,17 +201,13 @@ def test_dearer_power_never_makes_a_cheaper_token(inputs: dict[str, Any], more: 
 
 
 @given(st.fixed_dictionaries(OWN), st.floats(0.1, 1), above_zero)
-def test_a_shorter_life_never_makes_a_cheaper_token(
-    inputs: dict[str, Any], factor: float, rate: float
-) -> None:
+def test_a_shorter_life_never_makes_a_cheaper_token(inputs: dict[str, Any], factor: float, rate: float) -> None:
     long = per_million(Ownership(**inputs).per_hour(), rate)
     short = per_million(Ownership(**{**inputs, "life_years": inputs["life_years"] * factor}).per_hour(), rate)
     assert short >= long * (1 - 1e-9)
 
 
-@pytest.mark.parametrize(
-    "name", ["purchase", "pue", "power_w", "colo_kw_month", "staff_share", "cost_of_capital"]
-)
+@pytest.mark.parametrize("name", ["purchase", "pue", "power_w", "colo_kw_month", "staff_share", "cost_of_capital"])
 @given(st.fixed_dictionaries(OWN), st.floats(1, 1.5))
 def test_more_of_any_cost_is_no_saving(name: str, inputs: dict[str, Any], factor: float) -> None:
     more = Ownership(**{**inputs, name: inputs[name] * factor}).per_hour()
@@ -237,9 +224,7 @@ def test_less_use_never_makes_a_cheaper_token(price: float, rate: float, one: fl
 
 def test_arrays_give_what_floats_give() -> None:
     prices, rates = np.array([1.0, 2.0, 4.0]), np.array([100.0, 1000.0, 5000.0])
-    assert per_million(prices, rates).tolist() == [
-        per_million(p, r) for p, r in zip(prices, rates, strict=True)
-    ]
+    assert per_million(prices, rates).tolist() == [per_million(p, r) for p, r in zip(prices, rates, strict=True)]
     lives = np.array([3.0, 4.0, 6.0])
     own = Ownership(purchase=10_000.0, life_years=lives, cost_of_capital=np.array([0.0, 0.05, 0.1]))
     singles = [
@@ -270,15 +255,9 @@ BAD = [
     (lambda: markup(1.0, 0.0), "Cost"),
     (lambda: gross_margin(0.0, 1.0), "Revenue"),
     (lambda: fleet_bill(-1, 2.0), "Chips"),
-    (
-        lambda: Ownership(purchase=1.0, life_years=0.0).per_hour(),
-        "The life must be a number above zero, not 0.",
-    ),
+    (lambda: Ownership(purchase=1.0, life_years=0.0).per_hour(), "The life must be a number above zero, not 0."),
     (lambda: Ownership(purchase=-1.0, life_years=5.0).per_hour(), "purchase price"),
-    (
-        lambda: Ownership(purchase=1.0, life_years=5.0, pue=-1.2).per_hour(),
-        "PUE must be at least 1, not -1.2.",
-    ),
+    (lambda: Ownership(purchase=1.0, life_years=5.0, pue=-1.2).per_hour(), "PUE must be at least 1, not -1.2."),
     (lambda: Ownership(purchase=1.0, life_years=5.0, pue=math.nan).per_hour(), "PUE"),
     (lambda: Ownership(purchase=1.0, life_years=5.0, residual_share=2.0).per_hour(), "residual"),
     (lambda: Ownership(purchase=1.0, life_years=5.0, cost_of_capital=-0.1).per_hour(), "cost of capital"),
@@ -309,14 +288,7 @@ def test_default_ownership_names_its_prices() -> None:
     found = default_ownership("h100-sxm", 1275.0, "2026-11-01")
     assert found is not None
     assert found.inputs.purchase == pytest.approx(31_250)
-    assert set(found.prices) >= {
-        "purchase",
-        "electricity",
-        "pue",
-        "colo_kw_month",
-        "life_years",
-        "cost_of_capital",
-    }
+    assert set(found.prices) >= {"purchase", "electricity", "pue", "colo_kw_month", "life_years", "cost_of_capital"}
     card = default_ownership("groq-lpu-v1", 300.0, "2026-11-01")
     assert card is not None
     assert card.inputs.purchase == pytest.approx(20_000 * 1.26)

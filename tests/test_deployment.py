@@ -10,23 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokcalc import estimate
 from tokcalc.catalog import list_ids, load_chip, load_model
-from tokcalc.constants import load_constants
-from tokcalc.cuts import fewest_chips, search_cuts
-from tokcalc.deployment import Deployment, _sizes, choose, choose_formats
-from tokcalc.engine import Engine, find_engine
+from tokcalc.engines.constants import load_constants
+from tokcalc.engines.engine import Engine, find_engine
 from tokcalc.errors import DoesNotFit, TokcalcError, UsageError
-from tokcalc.formats import find_format, is_native
-from tokcalc.memory import footprint
+from tokcalc.hardware.formats import find_format, is_native
+from tokcalc.physics.memory import footprint
+from tokcalc.serving.cuts import fewest_chips, search_cuts
+from tokcalc.serving.deployment import Deployment, _sizes, choose
+from tokcalc.serving.precision import choose_formats
 
-MODELS = [
-    "llama-3.1-8b",
-    "llama-3.3-70b",
-    "deepseek-v3",
-    "gpt-oss-120b",
-    "qwen3-235b-a22b",
-    "gemma-3-27b",
-    "kimi-k2",
-]
+MODELS = ["llama-3.1-8b", "llama-3.3-70b", "deepseek-v3", "gpt-oss-120b", "qwen3-235b-a22b", "gemma-3-27b", "kimi-k2"]
 CHIPS = [name for name in list_ids("chips") if not load_chip(name).weights_in_sram]
 
 
@@ -34,9 +27,7 @@ def engine() -> Engine:
     return find_engine(load_constants(), None)
 
 
-def chosen(
-    chip: str, model: str, batch: float = 1.0, context: float = 2048.0, **asked: int | str | None
-) -> Deployment:
+def chosen(chip: str, model: str, batch: float = 1.0, context: float = 2048.0, **asked: int | str | None) -> Deployment:
     return choose(load_chip(chip), load_model(model), engine(), batch=batch, context=context, **asked)
 
 
@@ -99,10 +90,7 @@ def test_chips_that_hold_a_model(chip: str, model: str, weights: str, chips: int
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.sampled_from(CHIPS),
-    st.sampled_from(MODELS),
-    st.sampled_from([1.0, 8.0, 64.0]),
-    st.sampled_from([512.0, 8192.0]),
+    st.sampled_from(CHIPS), st.sampled_from(MODELS), st.sampled_from([1.0, 8.0, 64.0]), st.sampled_from([512.0, 8192.0])
 )
 def test_a_choice_fits_and_more_chips_still_fit(chip: str, model: str, batch: float, context: float) -> None:
     try:
@@ -205,9 +193,7 @@ def test_a_load_that_no_size_holds_runs_on_the_largest() -> None:
 
 
 def test_a_request_that_no_size_holds_is_refused_with_what_is_too_large() -> None:
-    with pytest.raises(
-        DoesNotFit, match=r"one request of 50,000,000 tokens do not fit 488 x .* a shorter request"
-    ):
+    with pytest.raises(DoesNotFit, match=r"one request of 50,000,000 tokens do not fit 488 x .* a shorter request"):
         chosen("x330", "deepseek-v3", 1.0, 5e7)
 
 

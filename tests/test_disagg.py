@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokcalc.bands import band_factor
 from tokcalc.catalog import load_chip, load_model
-from tokcalc.disagg import DECODE_BUSY, PREFILL_BUSY, as_answer, link_bytes_s, mixed, rate_match, transfer_s
 from tokcalc.errors import DoesNotFit, NoAnswer, UsageError
-from tokcalc.sharing import parse_owned, share_load
+from tokcalc.explore.shared_load import parse_owned, share_load
+from tokcalc.serving.pools import DECODE_BUSY, PREFILL_BUSY, as_answer, link_bytes_s, mixed, rate_match, transfer_s
+from tokcalc.trust.bands import band_factor
 
 MODEL = load_model("llama-3.1-70b")
 
@@ -37,24 +37,16 @@ def test_the_slower_link_sets_the_transfer() -> None:
 
 
 def test_longer_prompts_move_more_cache_and_wait_longer() -> None:
-    pair = [
-        mixed(MODEL, load_chip("h800"), load_chip("rngd"), isl=n, osl=512, decode_chips=8)
-        for n in (512, 4096)
-    ]
+    pair = [mixed(MODEL, load_chip("h800"), load_chip("rngd"), isl=n, osl=512, decode_chips=8) for n in (512, 4096)]
     assert pair[1].kv_bytes == pytest.approx(8 * pair[0].kv_bytes)
     assert pair[1].ttft_s > pair[0].ttft_s
-    assert (
-        pair[1].prefill_replicas / pair[1].decode_replicas
-        >= pair[0].prefill_replicas / pair[0].decode_replicas
-    )
+    assert pair[1].prefill_replicas / pair[1].decode_replicas >= pair[0].prefill_replicas / pair[0].decode_replicas
 
 
 def test_decode_alone_is_faster_than_decode_with_prompts() -> None:
     from tokcalc import estimate
 
-    m = mixed(
-        MODEL, load_chip("h100-sxm"), load_chip("h100-sxm"), isl=4096, osl=512, batch=32, decode_chips=8
-    )
+    m = mixed(MODEL, load_chip("h100-sxm"), load_chip("h100-sxm"), isl=4096, osl=512, batch=32, decode_chips=8)
     both = estimate("h100-sxm", "llama-3.1-70b", isl=4096, osl=512, concurrency=32, chips=8, tp=8)
     assert m.tpot_s < both.tpot_s
 
@@ -122,9 +114,7 @@ def test_both_pools_of_one_chip_have_its_bands() -> None:
     found = _factors("rngd", "rngd")
     assert found["ttft_s"] == pytest.approx(band_factor("ttft", "A", "rngd"))
     assert found["tpot_s"] == found["output_tok_s_user"] == pytest.approx(band_factor("tpot", "A", "rngd"))
-    assert (
-        found["output_tok_s"] == found["input_tok_s"] == pytest.approx(band_factor("throughput", "A", "rngd"))
-    )
+    assert found["output_tok_s"] == found["input_tok_s"] == pytest.approx(band_factor("throughput", "A", "rngd"))
     assert found["ttft_s"] > band_factor("ttft", "A")  # a measured GPU's is narrower
 
 

@@ -9,14 +9,14 @@ import sys
 import pytest
 from tokcalc import estimate
 from tokcalc.catalog import load_chip, load_model
-from tokcalc.cli.draft import rows_of
-from tokcalc.constants import load_constants
-from tokcalc.deployment import Deployment, choose
-from tokcalc.draft_notes import drafted, noted
-from tokcalc.drafting import best, check_draft, draft_of_note, lengths, pipe_lengths, stops_paying
-from tokcalc.engine import find_engine
+from tokcalc.cli.commands.draft import rows_of
+from tokcalc.engines.constants import load_constants
+from tokcalc.engines.engine import find_engine
 from tokcalc.errors import DoesNotFit, UsageError
-from tokcalc.serving import Load
+from tokcalc.serving.deployment import Deployment, choose
+from tokcalc.serving.drafting import best, check_draft, lengths, pipe_lengths, stops_paying
+from tokcalc.serving.workload import Load
+from tokcalc.validation.rows.drafts import draft_of_note, drafted, noted
 
 CONSTANTS = load_constants()
 
@@ -69,8 +69,7 @@ def test_full_pipelines_do_not_pay_for_drafts() -> None:
 def test_where_it_stops_is_found() -> None:
     chip, model = load_chip("groq"), load_model("llama-3.1-70b")
     stop = stops_paying(
-        lambda b: pipe_lengths(chip, model, "int8", Load(1024.0, 1024.0, b, 0.0, 0.0, 0.7)),
-        [1.0, 8.0, 64.0, 80.0],
+        lambda b: pipe_lengths(chip, model, "int8", Load(1024.0, 1024.0, b, 0.0, 0.0, 0.7)), [1.0, 8.0, 64.0, 80.0]
     )
     assert stop in (64.0, 80.0)
 
@@ -91,8 +90,7 @@ def test_notes_of_measured_rows_name_their_draft() -> None:
 
 def test_the_best_length_shrinks_with_the_load_and_says_where_it_stops() -> None:
     found = [
-        estimate("h100", "llama-70b", chips=8, concurrency=n, draft="best", acceptance=0.6).to_dict()
-        for n in (1, 256)
+        estimate("h100", "llama-70b", chips=8, concurrency=n, draft="best", acceptance=0.6).to_dict() for n in (1, 256)
     ]
     lengths_found = [answer["workload"]["draft"] for answer in found]
     assert lengths_found[0] > lengths_found[1]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from tokcalc import estimate
 from tokcalc.catalog import list_ids, load_chip
-from tokcalc.constants import load_constants
-from tokcalc.engine import engine_names, find_engine, refusal, runs_on
+from tokcalc.engines.constants import load_constants
+from tokcalc.engines.engine import default_engine, engine_names, find_engine, runs_on
+from tokcalc.engines.resolve import refusal
 from tokcalc.errors import UsageError
-from tokcalc.estimate import default_engine
-from tokcalc.planner_search import engines_of
-from tokcalc.sweep import sweep
+from tokcalc.explore.plan.search import engines_of
+from tokcalc.explore.sweep.sweep import sweep
 
 CONSTANTS = load_constants()
 

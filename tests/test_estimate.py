@@ -10,30 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokcalc import estimate
-from tokcalc.bands import GRADE_MEANING, answer_grade, band, band_factor, constants_grade
 from tokcalc.catalog import load_chip, load_model
-from tokcalc.constants import load_constants
+from tokcalc.engines.constants import load_constants
 from tokcalc.errors import DoesNotFit, TokcalcError, UsageError
+from tokcalc.trust.bands import band, band_factor
+from tokcalc.trust.grades import GRADE_MEANING, answer_grade, constants_grade
 
-CHIPS = [
-    "h100-sxm",
-    "h800-sxm",
-    "b200-sxm",
-    "mi300x",
-    "ascend-910c",
-    "rngd",
-    "l40s",
-    "wse-3",
-    "groq-lpu-v1",
-    "tpu-v5e",
-]
+CHIPS = ["h100-sxm", "h800-sxm", "b200-sxm", "mi300x", "ascend-910c", "rngd", "l40s", "wse-3", "groq-lpu-v1", "tpu-v5e"]
 MODELS = ["llama-3.1-8b", "llama-3.3-70b", "deepseek-v3", "gpt-oss-120b", "gemma-3-27b"]
 pairs = {"chip": st.sampled_from(CHIPS), "model": st.sampled_from(MODELS)}
-loads = {
-    "isl": st.integers(1, 8000),
-    "osl": st.integers(1, 4000),
-    "concurrency": st.sampled_from([1, 3, 17, "max"]),
-}
+loads = {"isl": st.integers(1, 8000), "osl": st.integers(1, 4000), "concurrency": st.sampled_from([1, 3, 17, "max"])}
 
 
 def value(answer: Any, key: str) -> float:
@@ -43,9 +29,7 @@ def value(answer: Any, key: str) -> float:
 # ------------------------------------------------------------------ parts agree
 @settings(max_examples=80, deadline=None)
 @given(**pairs, **loads)
-def test_the_parts_of_an_answer_agree(
-    chip: str, model: str, isl: int, osl: int, concurrency: int | str
-) -> None:
+def test_the_parts_of_an_answer_agree(chip: str, model: str, isl: int, osl: int, concurrency: int | str) -> None:
     try:
         a = estimate(chip, model, isl=isl, osl=osl, concurrency=concurrency)
     except DoesNotFit:
@@ -91,9 +75,7 @@ def test_more_bandwidth_in_the_spec_is_never_slower(chip: str, model: str, facto
     path = f"memory.{device.main_memory.name}.bandwidth"
     ask: dict[str, Any] = {"isl": 500, "osl": 500, "concurrency": batch}
     base = estimate(chip, model, **ask)
-    better = estimate(
-        chip, model, overrides={path: f"{(device.bandwidth_bytes_s or 0) * factor / 1e9} GB/s"}, **ask
-    )
+    better = estimate(chip, model, overrides={path: f"{(device.bandwidth_bytes_s or 0) * factor / 1e9} GB/s"}, **ask)
     assert better.tpot_s <= base.tpot_s * (1 + 1e-6)
     assert better.ttft_s <= base.ttft_s * (1 + 1e-6)
     assert better.output_tok_s >= base.output_tok_s * (1 - 1e-6)
@@ -101,9 +83,7 @@ def test_more_bandwidth_in_the_spec_is_never_slower(chip: str, model: str, facto
 
 @settings(max_examples=40, deadline=None)
 @given(**pairs, isl=st.integers(1, 4000), more=st.integers(1, 4000))
-def test_a_longer_prompt_is_never_cheaper_on_the_same_chips(
-    chip: str, model: str, isl: int, more: int
-) -> None:
+def test_a_longer_prompt_is_never_cheaper_on_the_same_chips(chip: str, model: str, isl: int, more: int) -> None:
     try:
         long = estimate(chip, model, isl=isl + more, osl=200)
         fixed: dict[str, Any] = {"chips": long["deployment"]["chips"]}
@@ -270,9 +250,7 @@ def test_loads_that_cannot_be_are_refused(ask: dict[str, Any], part: str) -> Non
         estimate("h100-sxm", "llama-3.1-8b", **ask)
 
 
-@pytest.mark.parametrize(
-    "ask", [{"concurrency": 0}, {"concurrency": -5}, {"cache_hit": -1.0}, {"cache_hit": 2.0}]
-)
+@pytest.mark.parametrize("ask", [{"concurrency": 0}, {"concurrency": -5}, {"cache_hit": -1.0}, {"cache_hit": 2.0}])
 def test_no_wrong_load_yields_a_number(ask: dict[str, Any]) -> None:
     with pytest.raises(TokcalcError):
         estimate("h100-sxm", "llama-3.1-8b", **ask)

@@ -8,12 +8,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from tokcalc import estimate
-from tokcalc.bands import answer_grade, band_factor, grade_reason, has_own
+from tokcalc.answers.setting import key_of, setting
 from tokcalc.catalog import load_chip
-from tokcalc.constants import load_constants
-from tokcalc.disagg import decode_side, prefill_side
-from tokcalc.evidence import evidence, known_chips, measured_mixture, write_evidence
-from tokcalc.settings import key_of, setting
+from tokcalc.engines.constants import load_constants
+from tokcalc.serving.pools import decode_side, prefill_side
+from tokcalc.trust.bands import band_factor, has_own
+from tokcalc.trust.evidence import evidence, known_chips, measured_mixture
+from tokcalc.trust.grades import answer_grade, grade_reason
+from tokcalc.validation.evidence import write_evidence
 
 
 def test_unmeasured_chips_say_so() -> None:
@@ -49,16 +51,7 @@ def test_every_chip_of_the_shipped_table_has_a_sentence() -> None:
 
 # ------------------------------------------------------------------ mixtures
 DENSE_ONLY = ("rngd", "trainium2", "inferentia2", "wormhole-n150", "m3-max")
-WITH_MIXTURES = (
-    "ascend-910c",
-    "wse-3",
-    "groq-lpu-v1",
-    "tpu-v7",
-    "sn40l",
-    "m3-ultra",
-    "wormhole-n300",
-    "arc-pro-b60",
-)
+WITH_MIXTURES = ("ascend-910c", "wse-3", "groq-lpu-v1", "tpu-v7", "sn40l", "m3-ultra", "wormhole-n300", "arc-pro-b60")
 
 
 @pytest.mark.parametrize("chip", DENSE_ONLY)

@@ -8,10 +8,10 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokcalc.cli.fleet_text import count
+from tokcalc.cli.pages.fleet import count
 from tokcalc.cli.shell import run
 from tokcalc.errors import NoAnswer, UsageError
-from tokcalc.fleet import (
+from tokcalc.explore.fleet import (
     Unit,
     demand_of,
     demand_of_users,
@@ -21,7 +21,7 @@ from tokcalc.fleet import (
     for_power,
     for_systems,
 )
-from tokcalc.growth import grow
+from tokcalc.explore.growth import grow
 
 
 def unit(**changes: object) -> Unit:
@@ -93,9 +93,7 @@ def test_the_fleet_always_holds_the_peak(tokens: float, peak: float, reserve: fl
     found = for_demand(unit(), demand, reserve)
     assert found.unit.output_tok_s * found.units >= demand.peak_output_tok_s * (1 + reserve) * (1 - 1e-6)
     assert found.served_output_per_day == tokens
-    assert found.units == 1 or (found.units - 1) * 10_000 < demand.peak_output_tok_s * (1 + reserve) * (
-        1 + 1e-6
-    )
+    assert found.units == 1 or (found.units - 1) * 10_000 < demand.peak_output_tok_s * (1 + reserve) * (1 + 1e-6)
     assert sum(found.yearly.values()) == pytest.approx(found.yearly_total)
 
 
@@ -111,9 +109,7 @@ def test_more_money_never_buys_less(a: float, b: float) -> None:
 @given(st.floats(0.5, 1.0), st.floats(0.0, 0.5))
 def test_dearer_power_never_makes_cheaper_tokens(first: float, more: float) -> None:
     demand = demand_of(5e9, 512, 512, 2.0)
-    cheap, dear = (
-        for_demand(unit(energy_price=price), demand).per_million()[1] for price in (first, first + more)
-    )
+    cheap, dear = (for_demand(unit(energy_price=price), demand).per_million()[1] for price in (first, first + more))
     assert cheap <= dear
 
 
@@ -140,9 +136,7 @@ def test_bad_growth_is_refused() -> None:
             grow(unit(), demand, *words)
 
 
-@pytest.mark.parametrize(
-    ("words", "value"), [("5e9", 5e9), ("168 billion", 168e9), ("10M", 1e7), ("1,000", 1e3)]
-)
+@pytest.mark.parametrize(("words", "value"), [("5e9", 5e9), ("168 billion", 168e9), ("10M", 1e7), ("1,000", 1e3)])
 def test_counts_in_words(words: str, value: float) -> None:
     assert count("--users", words) == pytest.approx(value)
 
@@ -200,9 +194,7 @@ def test_rented_machines_cost_nothing_up_front(capsys: pytest.CaptureFixture[str
 def test_growth_as_table_file_and_plot(capsys: pytest.CaptureFixture[str], tmp_path) -> None:
     pytest.importorskip("vl_convert")
     table, plot = tmp_path / "years.csv", tmp_path / "years.svg"
-    code, out, _ = ask(
-        capsys, *BASE, "--users", "1M", "--years", "4", "--export", str(table), "--plot", str(plot)
-    )
+    code, out, _ = ask(capsys, *BASE, "--users", "1M", "--years", "4", "--export", str(table), "--plot", str(plot))
     assert code == 0
     assert "2029" in out
     assert len(table.read_text(encoding="utf-8").splitlines()) == 5

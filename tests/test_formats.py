@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokcalc.catalog import list_ids, load_chip
 from tokcalc.errors import UsageError
-from tokcalc.formats import find_format, format_names, is_native, roof
+from tokcalc.hardware.formats import find_format, format_names, is_native, roof
 
 AMPERE = {"fp32": 19.5e12, "tf32": 156e12, "bf16": 312e12, "fp16": 312e12, "int8": 624e12}
 BLACKWELL = {"bf16": 2.25e15, "fp8": 4.5e15, "fp4": 9e15}
@@ -33,14 +33,7 @@ def test_bits_count_the_scales(name: str, bits: float) -> None:
 
 @pytest.mark.parametrize(
     ("alias", "name"),
-    [
-        ("FP4", "nvfp4"),
-        ("awq", "int4"),
-        ("w8a8", "int8"),
-        ("bfloat16", "bf16"),
-        (" F16 ", "fp16"),
-        ("mxfp8", "fp8"),
-    ],
+    [("FP4", "nvfp4"), ("awq", "int4"), ("w8a8", "int8"), ("bfloat16", "bf16"), (" F16 ", "fp16"), ("mxfp8", "fp8")],
 )
 def test_other_names_of_a_format(alias: str, name: str) -> None:
     assert find_format(alias).name == name

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tokcalc.catalog import load_chip, load_model
-from tokcalc.constants import load_constants
-from tokcalc.frontier import Point, best_rate, usd_per_million
-from tokcalc.measured import COLUMNS, read_rows
-from tokcalc.money_check import check, errors
-from tokcalc.operators import component_formats
-from tokcalc.predict import predict_rows
-from tokcalc.price_rows import stated_hour
+from tokcalc.engines.constants import load_constants
+from tokcalc.physics.operators import component_formats
+from tokcalc.validation.frontier import Point, best_rate, usd_per_million
+from tokcalc.validation.measured import COLUMNS, read_rows
+from tokcalc.validation.predict import predict_rows
+from tokcalc.validation.price_check import check, errors
+from tokcalc.validation.prices import stated_hour
 
 MODEL = load_model("deepseek-v3")
 FP8 = component_formats(MODEL, "fp8", "bf16")

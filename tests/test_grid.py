@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokcalc.errors import UsageError
-from tokcalc.grid import AXES, parse_axes, parse_axis, size
+from tokcalc.explore.sweep.axes import AXES, parse_axes, parse_axis, size
 
 
 def test_forms_of_the_help():

@@ -8,17 +8,26 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokcalc.answers.estimate import estimate
 from tokcalc.catalog import load_chip, load_model
-from tokcalc.constants import load_constants
-from tokcalc.engine import Engine, find_engine
-from tokcalc.estimate import estimate
-from tokcalc.joined import alone_share, busy_kernels_s, joins, launched, pooled_prompt_s, room, running_limit
-from tokcalc.operators import component_formats
-from tokcalc.parallel import Plan
-from tokcalc.passes import decode_operators, prompt_operators
-from tokcalc.serving import Load, software_limit
-from tokcalc.stack import StackEngine, engine_for_chip, padded_tokens
-from tokcalc.step import step_time
+from tokcalc.engines.constants import load_constants
+from tokcalc.engines.engine import Engine, find_engine
+from tokcalc.engines.vendor import StackEngine, engine_for_chip
+from tokcalc.physics.operators import component_formats
+from tokcalc.physics.parallel import Plan
+from tokcalc.physics.passes import decode_operators, padded_tokens, prompt_operators
+from tokcalc.physics.step import step_time
+from tokcalc.serving.chunked_prefill import (
+    alone_share,
+    busy_kernels_s,
+    joins,
+    launched,
+    pooled_prompt_s,
+    room,
+    running_limit,
+)
+from tokcalc.serving.serve import software_limit
+from tokcalc.serving.workload import Load
 
 CONSTANTS = load_constants()
 PLAIN = find_engine(CONSTANTS, None)
@@ -68,7 +77,7 @@ def test_few_prompts_come_alone_and_many_share() -> None:
 
 
 def test_a_joined_prompt_costs_less_than_one_of_its_own() -> None:
-    joined, apart = busy_ms(rngd(), 512.0, 16.0, 128.0), busy_ms(replace(rngd(), grain=0.0), 512.0, 1.0, 128.0)
+    joined, apart = (busy_ms(rngd(), 512.0, 16.0, 128.0), busy_ms(replace(rngd(), grain=0.0), 512.0, 1.0, 128.0))
     assert 0.5 * apart < joined < apart  # the step of the others, and its weights, run anyway
 
 
@@ -99,9 +108,7 @@ def test_requests_beyond_the_limit_wait_and_the_answer_says_why() -> None:
     largest = estimate("rngd", "qwen3-8b", weights="fp8", isl=512, osl=128, concurrency="max")
     assert largest["workload"]["concurrency"] == 183
     assert asked.ttft_s > largest.ttft_s + 1.0
-    assert asked["speed"]["output_tok_s"]["value"] == pytest.approx(
-        largest["speed"]["output_tok_s"]["value"], rel=0.01
-    )
+    assert asked["speed"]["output_tok_s"]["value"] == pytest.approx(largest["speed"]["output_tok_s"]["value"], rel=0.01)
     assert any("184 run at once, the most that the software lets pass" in text for text in asked["assumptions"])
 
 

@@ -5,15 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokcalc import estimate, load_chip, load_model
-from tokcalc.constants import load_constants
-from tokcalc.engine import find_engine
+from tokcalc.answers.money import price_line, watts_of
+from tokcalc.engines.constants import load_constants
+from tokcalc.engines.engine import find_engine
 from tokcalc.errors import DoesNotFit
-from tokcalc.landscape import MAX, evaluate
-from tokcalc.landscape_blocks import LIST
-from tokcalc.landscape_money import price_line, watts_of
-from tokcalc.operators import component_formats
-from tokcalc.parallel import Plan
-from tokcalc.serving import Load, serve
+from tokcalc.physics.operators import component_formats
+from tokcalc.physics.parallel import Plan
+from tokcalc.serving.blocks import LIST
+from tokcalc.serving.closed_loop import MAX, evaluate
+from tokcalc.serving.serve import serve
+from tokcalc.serving.workload import Load
 
 PAIRS = [
     ("h100-sxm", "llama-3.3-70b", "fp8"),
@@ -54,17 +55,13 @@ def test_a_grid_equals_serving_case_by_case(pair, engine, tp, pp, isl, osl, batc
     load = Load(axis(isl, 2), axis(osl, 3), axis(batch, 4), hit, *draft)
     grid = evaluate(chip, model, plan, fmt, software, constants, load).arrays()
     shape = grid["tpot_s"].shape
-    flat = [
-        np.broadcast_to(v, shape).ravel() for v in (plan.tp, plan.pp, load.isl, load.osl, load.concurrency)
-    ]
+    flat = [np.broadcast_to(v, shape).ravel() for v in (plan.tp, plan.pp, load.isl, load.osl, load.concurrency)]
     listed = serve(
         chip, model, Plan(flat[0], flat[1], 1, 1), fmt, software, constants,
         Load(flat[2], flat[3], flat[4], hit, *draft),
     )  # fmt: skip
     for name in ("tpot_s", "ttft_s", "output_tok_s", "input_tok_s", "running", "prefill_share"):
-        np.testing.assert_allclose(
-            grid[name].ravel(), np.broadcast_to(getattr(listed, name), flat[0].shape), rtol=1e-9
-        )
+        np.testing.assert_allclose(grid[name].ravel(), np.broadcast_to(getattr(listed, name), flat[0].shape), rtol=1e-9)
     unrelated = evaluate(
         chip, model, Plan(flat[0], flat[1], 1, 1), fmt, software, constants,
         Load(flat[2], flat[3], flat[4], hit, *draft),
@@ -116,13 +113,7 @@ def test_money_and_energy_are_those_of_the_answer(pair, own):
     ).to_dict()  # fmt: skip
     load = {"cache_hit": 0.3, "utilisation": 0.6}
     found = evaluate(
-        chip,
-        model,
-        Plan(degrees.get("tp", 1), 1, 1, 1),
-        fmt,
-        engine,
-        constants,
-        Load(2000.0, 500.0, 8.0, 0.3),
+        chip, model, Plan(degrees.get("tp", 1), 1, 1, 1), fmt, engine, constants, Load(2000.0, 500.0, 8.0, 0.3)
     )
     watts = watts_of(chip, model, pair[2], found, load)
     price = price_line(chip, {"on": "2026-07-01", "own": own})
@@ -144,13 +135,7 @@ def test_money_and_energy_are_those_of_the_answer(pair, own):
 def test_more_requests_than_fit_wait():
     chip, model, fmt, engine, constants = setting(PAIRS[0])
     found = evaluate(
-        chip,
-        model,
-        Plan(2, 1, 1, 1),
-        fmt,
-        engine,
-        constants,
-        Load(8000.0, 1000.0, np.array([8.0, 64, 512, 2048])),
+        chip, model, Plan(2, 1, 1, 1), fmt, engine, constants, Load(8000.0, 1000.0, np.array([8.0, 64, 512, 2048]))
     ).arrays()
     assert np.all(found["running"] <= found["concurrency"])
     assert np.all(np.diff(found["ttft_s"]) > 0)
@@ -165,9 +150,7 @@ def test_a_long_list_of_unrelated_cases_equals_serving(pair, plans):
     rng = np.random.default_rng(1)
     count = LIST + 1500
     tp = (2.0 ** rng.integers(0, 4, count)) if plans == 4 else 1.0 + rng.integers(0, plans, count) % 4096
-    isl, osl, batch = (
-        rng.integers(low, high, count).astype(float) for low, high in ((1, 9000), (1, 900), (1, 3000))
-    )
+    isl, osl, batch = (rng.integers(low, high, count).astype(float) for low, high in ((1, 9000), (1, 900), (1, 3000)))
     listed = evaluate(chip, model, Plan(tp, 1, 1, 1), fmt, engine, constants, Load(isl, osl, batch))
     whole = serve(chip, model, Plan(tp, 1, 1, 1), fmt, engine, constants, Load(isl, osl, batch))
     for name in ("tpot_s", "ttft_s", "output_tok_s", "running"):

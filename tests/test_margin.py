@@ -8,9 +8,9 @@ from datetime import date
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokcalc.api_prices import ApiPrice, api_price
 from tokcalc.cli.shell import run
-from tokcalc.margin import margin
+from tokcalc.money.list_prices import ApiPrice, api_price
+from tokcalc.money.margin import margin
 
 
 def price(into: float, out: float, cached: float | None = None) -> ApiPrice:

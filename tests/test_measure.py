@@ -12,22 +12,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokcalc.errors import NoAnswer, UsageError
-from tokcalc.measure import llamacpp, synthetic
-from tokcalc.measure.bandwidth import Stream, array_bytes_for, best
 from tokcalc.measure.compare import compare_constants, sentence
-from tokcalc.measure.decoder_numpy import NumpyDecoder, rms_norm, rotary, rotate
+from tokcalc.measure.decoders import llamacpp, synthetic
+from tokcalc.measure.decoders.llamacpp import Request
+from tokcalc.measure.decoders.shapes import Shape, probe_shapes, shape_of
+from tokcalc.measure.decoders.with_numpy import NumpyDecoder, rms_norm, rotary, rotate
 from tokcalc.measure.fit import KernelPoint, fit_collective, fit_kernel
-from tokcalc.measure.llamacpp import Request
+from tokcalc.measure.kernels.bandwidth import Stream, array_bytes_for, best
+from tokcalc.measure.kernels.statistics import collect, median_interval, outlier_mask, remarks, summarise
 from tokcalc.measure.localspec import check_name, constants_of, write_spec
 from tokcalc.measure.machine import Cache, Machine
 from tokcalc.measure.predict import EngineConstants, Roofs, Run, attended, breakdown, fit_engine, seconds
 from tokcalc.measure.probes import check_jobs, probe_jobs
 from tokcalc.measure.progress import Progress, clock
 from tokcalc.measure.results import Found, Judged, Options
-from tokcalc.measure.shapes import Shape, probe_shapes, shape_of
-from tokcalc.measure.statistics import collect, median_interval, outlier_mask, remarks, summarise
-from tokcalc.roofline import collective_time, kernel_time
-from tokcalc.step import whole_blocks
+from tokcalc.physics.roofline import collective_time, kernel_time
+from tokcalc.physics.step import whole_blocks
 
 SMALL = Shape("small", 3, 128, 4, 2, 32, 192, 300, tied=False)
 SAMPLES = st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=60)
@@ -88,9 +88,7 @@ def test_kernel_fit_recovers_known_constants(t0: float, eta_m: float, eta_c: flo
     for side in (512, 2048, 8192):
         for m in (1, 4, 16, 64, 256, 1024, 4096):
             q, f = 2.0 * (side * side + 2 * m * side), 2.0 * m * side * side
-            t = kernel_time(
-                f, q, peak_ops_s=peak, bandwidth_bytes_s=bandwidth, t0_s=t0, eta_m=eta_m, eta_c=eta_c, p=p
-            )
+            t = kernel_time(f, q, peak_ops_s=peak, bandwidth_bytes_s=bandwidth, t0_s=t0, eta_m=eta_m, eta_c=eta_c, p=p)
             points.append(KernelPoint(m, side, side, q, f, float(t)))
     fit = fit_kernel(points, peak, bandwidth)
     assert fit.worst_error < 0.01
@@ -237,7 +235,7 @@ def test_prompt_plus_decode_equals_one_full_pass() -> None:
 def test_a_prompt_in_chunks_gives_what_one_pass_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = _tokens()
     whole = NumpyDecoder(SMALL, 64, batch=2).forward(tokens)
-    monkeypatch.setattr("tokcalc.measure.decoder_numpy.CHUNK", 16)
+    monkeypatch.setattr("tokcalc.measure.decoders.with_numpy.CHUNK", 16)
     np.testing.assert_allclose(NumpyDecoder(SMALL, 64, batch=2).forward(tokens), whole, atol=1e-4)
 
 
@@ -269,7 +267,7 @@ def test_rms_norm_gives_unit_mean_square() -> None:
 
 def test_pytorch_decoder_agrees_with_numpy() -> None:
     torch = pytest.importorskip("torch")
-    from tokcalc.measure.decoder_torch import TorchDecoder
+    from tokcalc.measure.decoders.with_torch import TorchDecoder
 
     tokens = _tokens()
     expected = NumpyDecoder(SMALL, 64, batch=2).forward(tokens)
@@ -344,10 +342,7 @@ def test_llama_cpp_decodes_a_synthetic_model_and_refuses_half_of_it(tmp_path: Pa
     pytest.importorskip("xllamacpp")
     pytest.importorskip("gguf")
     path = synthetic.write_synthetic(tmp_path / "x.gguf", Shape("tiny", 2, 64, 2, 1, 32, 96, 400), "q8_0")
-    requests = [
-        Request("prefill", tokens=32, least=1, most=1),
-        Request("decode", context=16, batch=2, most=2),
-    ]
+    requests = [Request("prefill", tokens=32, least=1, most=1), Request("decode", context=16, batch=2, most=2)]
     found = llamacpp.measure_file(path, requests, threads=1)
     assert [f.n > 0 for f in found] == [True, True]
     assert all(f.median > 0 for f in found)
@@ -409,10 +404,10 @@ def test_the_written_spec_decodes_as_fast_as_the_bench_predicts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tokcalc.catalog import load_chip
-    from tokcalc.constants import load_constants
-    from tokcalc.operators import component_formats, decode_pass, operators
-    from tokcalc.parallel import Plan
-    from tokcalc.step import step_time
+    from tokcalc.engines.constants import load_constants
+    from tokcalc.physics.operators import component_formats, decode_pass, operators
+    from tokcalc.physics.parallel import Plan
+    from tokcalc.physics.step import step_time
 
     monkeypatch.setenv("TOKCALC_SPECS", str(tmp_path))
     monkeypatch.setenv("TOKCALC_CACHE", str(tmp_path / "cache"))
@@ -430,7 +425,7 @@ def test_a_polite_kill_leaves_nothing_behind(tmp_path: Path) -> None:
     import signal
     import tempfile
 
-    from tokcalc.cli.bench import _tidy_end
+    from tokcalc.cli.commands.bench import _tidy_end
 
     before = signal.getsignal(signal.SIGTERM)
 
@@ -493,10 +488,8 @@ def test_progress_counts_down_and_is_silent_without_a_terminal(capsys: pytest.Ca
     assert [clock(s) for s in (9.6, 130.0)] == ["10 s", "2 min 10 s"]
 
 
-def test_energy_counter_wraps_and_is_read_without_root(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from tokcalc.measure import energy
+def test_energy_counter_wraps_and_is_read_without_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tokcalc.measure.kernels import energy
 
     package = tmp_path / "intel-rapl:0"
     (tmp_path / "intel-rapl:0:0").mkdir()
@@ -516,7 +509,7 @@ def test_energy_counter_wraps_and_is_read_without_root(
 
 
 def test_without_a_counter_there_is_no_energy_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tokcalc.measure import energy
+    from tokcalc.measure.kernels import energy
 
     monkeypatch.setattr(energy, "_POWERCAP", tmp_path)
     meter = energy.Meter()
@@ -527,7 +520,7 @@ def test_without_a_counter_there_is_no_energy_figure(tmp_path: Path, monkeypatch
 
 def test_all_reduce_runs_on_processor_cores_too() -> None:
     pytest.importorskip("torch")
-    from tokcalc.measure.collective import all_reduce_curve
+    from tokcalc.measure.kernels.collective import all_reduce_curve
 
     found = all_reduce_curve(2, backend="gloo", sizes=(1024, 65536, 1 << 20))
     assert len(found["seconds"]) == 3

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from tokcalc.errors import SpecError, UsageError
-from tokcalc.measure.importers import read_results
-from tokcalc.measured import COLUMNS, read_rows
+from tokcalc.measure.imports.results_of_tools import read_results
+from tokcalc.validation.measured import COLUMNS, read_rows
 
 LLAMA_BENCH = {
     "build_commit": "5143fa8",
@@ -208,9 +208,7 @@ def test_what_a_file_does_not_say_is_asked_for(tmp_path: Path) -> None:
     assert read_results(file, chip="h100-sxm", model="llama-3.1-8b")[0]["model"] == "llama-3.1-8b"
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{}", "[]", "[1, 2]", "{", "null", '{"completed": 1}', "[" * 100_000, "\x00"]
-)
+@pytest.mark.parametrize("text", ["", "{}", "[]", "[1, 2]", "{", "null", '{"completed": 1}', "[" * 100_000, "\x00"])
 def test_files_of_no_known_form_are_one_sentence(tmp_path: Path, text: str) -> None:
     file = tmp_path / "result.json"
     file.write_text(text)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokcalc.measure.llamacpp import Request
+from tokcalc.measure.decoders.llamacpp import Request
+from tokcalc.measure.decoders.shapes import Shape, probe_shapes
+from tokcalc.measure.kernels.statistics import summarise
 from tokcalc.measure.predict import EngineConstants, Roofs, Run, fit_engine, seconds
 from tokcalc.measure.probes import check_jobs, probe_jobs
-from tokcalc.measure.shapes import Shape, probe_shapes
-from tokcalc.measure.statistics import summarise
 from tokcalc.measure.visits import State, in_order, remark, schedule, together
 
 ROOFS = Roofs(80e9, {"fp32": 250e9, "bf16": 1e12})
@@ -97,12 +97,7 @@ def test_judged_runs_are_listed_by_model_then_format() -> None:
             for fmt in ("fp32", "bf16") for shape in (SMALL, LARGE) for c in (512, 16)]  # fmt: skip
     visits = {k: [(summarise([1.0]), None)] for k in keys}
     listed = [(k[1].name, k[2], k[3].context) for k, _ in sorted(visits.items(), key=in_order(visits))]
-    assert listed[:4] == [
-        ("small", "fp32", 16),
-        ("small", "fp32", 512),
-        ("small", "bf16", 16),
-        ("small", "bf16", 512),
-    ]
+    assert listed[:4] == [("small", "fp32", 16), ("small", "fp32", 512), ("small", "bf16", 16), ("small", "bf16", 512)]
     assert [name for name, _, _ in listed] == ["small"] * 4 + ["large"] * 4
 
 
@@ -143,7 +138,7 @@ def test_the_written_spec_reads_each_cache_as_its_engine_does(
 ) -> None:
     from test_measure import KNOWN, _found
     from tokcalc.catalog import load_chip
-    from tokcalc.constants import format_chain, load_constants
+    from tokcalc.engines.constants import format_chain, load_constants
     from tokcalc.measure.localspec import write_spec
 
     monkeypatch.setenv("TOKCALC_SPECS", str(tmp_path))

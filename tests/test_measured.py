@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tokcalc.errors import SpecError
-from tokcalc.measured import (
+from tokcalc.validation.measured import (
     COLUMNS,
     METRICS,
     REGIMES,
@@ -115,9 +115,7 @@ def test_the_line_is_that_of_the_file_even_after_a_cell_of_two_lines(tmp_path: P
 
 def test_ids_are_unique_over_all_files(tmp_path: Path) -> None:
     one, two = (write(tmp_path / name, HEADER, GOOD) for name in ("one.csv", "two.csv"))
-    with pytest.raises(
-        SpecError, match=r"two\.csv, line 2, column 'id': 'a/1' stands already on line 2 of .*one\.csv"
-    ):
+    with pytest.raises(SpecError, match=r"two\.csv, line 2, column 'id': 'a/1' stands already on line 2 of .*one\.csv"):
         read_rows([one, two])
 
 
@@ -195,9 +193,7 @@ def test_every_packaged_chip_and_model_is_in_the_catalogue() -> None:
 
 
 def test_a_suspect_is_matched_by_id_or_group(tmp_path: Path) -> None:
-    rows = read_rows(
-        [write(tmp_path / "a.csv", HEADER, GOOD, row(id="b/2", group="h"), row(id="c/3", group="i"))]
-    )
+    rows = read_rows([write(tmp_path / "a.csv", HEADER, GOOD, row(id="b/2", group="h"), row(id="c/3", group="i"))])
     path = write(tmp_path / "s.csv", "pattern,reason", "a/*,exponent lost", "h,another unit")
     assert list(suspect_reasons(rows, read_suspects(path))) == ["exponent lost", "another unit", ""]
 

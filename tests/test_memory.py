@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokcalc.catalog import list_ids, load_chip, load_model
-from tokcalc.constants import load_constants
-from tokcalc.engine import Engine, find_engine
-from tokcalc.memory import footprint, kv_bytes_per_chip, weight_bytes_per_chip
-from tokcalc.model import Model
-from tokcalc.operators import Formats, component_formats
-from tokcalc.parallel import Plan
-from tokcalc.sram import stored_bytes
+from tokcalc.engines.constants import load_constants
+from tokcalc.engines.engine import Engine, find_engine
+from tokcalc.models.model import Model
+from tokcalc.physics.memory import footprint, kv_bytes_per_chip, weight_bytes_per_chip
+from tokcalc.physics.operators import Formats, component_formats
+from tokcalc.physics.parallel import Plan
+from tokcalc.physics.pipeline import stored_bytes
 
 MODELS = list_ids("models")
 
@@ -79,27 +79,19 @@ def test_gigabytes_are_decimal() -> None:
 def test_a_cache_is_cut_by_its_heads_and_a_latent_is_on_every_rank() -> None:
     grouped, latent = load_model("llama-3.3-70b"), load_model("deepseek-v3")
     for tp, share in ((1, 1.0), (4, 1 / 4), (8, 1 / 8), (16, 1 / 8)):
-        assert kv_bytes_per_chip(grouped, Plan(tp=tp), 1000.0, 2.0) == pytest.approx(
-            320 * 1024 * 1000 * share
-        )
+        assert kv_bytes_per_chip(grouped, Plan(tp=tp), 1000.0, 2.0) == pytest.approx(320 * 1024 * 1000 * share)
         assert kv_bytes_per_chip(latent, Plan(tp=tp), 1000.0, 2.0) == pytest.approx(35_136 * 2 * 1000)
     assert kv_bytes_per_chip(grouped, Plan(tp=2, pp=4), 1000.0, 1.0) == pytest.approx(160 * 1024 * 1000 / 8)
 
 
 @settings(deadline=None)
-@given(
-    st.sampled_from(MODELS), st.integers(1, 1_000_000), st.integers(1, 1_000_000), st.sampled_from([1, 2, 8])
-)
-def test_caches_grow_with_the_context_and_windows_only_save(
-    name: str, context: int, more: int, tp: int
-) -> None:
+@given(st.sampled_from(MODELS), st.integers(1, 1_000_000), st.integers(1, 1_000_000), st.sampled_from([1, 2, 8]))
+def test_caches_grow_with_the_context_and_windows_only_save(name: str, context: int, more: int, tp: int) -> None:
     model = load_model(name)
     plan = Plan(tp=tp)
     now = kv_bytes_per_chip(model, plan, float(context), 1.0)
     assert kv_bytes_per_chip(model, plan, float(context + more), 1.0) >= now
-    full = replace(
-        model, groups=tuple(replace(g, attention=replace(g.attention, window=None)) for g in model.groups)
-    )
+    full = replace(model, groups=tuple(replace(g, attention=replace(g.attention, window=None)) for g in model.groups))
     assert now <= kv_bytes_per_chip(full, plan, float(context), 1.0) * (1 + 1e-12)
     assert tp * now >= model.kv_bytes(float(context), 1.0) * (1 - 1e-9)  # ranks together hold all of it
     if not any(g.attention.kind in ("csa", "hca") for g in model.groups):
@@ -126,9 +118,7 @@ def test_what_fits_fits(name: str, chip: str, tp: int, context: int) -> None:
     longer = footprint(load_chip(chip), model, Plan(tp=tp), fmt, engine(), 2.0 * context)
     assert longer.batch <= found.batch
     smaller = component_formats(model, "fp8", "bf16")
-    assert (
-        footprint(load_chip(chip), model, Plan(tp=tp), smaller, engine(), float(context)).batch <= found.batch
-    )
+    assert footprint(load_chip(chip), model, Plan(tp=tp), smaller, engine(), float(context)).batch <= found.batch
 
 
 def test_arrays_of_plans_are_the_plans() -> None:

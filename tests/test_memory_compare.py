@@ -7,8 +7,14 @@ import math
 import pytest
 from tokcalc.catalog import list_ids, load_chip, load_memory, load_model
 from tokcalc.errors import UsageError
-from tokcalc.memory_compare import READ_SHARE, bytes_per_token, check_swappable, compare_generations, on_chip
-from tokcalc.operators import component_formats
+from tokcalc.explore.memory_generations import (
+    READ_SHARE,
+    bytes_per_token,
+    check_swappable,
+    compare_generations,
+    on_chip,
+)
+from tokcalc.physics.operators import component_formats
 
 MODEL = load_model("llama-3.3-70b")
 ROWS = compare_generations([load_memory(name) for name in list_ids("memory")], MODEL, "bf16")
@@ -41,11 +47,7 @@ def test_generations_of_hbm_grow() -> None:
 
 def test_faster_memory_speeds_a_memory_bound_chip() -> None:
     rows = {row["memory"]: row for row in on_chip("h800", "llama-3.1-8b", ["hbm2e", "hbm4"])}
-    assert (
-        rows["hbm2e"]["output_tok_s_user"]
-        < rows["hbm3"]["output_tok_s_user"]
-        < rows["hbm4"]["output_tok_s_user"]
-    )
+    assert rows["hbm2e"]["output_tok_s_user"] < rows["hbm3"]["output_tok_s_user"] < rows["hbm4"]["output_tok_s_user"]
     assert rows["hbm3"]["own"]
     assert rows["hbm4"]["grade"] == "D"
 

@@ -4,9 +4,9 @@ import shlex
 from pathlib import Path
 
 import pytest
+from tokcalc.answers.estimate import estimate
 from tokcalc.catalog import find_id, list_ids, load_chip, load_memory
 from tokcalc.errors import SpecError, UnknownName
-from tokcalc.estimate import estimate
 
 IDS = list_ids("memory")
 HBM = ["hbm2", "hbm2e", "hbm3", "hbm3e", "hbm3e-12h", "hbm4", "hbm4e"]
@@ -30,8 +30,7 @@ def test_width_times_rate_is_the_bandwidth(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "gigabytes_s"),
-    [("hbm2", 256), ("hbm2e", 409.6), ("hbm3", 819.2), ("hbm3e", 1024), ("hbm4", 2048)],
+    ("name", "gigabytes_s"), [("hbm2", 256), ("hbm2e", 409.6), ("hbm3", 819.2), ("hbm3e", 1024), ("hbm4", 2048)]
 )
 def test_bandwidth_of_one_stack(name, gigabytes_s):
     assert load_memory(name).bandwidth_bytes_s == pytest.approx(gigabytes_s * 1e9)
@@ -144,8 +143,7 @@ def test_a_power_of_ones_own_widens_the_energy_alone():
         estimate("h100-sxm", "llama-8b", overrides=o) for o in (None, {"power.tdp": "500 W"})
     )  # fmt: skip
     spread = [
-        e["joule_per_output_token_high"] / e["joule_per_output_token"]
-        for e in (built["energy"], asked["energy"])
+        e["joule_per_output_token_high"] / e["joule_per_output_token"] for e in (built["energy"], asked["energy"])
     ]
     assert spread[1] > spread[0]
     assert asked["speed"] == built["speed"]
@@ -181,9 +179,7 @@ def test_a_changed_copy_of_a_shipped_chip_is_a_what_if(tmp_path):
     path = own_copy(tmp_path, 'bandwidth = "3.35 TB/s"', 'bandwidth = "3.4 TB/s"')
     answer = estimate(path, "llama-8b")
     assert answer["grade"] == "D"
-    assert answer["band"]["reason"].startswith(
-        "a file of your own that differs from the shipped chip of that id"
-    )
+    assert answer["band"]["reason"].startswith("a file of your own that differs from the shipped chip of that id")
     assert answer["evidence"]["text"].startswith("the chip as it is built")
     assert any(path in line for line in answer["assumptions"])
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tokcalc.catalog import load_model
 from tokcalc.catalog.schema_model import check_model
 from tokcalc.errors import SpecError
-from tokcalc.model import Model
+from tokcalc.models.build import build_model
+from tokcalc.models.model import Model
 
 KIB, GIB = 2**10, 2**30
 DENSE: dict[str, Any] = {
@@ -29,7 +30,7 @@ def build(**tables: Any) -> Model:
     raw = copy.deepcopy(DENSE)
     for name, table in tables.items():
         raw[name] = {**raw.get(name, {}), **table}
-    return Model.from_spec(check_model(raw, "small.toml"), "small.toml")
+    return build_model(check_model(raw, "small.toml"), "small.toml")
 
 
 # -------------------------------------------------------------- worked examples
@@ -144,9 +145,7 @@ def test_windowed_caches_are_never_larger_than_full_ones(a: int, more: int, wind
 
 
 @settings(max_examples=60)
-@given(
-    st.integers(1, 12), st.integers(1, 64), st.integers(1, 4), st.integers(1, 64), st.data(), st.booleans()
-)
+@given(st.integers(1, 12), st.integers(1, 64), st.integers(1, 4), st.integers(1, 64), st.data(), st.booleans())
 def test_active_weights_never_exceed_all(
     layers: int, experts: int, groups: int, width: int, data: st.DataObject, tied: bool
 ) -> None:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokcalc.catalog import load_model
+from tokcalc.catalog.imports.files import MAX_CONFIG_BYTES, from_gguf, from_hf_config
 from tokcalc.errors import SpecError
-from tokcalc.model import Model
-from tokcalc.model_import import MAX_CONFIG_BYTES, from_gguf, from_hf_config
+from tokcalc.models.model import Model
 
 # Only the keys that matter, written as the vendors write them.
 LLAMA: dict[str, Any] = {
@@ -214,8 +214,7 @@ def test_what_a_config_lacks_or_garbles_is_named(change: dict[str, Any], word: s
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["", "{", "[]", "null", "[" * 100_000, '{"hidden_size": ' + "9" * 10_000 + "}", "\x00\xff", '{"a": NaN}'],
+    "text", ["", "{", "[]", "null", "[" * 100_000, '{"hidden_size": ' + "9" * 10_000 + "}", "\x00\xff", '{"a": NaN}']
 )
 def test_hostile_json_ends_in_one_sentence(text: str, tmp_path: Path) -> None:
     path = tmp_path / "config.json"

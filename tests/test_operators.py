@@ -10,17 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokcalc.catalog import list_ids, load_model
-from tokcalc.formats import find_format
-from tokcalc.model import Attention, Model
-from tokcalc.operators import (
-    Operator,
-    causal_pairs,
-    component_formats,
-    decode_pass,
-    operators,
-    prefill_pass,
-)
-from tokcalc.parallel import Plan
+from tokcalc.hardware.formats import find_format
+from tokcalc.models.model import Attention, Model
+from tokcalc.physics.operators import Operator, causal_pairs, component_formats, decode_pass, operators, prefill_pass
+from tokcalc.physics.parallel import Plan
 
 ATTENTION = ("attention", "sparse index", "linear attention")
 MODELS = list_ids("models")
@@ -41,9 +34,7 @@ def decoding(model: Model, context: float, plan: Plan | None = None, batch: floa
 
 
 def prompt(model: Model, tokens: float, cached: float = 0.0, plan: Plan | None = None) -> list[Operator]:
-    return operators(
-        model, plan or Plan(), prefill_pass(1.0, tokens, cached), component_formats(model, "bf16")
-    )
+    return operators(model, plan or Plan(), prefill_pass(1.0, tokens, cached), component_formats(model, "bf16"))
 
 
 def only(model: Model, kind: str) -> tuple[Model, Attention, int]:
@@ -88,9 +79,7 @@ def test_ranks_together_do_the_work_of_one(name: str) -> None:
 def test_a_dense_model_is_cut_without_rest(name: str) -> None:
     model = load_model(name)
     for tp in (2, 4, 8):
-        assert tp * matrices(decoding(model, 0.0, Plan(tp=tp))) == pytest.approx(
-            matrices(decoding(model, 0.0))
-        )
+        assert tp * matrices(decoding(model, 0.0, Plan(tp=tp))) == pytest.approx(matrices(decoding(model, 0.0)))
 
 
 def test_attention_work_is_cut_by_heads() -> None:
@@ -159,9 +148,7 @@ def test_a_chunk_after_cached_tokens() -> None:
 def test_latent_attention_is_absorbed_in_decode_and_expanded_in_prefill() -> None:
     model = load_model("deepseek-v3")  # 61 layers, 128 heads, rank 512 + 64 rope, 128 nope and value
     assert work(decoding(model, 3000.0), "attention") == pytest.approx(61 * 2 * 128 * (2 * 512 + 64) * 3000)
-    assert work(prompt(model, 3000.0), "attention") == pytest.approx(
-        61 * 128 * (128 + 64 + 128) * 3000 * 3001
-    )
+    assert work(prompt(model, 3000.0), "attention") == pytest.approx(61 * 128 * (128 + 64 + 128) * 3000 * 3001)
 
 
 def test_absorbed_latent_attention_does_242_operations_per_byte() -> None:
@@ -212,9 +199,7 @@ def test_compressed_attention_reads_its_window_and_entries() -> None:
         if att.index_top_k:
             entries = min(entries, att.index_top_k)
         seen = min(context, att.window or context) + entries
-        assert work(decoding(part, context), "attention") == pytest.approx(
-            layers * 4 * att.heads * att.head_dim * seen
-        )
+        assert work(decoding(part, context), "attention") == pytest.approx(layers * 4 * att.heads * att.head_dim * seen)
 
 
 def test_a_prompt_of_compressed_attention_is_the_sum_of_its_positions() -> None:
@@ -283,9 +268,7 @@ def test_one_token_reads_top_k_experts(name: str) -> None:
 def test_a_large_step_reads_all_experts_once() -> None:
     model = load_model("gpt-oss-120b")
     ffn = model.groups[0].ffn
-    near, far = (
-        next(op for op in decoding(model, 0.0, batch=b) if op.name == "experts") for b in (4096.0, 8192.0)
-    )
+    near, far = (next(op for op in decoding(model, 0.0, batch=b) if op.name == "experts") for b in (4096.0, 8192.0))
     activations = far.bytes - near.bytes  # the same for every further 4,096 tokens
     assert near.bytes - activations == pytest.approx(ffn.routed_params * 2.0, rel=1e-3)
 
@@ -298,9 +281,7 @@ def test_a_large_step_reads_all_experts_once() -> None:
     tp=st.sampled_from([1, 2, 8]),
     decode=st.booleans(),
 )
-def test_arrays_of_cases_are_the_cases(
-    name: str, batch: list[int], context: list[int], tp: int, decode: bool
-) -> None:
+def test_arrays_of_cases_are_the_cases(name: str, batch: list[int], context: list[int], tp: int, decode: bool) -> None:
     model = load_model(name)
     fmt = component_formats(model, "fp8", "fp8")
     b, t = np.meshgrid(np.array(batch, dtype=float), np.array(context, dtype=float))

@@ -8,11 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokcalc import estimate
 from tokcalc.catalog import list_ids, load_chip, load_model
-from tokcalc.cuts import search_cuts
-from tokcalc.deployment import _sizes
 from tokcalc.errors import DoesNotFit, UsageError
-from tokcalc.loading import _plans
-from tokcalc.parallel import (
+from tokcalc.explore.full_load import _plans
+from tokcalc.physics.parallel import (
     Plan,
     check_heads,
     check_plan,
@@ -23,6 +21,8 @@ from tokcalc.parallel import (
     rank_cores,
     usual_degree,
 )
+from tokcalc.serving.cuts import search_cuts
+from tokcalc.serving.deployment import _sizes
 
 DEGREE = st.integers(1, 64)
 
@@ -38,9 +38,7 @@ def test_distinct_experts_of_balanced_routing(experts: int, top_k: int, tokens: 
 @given(st.integers(1, 512), st.data())
 def test_tokens_reach_between_top_k_and_all_experts(experts: int, data: st.DataObject) -> None:
     top_k = data.draw(st.integers(1, experts))
-    tokens = np.sort(
-        np.array(data.draw(st.lists(st.integers(1, 100_000), min_size=2, max_size=6)), dtype=float)
-    )
+    tokens = np.sort(np.array(data.draw(st.lists(st.integers(1, 100_000), min_size=2, max_size=6)), dtype=float))
     reached = distinct_experts(experts, top_k, tokens)
     near = 1e-9 * experts
     assert np.all(reached >= top_k - near)
@@ -52,9 +50,7 @@ def test_no_tokens_reach_no_expert() -> None:
     assert distinct_experts(256, 8, 0) == 0
 
 
-@pytest.mark.parametrize(
-    ("heads", "tp", "held"), [(8, 1, 8), (8, 4, 2), (8, 8, 1), (8, 16, 1), (1, 8, 1), (4, 8, 1)]
-)
+@pytest.mark.parametrize(("heads", "tp", "held"), [(8, 1, 8), (8, 4, 2), (8, 8, 1), (8, 16, 1), (1, 8, 1), (4, 8, 1)])
 def test_kv_heads_are_replicated_beyond_their_number(heads: int, tp: int, held: float) -> None:
     assert kv_heads_per_rank(heads, tp) == held
 

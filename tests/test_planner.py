@@ -14,21 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokcalc import estimate, load_chip, load_model
-from tokcalc.cuts import search_cuts
 from tokcalc.errors import DoesNotFit, NoAnswer, UsageError
-from tokcalc.parallel import Plan
-from tokcalc.planner import plan
-from tokcalc.planner_choice import AIMS, front
+from tokcalc.explore.plan.choice import AIMS, front
+from tokcalc.explore.plan.plan import plan
+from tokcalc.physics.parallel import Plan
+from tokcalc.serving.cuts import search_cuts
 
 DAY = "2026-07-01"
-CUTS = [
-    Plan(1, 1, 1, 1),
-    Plan(2, 1, 1, 1),
-    Plan(4, 1, 1, 1),
-    Plan(4, 2, 1, 1),
-    Plan(2, 1, 2, 4),
-    Plan(8, 1, 1, 8),
-]
+CUTS = [Plan(1, 1, 1, 1), Plan(2, 1, 1, 1), Plan(4, 1, 1, 1), Plan(4, 2, 1, 1), Plan(2, 1, 2, 4), Plan(8, 1, 1, 8)]
 BATCHES = [1, 4, 16, 64, 256]
 
 
@@ -76,18 +69,12 @@ def enumerate_all(chip, model, weights, isl, osl):
     power_w=st.sampled_from([None, 2000.0]),
     chips=st.sampled_from([None, 2, 4, 8]),
 )  # fmt: skip
-def test_the_plan_is_the_best_of_all_single_answers(
-    pair, aim, isl, osl, ttft_s, tpot_s, per_m, power_w, chips
-):
+def test_the_plan_is_the_best_of_all_single_answers(pair, aim, isl, osl, ttft_s, tpot_s, per_m, power_w, chips):
     chip, model, weights = pair
     limits = {"ttft_s": ttft_s, "tpot_s": tpot_s, "per_m_blended": per_m, "power_w": power_w, "chips": chips}
-    every = [
-        row for row in enumerate_all(chip, model, weights, isl, osl) if chips is None or row["chips"] <= chips
-    ]
+    every = [row for row in enumerate_all(chip, model, weights, isl, osl) if chips is None or row["chips"] <= chips]
     good = [
-        row
-        for row in every
-        if all(most is None or row[name] <= most * (1 + 1e-12) for name, most in limits.items())
+        row for row in every if all(most is None or row[name] <= most * (1 + 1e-12) for name, most in limits.items())
     ]
     column, sign = AIMS[aim]
     try:
@@ -162,9 +149,7 @@ def test_the_front_is_what_no_point_beats(points, higher):
     sign = 1 if higher else -1
     assert np.all(np.diff(x[kept]) > 0)
     for i in range(len(points)):
-        better = any(
-            x[j] >= x[i] and sign * y[j] >= sign * y[i] and (x[j], y[j]) != (x[i], y[i]) for j in kept
-        )
+        better = any(x[j] >= x[i] and sign * y[j] >= sign * y[i] and (x[j], y[j]) != (x[i], y[i]) for j in kept)
         assert better or (x[i], y[i]) in {(x[j], y[j]) for j in kept}
 
 
@@ -199,9 +184,7 @@ class TestCommand:
         assert done.returncode == 1
         assert "closest" in done.stdout
         assert "Traceback" not in done.stderr
-        told = json.loads(
-            run("plan", "--chip", "h100", "--model", "llama-70b", "--tpot", "1 us", "--json").stdout
-        )
+        told = json.loads(run("plan", "--chip", "h100", "--model", "llama-70b", "--tpot", "1 us", "--json").stdout)
         assert told["best"] is None
         assert told["missed"][0]["column"] == "tpot_s"
 

@@ -9,10 +9,10 @@ import math
 import numpy as np
 import pytest
 from tokcalc import load_chip, load_model
-from tokcalc.disagg import mixed
-from tokcalc.planner import plan
-from tokcalc.planner_pools import MOST_REPLICAS, pool_candidates
-from tokcalc.settings import key_of, setting
+from tokcalc.answers.setting import key_of, setting
+from tokcalc.explore.plan.plan import plan
+from tokcalc.explore.plan.pools import MOST_REPLICAS, pool_candidates
+from tokcalc.serving.pools import mixed
 
 DAY = "2026-07-01"
 

@@ -30,9 +30,7 @@ ROOFS = [
     {"chip": "h100-sxm", "dtype": "bf16", "peak_ops_s": 989e12, "bandwidth_bytes_s": 3.35e12},
     {"chip": "h100-sxm", "dtype": "fp8", "peak_ops_s": 1979e12, "bandwidth_bytes_s": 3.35e12},
 ]
-OPERATORS = [
-    {"operator": "mlp", "batch": batch, "flops": 2e9 * batch, "bytes": 2e9} for batch in (1, 16, 1024)
-]
+OPERATORS = [{"operator": "mlp", "batch": batch, "flops": 2e9 * batch, "bytes": 2e9} for batch in (1, 16, 1024)]
 DEPLOYMENTS = [
     {
         "chip": chip, "label": f"TP{tp} b{batch}", "output_tok_s_user": speed * tp / (1 + batch / 64),
@@ -51,9 +49,7 @@ CURVES = [
     for chip, top in (("h100-sxm", 90.0), ('a "b" \\c', 40.0))
     for n in (1, 4, 64)
 ]  # fmt: skip
-GENERATIONS = [
-    {"chip": "h200", "memory": m, "output_tok_s_user": v} for m, v in (("hbm3", 30.0), ("hbm4", 70.0))
-]
+GENERATIONS = [{"chip": "h200", "memory": m, "output_tok_s_user": v} for m, v in (("hbm3", 30.0), ("hbm4", 70.0))]
 TERMS = [{"case": c, "name": f"term {n}", "seconds": 1e-3 / (n + 1)} for c in ("a", "b") for n in range(11)]
 JUDGED = [
     {"family": family, "measured": 10.0 ** (n / 5), "predicted": 10.0 ** (n / 5) * 1.1}
@@ -127,10 +123,7 @@ def boxes(svg: str) -> list[tuple[float, float, float, float]]:
         elif not closing and text.strip() and "rotate" not in attributes and "stroke=" not in attributes:
             wide = text_width(text) * 0.9
             anchor = re.search(r'text-anchor="(\w+)"', attributes)
-            left = (
-                here[0]
-                - {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor.group(1) if anchor else "start"] * wide
-            )
+            left = here[0] - {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor.group(1) if anchor else "start"] * wide
             found.append((left, here[1] - 8, left + wide, here[1] + 2))
     return found
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokcalc import estimate
+from tokcalc.calibration.power import Case, Fit, fit, rewritten
 from tokcalc.catalog import load_chip
 from tokcalc.errors import NoAnswer, UnknownName, UsageError
-from tokcalc.hourly import Terms, chip_hour, own_hour
-from tokcalc.power import load_shares, power_share, rated_watts, system_ratio, system_watts
-from tokcalc.power_fit import Case, Fit, fit, rewritten
-from tokcalc.purchases import class_purchase, purchase
+from tokcalc.money.hour import Terms, chip_hour, own_hour
+from tokcalc.money.purchases import class_purchase, purchase
+from tokcalc.physics.power import load_shares, power_share, rated_watts, system_ratio, system_watts
 
 
 @settings(max_examples=100, deadline=None)
@@ -61,9 +61,7 @@ def test_a_fit_is_written_into_the_file_and_read_back() -> None:
 def test_joules_times_tokens_are_watts(chip: str) -> None:
     answer = estimate(chip, "llama-70b", concurrency=16, cache_hit=0.3)
     energy, speed = answer["energy"], answer["speed"]
-    spent = sum(
-        energy[f"joule_per_{side}_token"] * speed[f"{side}_tok_s"]["value"] for side in ("input", "output")
-    )
+    spent = sum(energy[f"joule_per_{side}_token"] * speed[f"{side}_tok_s"]["value"] for side in ("input", "output"))
     assert spent == pytest.approx(energy["power_w"], rel=1e-6)
     assert energy["joule_per_output_token_low"] <= energy["joule_per_output_token"]
     assert energy["joule_per_output_token"] <= energy["joule_per_output_token_high"]
@@ -105,9 +103,7 @@ def test_a_given_power_drives_the_bill_and_the_energy(watts: float, utilisation:
     answer = estimate("h100", "llama-70b", concurrency=32, own=own, utilisation=utilisation)
     energy, speed, chips = answer["energy"], answer["speed"], answer["deployment"]["chips"]
     tokens = (speed[f"{side}_tok_s"]["value"] * utilisation * 3600 / 1e6 for side in ("input", "output"))
-    drawn = sum(
-        count * energy[f"kwh_per_m_{side}"] for count, side in zip(tokens, ("input", "output"), strict=True)
-    )
+    drawn = sum(count * energy[f"kwh_per_m_{side}"] for count, side in zip(tokens, ("input", "output"), strict=True))
     assert drawn == pytest.approx(chips * watts / 1000 * 1.2)
     assert energy["system_power_w"] == pytest.approx(chips * watts)
     free = estimate("h100", "llama-70b", concurrency=32, own={**own, "electricity": 0.0}, utilisation=utilisation)

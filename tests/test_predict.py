@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from tokcalc.measured import COLUMNS, packaged_rows
-from tokcalc.predict import fit_bands, predict_rows
+from tokcalc.validation.measured import COLUMNS, packaged_rows
+from tokcalc.validation.predict import fit_bands, predict_rows
 
 
 def rows(*given):
@@ -114,16 +114,10 @@ def test_bands_hold_the_share_that_they_are_fitted_to():
 def test_a_faster_user_costs_rate_and_money():
     row = {**BASE, "chip": "b200-sxm", "model": "gpt-oss-120b", "weights": "mxfp4", "regime": "price", "chips": 1,
            "tp": "", "isl": 1024, "osl": 1024, "concurrency": "", "metric": "total_tok_s", "date": "2026-01-01"}  # fmt: skip  # noqa: E501
-    notes = (
-        "operating point 50 tok/s/user",
-        "operating point 100 tok/s/user",
-        "operating point 99999 tok/s/user",
-    )
+    notes = ("operating point 50 tok/s/user", "operating point 100 tok/s/user", "operating point 99999 tok/s/user")
     rates = predict_rows(rows(*({**row, "note": n} for n in notes)))
     assert rates["predicted"][0] > rates["predicted"][1]
     assert "99999" in rates["reason"][2]
-    costs = predict_rows(rows(*({**row, "metric": "usd_per_m_total", "note": n} for n in notes[:2])))[
-        "predicted"
-    ]
+    costs = predict_rows(rows(*({**row, "metric": "usd_per_m_total", "note": n} for n in notes[:2])))["predicted"]
     assert costs[0] < costs[1]
     assert costs[0] * rates["predicted"][0] == pytest.approx(costs[1] * rates["predicted"][1])

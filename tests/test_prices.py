@@ -6,9 +6,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from tokcalc.api_prices import api_models, api_price, api_prices
 from tokcalc.errors import NoAnswer, SpecError, UnknownName, UsageError
-from tokcalc.money import (
+from tokcalc.money.amounts import (
     Money,
     convert,
     currencies,
@@ -19,10 +18,11 @@ from tokcalc.money import (
     parse_money,
     parse_rent,
 )
-from tokcalc.pricebook import median, rows
-from tokcalc.prices import class_range, price_per_hour, rental, rental_providers
-from tokcalc.purchases import purchase
-from tokcalc.sites import co2, colo, electricity, finance, memory_price, pue
+from tokcalc.money.list_prices import api_models, api_price, api_prices
+from tokcalc.money.pricebook import median, rows
+from tokcalc.money.purchases import purchase
+from tokcalc.money.rents import class_range, price_per_hour, rental, rental_providers
+from tokcalc.money.sites import co2, colo, electricity, finance, memory_price, pue
 
 DAY = date(2026, 11, 1)
 KINDS = ("rental", "purchase", "api", "electricity", "pue", "colo", "co2", "memory", "finance", "fx")
@@ -346,9 +346,7 @@ def test_budgets_in_words(text: str, amount: float, currency: str) -> None:
     assert parse_money(text, "EUR") == Money(amount, currency)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "much", "3", "3 4 USD", "5 USD EUR", "1 bitcoin", "nan USD", "1e400 USD"]
-)
+@pytest.mark.parametrize("text", ["", "much", "3", "3 4 USD", "5 USD EUR", "1 bitcoin", "nan USD", "1e400 USD"])
 def test_what_is_no_budget_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_money(text)
@@ -378,7 +376,7 @@ def test_median() -> None:
 
 
 def test_a_folder_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tokcalc import pricebook
+    from tokcalc.money import pricebook
 
     (tmp_path / "rental.csv").write_text("chip,provider\nmine,me\n", encoding="utf-8")
     (tmp_path / "groups.csv").write_text("chip,series,class\nmine,,own\n", encoding="utf-8")
@@ -397,7 +395,7 @@ def test_a_folder_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_number_that_is_none_is_named() -> None:
-    from tokcalc.pricebook import offer
+    from tokcalc.money.pricebook import offer
 
     with pytest.raises(SpecError, match="needs a number"):
         offer({"value": "two dollars", "date": "2026-01-01"})

@@ -65,7 +65,7 @@ def test_every_file_the_readme_links_to_exists() -> None:
 
 def test_public_names_are_functions_whatever_was_imported_first() -> None:
     code = (
-        "import tokcalc.compare, tokcalc.estimate, tokcalc; "
+        "import tokcalc.explore.compare, tokcalc.answers.estimate, tokcalc; "
         "from tokcalc import compare, estimate, load_chip, load_model; "
         "assert all(map(callable, (compare, estimate, load_chip, load_model))); "
         "assert tokcalc.estimate is estimate; assert 'plan' in dir(tokcalc)"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokcalc.constants import load_constants
-from tokcalc.engine import engine_names, find_engine, poll_wait_steps
-from tokcalc.regimes import REGIMES, Case, Seconds, metrics
+from tokcalc.engines.constants import load_constants
+from tokcalc.engines.engine import engine_names, find_engine, poll_wait_steps
+from tokcalc.serving.regimes import REGIMES, Case, Seconds, metrics
 
 BARE = SimpleNamespace(
     step_s=0.0, sequence_s=0.0, prefill_step_s=0.0, interference=1.0, frontend_s=0.01, ttft_steps=2.5,

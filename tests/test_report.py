@@ -32,19 +32,7 @@ ROWS = [
     {"chip": "h100-sxm", "output_tok_s_user": 98.125, "batch": 64, "tpot_s": 0.0101875, "fits": True},
     {"chip": "퓨리오사 rngd", "output_tok_s_user": math.nan, "batch": 1, "tpot_s": None, "fits": False},
 ]
-NASTY = [
-    "a|b",
-    "50% & $3_#{}~^\\",
-    '<b>"x"</b>',
-    "=1+1",
-    "+cmd",
-    "-cmd",
-    "@sum",
-    "[x]",
-    "*y*",
-    "two\nlines",
-    "``--''",
-]
+NASTY = ["a|b", "50% & $3_#{}~^\\", '<b>"x"</b>', "=1+1", "+cmd", "-cmd", "@sum", "[x]", "*y*", "two\nlines", "``--''"]
 AWKWARD = [{"text": text, "n": place} for place, text in enumerate(NASTY)]
 
 
@@ -140,12 +128,7 @@ def test_excel_has_typed_cells_units_and_a_frozen_header(tmp_path: Path, given_r
 
 def test_excel_takes_dates_infinities_and_what_a_cell_cannot_hold(tmp_path: Path) -> None:
     rows = [
-        {
-            "day": date(2026, 1, 2),
-            "at": datetime(2026, 1, 2, 3, 4),
-            "x": math.inf,
-            "t": "bad\x00\x1b" + "y" * 40000,
-        }
+        {"day": date(2026, 1, 2), "at": datetime(2026, 1, 2, 3, 4), "x": math.inf, "t": "bad\x00\x1b" + "y" * 40000}
     ]
     write(rows, tmp_path / "a.xlsx")
     sheet = openpyxl.load_workbook(tmp_path / "a.xlsx").active
@@ -156,15 +139,7 @@ def test_excel_takes_dates_infinities_and_what_a_cell_cannot_hold(tmp_path: Path
 
 
 def test_spreadsheets_run_no_text_as_a_formula(tmp_path: Path) -> None:
-    rows = [
-        {"t": "=1+1"},
-        {"t": "+1+cmd"},
-        {"t": "-2+3"},
-        {"t": "@SUM(A1)"},
-        {"t": "\t=1"},
-        {"t": -5},
-        {"t": "-5"},
-    ]
+    rows = [{"t": "=1+1"}, {"t": "+1+cmd"}, {"t": "-2+3"}, {"t": "@SUM(A1)"}, {"t": "\t=1"}, {"t": -5}, {"t": "-5"}]
     write(rows, tmp_path / "a.xlsx")
     sheet = openpyxl.load_workbook(tmp_path / "a.xlsx").active
     cells = [sheet.cell(row, 1) for row in range(2, 9)]
@@ -182,11 +157,7 @@ def test_excel_refuses_more_rows_than_a_sheet(tmp_path: Path) -> None:
 
 
 def test_html_is_self_contained_and_escaped(tmp_path: Path) -> None:
-    rows = [
-        *AWKWARD,
-        {"text": "https://example.org/a?b=1&c=2", "n": 1},
-        {"text": "javascript:alert(1)", "n": 2},
-    ]
+    rows = [*AWKWARD, {"text": "https://example.org/a?b=1&c=2", "n": 1}, {"text": "javascript:alert(1)", "n": 2}]
     write(rows, tmp_path / "a.html", title="a <title>", units={"n": "%"})
     page = (tmp_path / "a.html").read_text(encoding="utf-8")
     found = Cells(page).rows
@@ -218,9 +189,9 @@ def test_markdown_is_a_table_for_a_markdown_reader() -> None:
 
 def test_latex_is_a_booktabs_table_without_live_marks() -> None:
     text = render([*AWKWARD, {"text": "x", "n": -1.5e-7}], "tex", title="90% of cases", units={"n": "%"})
-    assert [
-        mark in text for mark in ("\\toprule", "\\midrule", "\\bottomrule", "\\caption{90\\% of cases}")
-    ] == [True] * 4
+    assert [mark in text for mark in ("\\toprule", "\\midrule", "\\bottomrule", "\\caption{90\\% of cases}")] == [
+        True
+    ] * 4
     assert "\\begin{tabular}{lr}" in text
     assert "$-1.5 \\times 10^{-7}$" in text
     assert "n (\\%)" in text
@@ -280,13 +251,7 @@ def test_any_text_and_number_survives_the_data_formats(texts: list[str], number:
 
 
 def test_numbers_for_people_keep_six_digits() -> None:
-    assert [number_text(value) for value in (3, 0.125, 1234567.8, 1e-9, 3.0)] == [
-        "3",
-        "0.125",
-        "1234568",
-        "1e-09",
-        "3",
-    ]
+    assert [number_text(value) for value in (3, 0.125, 1234567.8, 1e-9, 3.0)] == ["3", "0.125", "1234568", "1e-09", "3"]
 
 
 # ---------------------------------------------------------------- files
@@ -346,9 +311,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, ending: str) -> None:
         "except TokcalcError as error:\n"
         "    print(error)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(target)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", script, str(target)], capture_output=True, text=True, check=False)
     assert "the disk is full" in done.stdout, done.stderr
     assert len(done.stdout.splitlines()) == 1
     assert "Traceback" not in done.stderr
@@ -432,9 +395,7 @@ def test_numbers_stand_on_the_right_and_wide_characters_count_twice() -> None:
 
 
 @given(
-    st.lists(
-        st.dictionaries(st.sampled_from("abcd"), st.text(max_size=30) | st.floats() | st.none()), max_size=4
-    ),
+    st.lists(st.dictionaries(st.sampled_from("abcd"), st.text(max_size=30) | st.floats() | st.none()), max_size=4),
     st.integers(1, 100),
 )
 @settings(deadline=None, max_examples=100)

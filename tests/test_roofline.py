@@ -6,16 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokcalc.roofline import collective_time, kernel_time, ring_volume, smooth_max
+from tokcalc.physics.roofline import collective_time, kernel_time, ring_volume, smooth_max
 
-H100 = {
-    "peak_ops_s": 989.4e12,
-    "bandwidth_bytes_s": 3.35e12,
-    "t0_s": 3.5e-6,
-    "eta_m": 0.83,
-    "eta_c": 0.79,
-    "p": 2.9,
-}
+H100 = {"peak_ops_s": 989.4e12, "bandwidth_bytes_s": 3.35e12, "t0_s": 3.5e-6, "eta_m": 0.83, "eta_c": 0.79, "p": 2.9}
 TIME = st.floats(1e-9, 1e3)
 WORK = st.floats(0, 1e16)
 KNEE = st.floats(0.4, 6.0)
@@ -35,9 +28,7 @@ def test_a_large_square_product_on_h100_is_bound_by_arithmetic() -> None:
 def test_an_all_reduce_of_a_mebibyte_over_eight_h100() -> None:
     volume = ring_volume(float(2**20), 8.0)
     assert volume == pytest.approx(1.835e6, rel=1e-3)
-    assert collective_time(volume, alpha_s=4.6e-6, bandwidth_bytes_s=474e9, q=0.54) == pytest.approx(
-        15.3e-6, rel=0.01
-    )
+    assert collective_time(volume, alpha_s=4.6e-6, bandwidth_bytes_s=474e9, q=0.54) == pytest.approx(15.3e-6, rel=0.01)
 
 
 @pytest.mark.parametrize(("ranks", "share"), [(1, 0.0), (2, 1.0), (4, 1.5), (8, 1.75)])

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokcalc import estimate
 from tokcalc.catalog import list_ids, load_chip, load_model
-from tokcalc.chip import Chip
-from tokcalc.constants import load_constants
+from tokcalc.engines.constants import load_constants
 from tokcalc.errors import TokcalcError
-from tokcalc.formats import Format, find_format, format_names, roof
-from tokcalc.model import Model
-from tokcalc.operators import component_formats
+from tokcalc.hardware.chip import Chip
+from tokcalc.hardware.formats import Format, find_format, format_names, roof
+from tokcalc.models.model import Model
+from tokcalc.physics.operators import component_formats
 
 SLACK = 1 + 1e-6
 WIDE = find_format("bf16")
@@ -125,9 +125,7 @@ def test_no_release_of_their_software_lifts_sram_machines_over_their_roof(name: 
 def test_a_draft_multiplies_speed_by_what_is_accepted_at_most() -> None:
     plain = estimate("h100-sxm", "llama-3.3-70b", chips=8)
     drafted = estimate("h100-sxm", "llama-3.3-70b", chips=8, draft=3, acceptance=0.7)
-    assert (
-        drafted["speed"]["output_tok_s_user"]["value"] <= 2.534 * plain["speed"]["output_tok_s_user"]["value"]
-    )
+    assert drafted["speed"]["output_tok_s_user"]["value"] <= 2.534 * plain["speed"]["output_tok_s_user"]["value"]
 
 
 # ------------------------------------------------------------------ what other calculators got wrong

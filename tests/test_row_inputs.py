@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from tokcalc import row_inputs, row_runs
 from tokcalc.catalog import load_chip
-from tokcalc.constants import load_constants
-from tokcalc.engine import find_engine
-from tokcalc.measured import COLUMNS
-from tokcalc.predict import predict_rows
+from tokcalc.engines.constants import load_constants
+from tokcalc.engines.engine import find_engine
+from tokcalc.validation.measured import COLUMNS
+from tokcalc.validation.predict import predict_rows
+from tokcalc.validation.rows import inputs as row_inputs
+from tokcalc.validation.rows import runs as row_runs
 
 OFFLINE = {
     "chip": "gb300", "model": "gpt-oss-120b", "chips": 1, "tp": 1, "pp": 1, "dp": 1, "ep": 1, "weights": "mxfp4",

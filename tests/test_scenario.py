@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokcalc.cli.shell import run
 from tokcalc.errors import SpecError, UsageError
-from tokcalc.scenario import all_judged, judge, load_scenario, parse_scenario, scenario_ids
-from tokcalc.scenario_math import evaluate
+from tokcalc.scenarios.arithmetic import evaluate
+from tokcalc.scenarios.claims import all_judged, judge, load_scenario, parse_scenario, scenario_ids
 
 WANTED = {
     "deepseek-day", "deepseek-v3-training", "le-chat-15-times", "deepseek-tenth-of-openai",
@@ -197,14 +197,14 @@ def test_deepseeks_nodes_are_those_that_our_speed_needs() -> None:
 
 
 def test_phases_refuse_options_that_they_do_not_have() -> None:
-    from tokcalc.scenario_functions import functions
+    from tokcalc.scenarios.functions import functions
 
     with pytest.raises(UsageError, match="wide expert parallel phase"):
         functions(None)["wide_decode"]("h800", "r1", 144, 4096, isl=3)
 
 
 def test_wide_deployments_run_the_software_of_the_scenarios_day() -> None:
-    from tokcalc.scenario_functions import functions
+    from tokcalc.scenarios.functions import functions
 
     decode = [functions(day)["wide_decode"] for day in ("2025-02-28", None)]
     old, new = (f("h800", "deepseek-r1", 144, 4989, speed=21) for f in decode)

@@ -8,8 +8,8 @@ import pytest
 from tokcalc import estimate
 from tokcalc.catalog import load_chip
 from tokcalc.cli.shell import run
-from tokcalc.constants import load_constants
-from tokcalc.sensitivity import faster, host_scaled
+from tokcalc.engines.constants import load_constants
+from tokcalc.explore.sensitivity import faster, host_scaled
 
 
 def ask(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -124,9 +124,7 @@ def test_host_work_of_a_stack_matters_as_that_of_an_engine_does() -> None:
         ((*ONE, "--utilisation", "1.5"), "out of range"),
     ],
 )
-def test_bad_input_gets_one_sentence(
-    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], sentence: str
-) -> None:
+def test_bad_input_gets_one_sentence(capsys: pytest.CaptureFixture[str], words: tuple[str, ...], sentence: str) -> None:
     code, out, err = ask(capsys, *words)
     assert (code, out) == (2, "")
     assert sentence in err

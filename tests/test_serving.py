@@ -11,23 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokcalc import estimate
 from tokcalc.catalog import load_chip, load_model
-from tokcalc.chip import Chip
-from tokcalc.constants import load_constants
-from tokcalc.engine import Engine, engine_for, engine_names, find_engine, poll_wait_steps
+from tokcalc.engines.constants import load_constants
+from tokcalc.engines.engine import Engine, engine_names, find_engine, poll_wait_steps
+from tokcalc.engines.resolve import engine_for
 from tokcalc.errors import UnknownName
-from tokcalc.operators import component_formats
-from tokcalc.parallel import Plan
-from tokcalc.regimes import prompt_share
-from tokcalc.serving import (
-    Load,
-    Served,
-    accepted_tokens,
-    open_loop,
-    pool_limit,
-    serve,
-    shared_tpot_s,
-    waiting_s,
-)
+from tokcalc.hardware.chip import Chip
+from tokcalc.physics.operators import component_formats
+from tokcalc.physics.parallel import Plan
+from tokcalc.serving.regimes import prompt_share
+from tokcalc.serving.serve import Served, open_loop, pool_limit, serve, shared_tpot_s, waiting_s
+from tokcalc.serving.workload import Load, accepted_tokens
 
 PAIRS = [
     ("h100-sxm", "llama-3.3-70b", "fp8"),
@@ -49,9 +42,7 @@ def served(
     constants = load_constants()
     model = load_model(pair[1])
     fmt = component_formats(model, pair[2])
-    return serve(
-        chip or load_chip(pair[0]), model, plan, fmt, find_engine(constants, engine), constants, load
-    )
+    return serve(chip or load_chip(pair[0]), model, plan, fmt, find_engine(constants, engine), constants, load)
 
 
 setups = {"pair": st.sampled_from(PAIRS), "plan": st.sampled_from(PLANS), "engine": st.sampled_from(ENGINES)}
@@ -104,10 +95,7 @@ def test_a_longer_context_is_never_cheaper(
 
 @settings(max_examples=50, deadline=None)
 @given(
-    **setups,
-    isl=st.sampled_from([100, 2000, 20_000]),
-    batch=st.sampled_from([1, 16, 200]),
-    factor=st.floats(1.0, 10.0),
+    **setups, isl=st.sampled_from([100, 2000, 20_000]), batch=st.sampled_from([1, 16, 200]), factor=st.floats(1.0, 10.0)
 )
 def test_more_bandwidth_or_peak_is_never_slower(
     pair: tuple[str, str, str], plan: Plan, engine: str | None, isl: int, batch: int, factor: float
@@ -148,16 +136,7 @@ def test_arrays_of_cases_are_single_cases(
     together = served(pair, Plan(tp, pp), Load(isl, osl, batch, hit), engine)
     for i, (t, p, n, m, b, h) in enumerate(cases):
         alone = served(pair, Plan(t, p), Load(float(n), float(m), float(b), h), engine)
-        for name in (
-            "tpot_s",
-            "ttft_s",
-            "output_tok_s",
-            "input_tok_s",
-            "step_s",
-            "prompt_s",
-            "running",
-            "queue_s",
-        ):
+        for name in ("tpot_s", "ttft_s", "output_tok_s", "input_tok_s", "step_s", "prompt_s", "running", "queue_s"):
             value = np.broadcast_to(getattr(together, name), len(cases))[i]
             assert value == pytest.approx(float(getattr(alone, name)), rel=1e-9, abs=1e-15), name
 
@@ -280,9 +259,7 @@ def test_ranks_of_a_dense_model_are_machines_of_their_own() -> None:
     many = estimate("h100-sxm", "llama-8b", isl=16_384, osl=128, concurrency=2400, chips=16, dp=16)["speed"]
     for name in ("tpot_s", "ttft_s", "output_tok_s_chip"):
         assert many[name]["value"] == pytest.approx(one[name]["value"])
-    alone = [
-        estimate("h100-sxm", "llama-8b", isl=16_384, chips=n, dp=n)["speed"]["ttft_s"]["value"] for n in (1, 8)
-    ]
+    alone = [estimate("h100-sxm", "llama-8b", isl=16_384, chips=n, dp=n)["speed"]["ttft_s"]["value"] for n in (1, 8)]
     assert alone[0] == pytest.approx(alone[1])  # a prompt is read by one rank
 
 

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokcalc import estimate, sram
+from tokcalc import estimate
+from tokcalc.answers.pipelined import placement
 from tokcalc.catalog import load_chip, load_model
 from tokcalc.errors import DoesNotFit, UsageError
-from tokcalc.operators import component_formats
-from tokcalc.serving import Load
-from tokcalc.sram_answer import placement
+from tokcalc.physics import pipeline as sram
+from tokcalc.physics.operators import component_formats
+from tokcalc.serving import piped_loop
+from tokcalc.serving.workload import Load
 
 
 def speed(chip: str, model: str, weights: str, date: str | None = None) -> float:
@@ -24,10 +26,7 @@ def speed(chip: str, model: str, weights: str, date: str | None = None) -> float
     return 1.0 / float(pipe.token_s)
 
 
-@pytest.mark.parametrize(
-    ("model", "published", "within"),
-    [("llama-3.1-8b", 1800, 0.05), ("llama-3.1-70b", 450, 0.05)],
-)
+@pytest.mark.parametrize(("model", "published", "within"), [("llama-3.1-8b", 1800, 0.05), ("llama-3.1-70b", 450, 0.05)])
 def test_wafer_speeds_before_drafting(model: str, published: float, within: float) -> None:
     assert speed("wse-3", model, "bf16") == pytest.approx(published, rel=within)
 
@@ -46,8 +45,7 @@ def test_one_constant_carries_a_wafer_from_8b_to_70b() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "published"),
-    [("llama-2-7b", 750), ("llama-3-8b", 800), ("llama-3.1-8b", 751), ("llama-2-70b", 300)],
+    ("model", "published"), [("llama-2-7b", 750), ("llama-3-8b", 800), ("llama-3.1-8b", 751), ("llama-2-70b", 300)]
 )
 def test_groq_speeds_of_2024(model: str, published: float) -> None:
     assert speed("groq-lpu-v1", model, "int8") == pytest.approx(published, rel=0.15)
@@ -88,7 +86,7 @@ def test_more_requests_never_slow_the_system_nor_speed_a_user(batch: int, model:
     fmt = component_formats(network, "int8", "bf16")
     chips = float(sram.place(device, network, fmt, 500.0, 2048.0).chips)
     load = Load(1024.0, 1024.0, np.array([batch, batch + 1.0]))
-    s = sram.steady(device, network, fmt, load, chips)
+    s = piped_loop.steady(device, network, fmt, load, chips)
     assert s.output_tok_s[1] >= s.output_tok_s[0] * 0.999
     assert s.tpot_s[1] >= s.tpot_s[0]
     assert np.all(s.running <= s.largest_batch)
@@ -97,11 +95,7 @@ def test_more_requests_never_slow_the_system_nor_speed_a_user(batch: int, model:
 def test_terms_sum_to_the_time_per_token() -> None:
     for concurrency, draft in ((1, None), (200, None), (8, 3)):
         answer = estimate(
-            "cerebras",
-            "llama-3.1-8b",
-            concurrency=concurrency,
-            draft=draft,
-            acceptance=0.7 if draft else None,
+            "cerebras", "llama-3.1-8b", concurrency=concurrency, draft=draft, acceptance=0.7 if draft else None
         ).to_dict()
         total = sum(term["seconds"] for term in answer["terms"])
         assert total == pytest.approx(answer["speed"]["tpot_s"]["value"], rel=1e-6)
@@ -198,7 +192,7 @@ def test_the_grade_of_a_wafer_names_its_reason() -> None:
 
 def test_hops_through_every_chip_slow_large_mixtures_down() -> None:
     # published: Llama 4 Maverick, 17 billion active of 400, 276 tokens/s on Groq; Llama-3.1-8B with half of them 751
-    big, small = speed("groq-lpu-v1", "llama-4-maverick", "int8"), speed("groq-lpu-v1", "llama-3.1-8b", "int8")
+    big, small = (speed("groq-lpu-v1", "llama-4-maverick", "int8"), speed("groq-lpu-v1", "llama-3.1-8b", "int8"))
     assert big == pytest.approx(276, rel=0.15)
     assert small == pytest.approx(751, rel=0.15)
 
@@ -237,7 +231,7 @@ def test_drafted_cases_of_a_grid_equal_single_ones() -> None:
     device, network = load_chip("wse-3"), load_model("llama-3.3-70b")
     fmt = component_formats(network, "bf16", "bf16")
     drafts = np.array([0.0, 3.0])
-    grid = sram.steady(device, network, fmt, Load(1024.0, 512.0, 4.0, 0.0, drafts, 0.7))
+    grid = piped_loop.steady(device, network, fmt, Load(1024.0, 512.0, 4.0, 0.0, drafts, 0.7))
     for i, g in enumerate(drafts):
-        alone = sram.steady(device, network, fmt, Load(1024.0, 512.0, 4.0, 0.0, float(g), 0.7))
+        alone = piped_loop.steady(device, network, fmt, Load(1024.0, 512.0, 4.0, 0.0, float(g), 0.7))
         assert grid.tpot_s[i] == pytest.approx(float(alone.tpot_s), rel=1e-12)

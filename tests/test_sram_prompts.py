@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-from tokcalc import sram
+from tokcalc.answers.estimate import estimate
 from tokcalc.catalog import load_chip, load_model
-from tokcalc.estimate import estimate
-from tokcalc.operators import causal_pairs, component_formats
-from tokcalc.serving import Load
+from tokcalc.engines import pipelines
+from tokcalc.physics import pipeline as sram
+from tokcalc.physics.operators import causal_pairs, component_formats
+from tokcalc.serving import piped_loop
+from tokcalc.serving.workload import Load
 
 
 def _pipe(chip: str, model: str, weights: str, isl: float):
@@ -26,7 +28,7 @@ def test_attention_of_128000_tokens_by_hand():
     flop = 4 * 64 * 128 * 80 * 128_000 * 128_001 / 2
     assert flop == pytest.approx(2.15e16, rel=2e-3)
     device, network, fmt, _ = _pipe("groq", "llama-3.3-70b", "int8", 128_100.0)
-    share = sram.constants_for(device)[0]["prompt_peak_share"]
+    share = pipelines.constants_for(device)[0]["prompt_peak_share"]
     by_hand = flop / (float(pipe.chips) * 188e12 * share)
     work = float(sram.prompt_work_s(device, network, fmt, pipe, 128_000.0))
     matrices = 128_000.0 * float(sram.prompt_rate_s(device, network, fmt, pipe))
@@ -66,7 +68,7 @@ def test_windows_cap_what_a_token_sees():
     """gpt-oss alternates layers of full attention with windows of 128 tokens: long prompts cost about half."""
     device, network, fmt, pipe = _pipe("groq", "gpt-oss-120b", "mxfp4", 65_536.0)
     full = sum(g.count * 4.0 * g.attention.heads * g.attention.head_dim for g in network.groups)
-    peak = float(pipe.chips) * 188e12 * sram.constants_for(device)[0]["prompt_peak_share"]
+    peak = float(pipe.chips) * 188e12 * pipelines.constants_for(device)[0]["prompt_peak_share"]
     unbounded = full * causal_pairs(0.0, 65_536.0) / peak
     rate = float(sram.prompt_rate_s(device, network, fmt, pipe))
     attention = float(sram.prompt_work_s(device, network, fmt, pipe, 65_536.0)) - 65_536.0 * rate
@@ -76,9 +78,9 @@ def test_windows_cap_what_a_token_sees():
 def test_grids_of_lengths_and_cached_shares_equal_single_cases():
     device, network, fmt, _ = _pipe("wse-3", "llama-3.1-8b", "bf16", 1024.0)
     lengths, shares = np.array([[1024.0], [65_536.0]]), np.array([[0.0, 0.5, 0.9]])
-    grid = sram.steady(device, network, fmt, Load(lengths, 256.0, 4.0, shares))
+    grid = piped_loop.steady(device, network, fmt, Load(lengths, 256.0, 4.0, shares))
     for i, isl in enumerate(lengths[:, 0]):
         for j, share in enumerate(shares[0]):
-            alone = sram.steady(device, network, fmt, Load(float(isl), 256.0, 4.0, float(share)))
+            alone = piped_loop.steady(device, network, fmt, Load(float(isl), 256.0, 4.0, float(share)))
             assert grid.ttft_s[i, j] == pytest.approx(float(alone.ttft_s), rel=1e-12)
             assert grid.tpot_s[i, j] == pytest.approx(float(alone.tpot_s), rel=1e-12)

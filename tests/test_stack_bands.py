@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from tokcalc import estimate
-from tokcalc.bands import band_factor, has_own
-from tokcalc.stack_bands import (
+from tokcalc.calibration.bands import (
     OTHERS,
     SIBLING,
     factor,
@@ -21,7 +20,8 @@ from tokcalc.stack_bands import (
     unseen,
     weighted_quantile,
 )
-from tokcalc.stack_problem import targets
+from tokcalc.calibration.targets import targets
+from tokcalc.trust.bands import band_factor, has_own
 
 SHIPPED = tomllib.loads((files("tokcalc.specs") / "engines" / "stack_bands.toml").read_text(encoding="utf-8"))
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tokcalc.calibration.accelerators import fit, left_out_rows, report
+from tokcalc.calibration.targets import Target, overlaid, targets
+from tokcalc.calibration.toml import find, set_class, set_number, set_record, tables
 from tokcalc.catalog import list_ids
-from tokcalc.constants import load_constants
+from tokcalc.engines.constants import load_constants
 from tokcalc.errors import UsageError
-from tokcalc.stack_fit import fit, left_out_rows, report
-from tokcalc.stack_problem import Target, overlaid, targets
-from tokcalc.stack_write import find, set_class, set_number, set_record, tables
 
 ENGINES = Path(str(resources.files("tokcalc.specs"))) / "engines"
 FREE = ("gemm.any.eta_m", "stack.layer_us")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from tokcalc.cases import gather
-from tokcalc.constants import load_constants
-from tokcalc.stack_rows import cached_share
+from tokcalc.engines.constants import load_constants
+from tokcalc.validation.rows.cases import gather
+from tokcalc.validation.rows.runs import cached_share
 
 NOTE = "independent; prompt 1024, answer 256; prefix cache on; engine limits (prefill batch 1)"
 

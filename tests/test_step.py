@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokcalc.catalog import load_chip, load_model
-from tokcalc.constants import Constants, Kernel, format_chain, load_constants, scopes
+from tokcalc.engines.constants import Constants, Kernel, format_chain, load_constants, scopes
 from tokcalc.errors import UnknownName
-from tokcalc.operators import Operator, component_formats
-from tokcalc.parallel import Plan
-from tokcalc.passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
-from tokcalc.step import ideal_terms, link_bandwidth, step_time, term_time
+from tokcalc.physics.operators import Operator, component_formats
+from tokcalc.physics.parallel import Plan
+from tokcalc.physics.passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
+from tokcalc.physics.step import ideal_terms, link_bandwidth, step_time, term_time
 
 # every kernel at the datasheet's peaks, without a floor: a plain roofline
 PERFECT = {"any": {"any": {"t0_us": 0.0, "eta_m": 1.0, "eta_c": 1.0, "p": 500.0}}}
@@ -98,9 +98,7 @@ def test_more_requests_and_longer_contexts_never_make_a_step_faster(
 
 @settings(max_examples=40, deadline=None)
 @given(pair=st.sampled_from(PAIRS), factor=st.floats(1.0, 20.0), batch=st.sampled_from([1.0, 32.0, 1024.0]))
-def test_more_bandwidth_peak_or_link_is_never_slower(
-    pair: tuple[str, str, str], factor: float, batch: float
-) -> None:
+def test_more_bandwidth_peak_or_link_is_never_slower(pair: tuple[str, str, str], factor: float, batch: float) -> None:
     chip, constants = load_chip(pair[0]), load_constants()
     main = chip.main_memory
     memory = tuple(
@@ -156,9 +154,7 @@ def test_the_nearest_scope_speaks() -> None:
     chip = load_chip("h100-sxm")
     assert scopes(chip) == ("h100-sxm", "hopper", "gpu", "any")
     row = {"t0_us": 1.0, "eta_m": 0.5, "eta_c": 0.5, "p": 2.0}
-    tables = {
-        "gemm": {scope: {"any": row | {"t0_us": float(i)}} for i, scope in enumerate(reversed(scopes(chip)))}
-    }
+    tables = {"gemm": {scope: {"any": row | {"t0_us": float(i)}} for i, scope in enumerate(reversed(scopes(chip)))}}
     assert Constants(tables).kernel("gemm", chip, "bf16", "bf16").t0_s == pytest.approx(3e-6)
     del tables["gemm"]["h100-sxm"]
     assert Constants(tables).find("gemm", chip)[1] == "hopper"
@@ -168,8 +164,7 @@ def test_the_nearest_scope_speaks() -> None:
 
 def test_a_chip_files_own_table_comes_first() -> None:
     chip = replace(
-        load_chip("h100-sxm"),
-        efficiency={"kernel": {"bf16": {"t0_us": 9.0, "eta_m": 0.1, "eta_c": 0.1, "p": 1.0}}},
+        load_chip("h100-sxm"), efficiency={"kernel": {"bf16": {"t0_us": 9.0, "eta_m": 0.1, "eta_c": 0.1, "p": 1.0}}}
     )
     assert load_constants().kernel("gemm", chip, "bf16", "bf16").t0_s == pytest.approx(9e-6)
 
@@ -214,15 +209,10 @@ def test_an_unknown_engine_names_the_known() -> None:
 
 # ------------------------------------------------------------------ passes
 def test_prompts_share_a_pass_up_to_the_token_budget() -> None:
-    from tokcalc.engine import find_engine
+    from tokcalc.engines.engine import find_engine
 
     engine = replace(find_engine(load_constants(), None), chunk_tokens=8192.0)
-    assert prompts_per_pass(engine, 64.0, np.array([100.0, 1024.0, 4096.0, 10_000.0])).tolist() == [
-        64,
-        8,
-        2,
-        1,
-    ]
+    assert prompts_per_pass(engine, 64.0, np.array([100.0, 1024.0, 4096.0, 10_000.0])).tolist() == [64, 8, 2, 1]
     assert passes_per_prompt(engine, np.array([1.0, 8192.0, 8193.0, 20_000.0])).tolist() == [1, 1, 2, 3]
 
 

@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokcalc import estimate, sweep
 from tokcalc.errors import DoesNotFit, UsageError
-from tokcalc.sweep import ask, best_rows, confirm
-from tokcalc.sweep_answers import stretch
-from tokcalc.sweep_cases import boxes
-from tokcalc.sweep_files import PART, frame, part_bytes, write_sweep
+from tokcalc.explore.sweep.cases import boxes
+from tokcalc.explore.sweep.columns import stretch
+from tokcalc.explore.sweep.files import PART, frame, part_bytes, write_sweep
+from tokcalc.explore.sweep.sweep import ask, best_rows, confirm
 
 GRID = {"tp": [1, 2, 4, 8], "isl": "1k,8k", "concurrency": "1:64:x4,max"}
 DAY = "2026-07-01"
@@ -166,11 +166,7 @@ def test_files_hold_the_rows(tmp_path):
 def big(tmp_path):
     """Three parts, few columns."""
     question = ask(
-        "h100",
-        "llama-3.1-8b",
-        {"isl": "1:1000:+1", "concurrency": "1:600:+1"},
-        ["isl", "tpot_s"],
-        {"on": DAY},
+        "h100", "llama-3.1-8b", {"isl": "1:1000:+1", "concurrency": "1:600:+1"}, ["isl", "tpot_s"], {"on": DAY}
     )
     assert 2 * PART < question.rows <= 3 * PART
     return question, tmp_path / "big.parquet"
@@ -286,9 +282,7 @@ def test_confirmation_names_the_size():
 
 
 def test_the_table_of_the_command(tmp_path):
-    done = run(
-        "sweep", "--chip", "h100,wse-3", "--model", "llama-70b", "--grid", "concurrency=1:64:x2", "--top", "5"
-    )
+    done = run("sweep", "--chip", "h100,wse-3", "--model", "llama-70b", "--grid", "concurrency=1:64:x2", "--top", "5")
     assert done.returncode == 0
     assert "14 cases" in done.stdout
     assert all(len(line) <= 80 for line in done.stdout.splitlines())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tokcalc import estimate
 from tokcalc.catalog import load_chip
-from tokcalc.tiers import hint, tier_for, tiers
+from tokcalc.hardware.tiers import hint, tier_for, tiers
 
 
 def test_sambanova_holds_large_models_in_ddr() -> None:

@@ -58,9 +58,7 @@ def test_other_spellings_go_to_pint(text, kind, value):
 def test_the_table_agrees_with_pint(unit):
     from tokcalc.units import registry
 
-    assert parse(f"7 {unit}", "bandwidth") == pytest.approx(
-        registry().Quantity(f"7 {unit}").to("B/s").magnitude
-    )
+    assert parse(f"7 {unit}", "bandwidth") == pytest.approx(registry().Quantity(f"7 {unit}").to("B/s").magnitude)
 
 
 @pytest.mark.parametrize(
@@ -138,14 +136,7 @@ def test_si(value, unit, text):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [
-        (0.0123, "12.3 ms"),
-        (8.5e-7, "850 ns"),
-        (4.2, "4.2 s"),
-        (210, "3.5 min"),
-        (7200, "2 h"),
-        (9e5, "10.4 d"),
-    ],
+    [(0.0123, "12.3 ms"), (8.5e-7, "850 ns"), (4.2, "4.2 s"), (210, "3.5 min"), (7200, "2 h"), (9e5, "10.4 d")],
 )
 def test_duration(seconds, text):
     assert duration(seconds) == text

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokcalc.errors import NoAnswer, SpecError, UsageError
-from tokcalc.measured import COLUMNS, packaged_rows, read_table
-from tokcalc.validate import PREDICTED, as_json, judge, skipped, summarise, validate_rows, write_predictions
-from tokcalc.validate_cause import worst
-from tokcalc.validate_gate import failures, read_expected, write_expected
-from tokcalc.validate_plot import save_plot
+from tokcalc.report.plots.judged import save_plot
+from tokcalc.validation.causes import worst
+from tokcalc.validation.gate import failures, read_expected, write_expected
+from tokcalc.validation.judge import PREDICTED, as_json, judge, skipped, summarise, validate_rows, write_predictions
+from tokcalc.validation.measured import COLUMNS, METRICS, packaged_rows, read_table
 
 
 def measured(*values: float, **columns: object) -> pd.DataFrame:
@@ -28,14 +28,7 @@ def measured(*values: float, **columns: object) -> pd.DataFrame:
     base: dict[str, object] = dict.fromkeys(COLUMNS, "")
     base |= {"chip": "h100-sxm", "model": "llama-3.1-8b", "regime": "decode-b1", "metric": "tpot_ms"}
     base |= dict.fromkeys(("tp", "pp", "dp", "chips", "isl", "osl", "concurrency"), 1.0)
-    base |= {
-        "ep": math.nan,
-        "spec_decode": 0.0,
-        "weights": "fp8",
-        "kv": "fp8",
-        "max_load": False,
-        "suspect": "",
-    }
+    base |= {"ep": math.nan, "spec_decode": 0.0, "weights": "fp8", "kv": "fp8", "max_load": False, "suspect": ""}
     base |= {"id": [f"r/{i}" for i in range(len(values))], "family": "hopper"}
     return pd.DataFrame(base | {"value": list(values)} | columns, index=range(len(values)))
 
@@ -43,9 +36,7 @@ def measured(*values: float, **columns: object) -> pd.DataFrame:
 def predicted(*values: float, width: float = 0.0, **columns: object) -> pd.DataFrame:
     numbers = np.array(values, dtype=float)
     low, high = numbers * (1 - width), numbers * (1 + width)
-    return pd.DataFrame(
-        {"predicted": numbers, "low": low, "high": high, "grade": "A", "bound_by": "memory"} | columns
-    )
+    return pd.DataFrame({"predicted": numbers, "low": low, "high": high, "grade": "A", "bound_by": "memory"} | columns)
 
 
 def test_errors_of_a_worked_example() -> None:
@@ -87,9 +78,7 @@ def test_errors_do_not_depend_on_the_unit(pairs: list[tuple[float, float]]) -> N
     values = [value for value, _ in pairs]
     answers = [value * ratio for value, ratio in pairs]
     one = summarise(judge(measured(*values), predicted(*answers))).iloc[0]
-    thousand = summarise(
-        judge(measured(*(1000 * v for v in values)), predicted(*(1000 * a for a in answers)))
-    ).iloc[0]
+    thousand = summarise(judge(measured(*(1000 * v for v in values)), predicted(*(1000 * a for a in answers)))).iloc[0]
     for key in ("median_ape", "p90_ape", "bias"):
         assert one[key] == pytest.approx(thousand[key], rel=1e-6, abs=1e-9)
     assert one["median_ape"] <= one["p90_ape"] + 1e-12
@@ -193,9 +182,7 @@ def test_the_gate_fails_when_a_hard_row_is_no_longer_predicted(tmp_path: Path) -
     assert found == ["hopper: 1 rows predicted, 2 before"]
 
 
-@pytest.mark.parametrize(
-    "text", ["[hopper", "hopper = 3", '[hopper]\nmedian_ape = "good"', "[hopper]\nrows = -1"]
-)
+@pytest.mark.parametrize("text", ["[hopper", "hopper = 3", '[hopper]\nmedian_ape = "good"', "[hopper]\nrows = -1"])
 def test_a_broken_expectation_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "expected.toml"
     path.write_text(text)
@@ -205,11 +192,9 @@ def test_a_broken_expectation_file_is_refused(tmp_path: Path, text: str) -> None
 
 @pytest.mark.parametrize("ending", ["svg", "png", "html"])
 def test_the_plot_is_one_file_that_needs_no_network(tmp_path: Path, ending: str) -> None:
-    rows = measured(
-        10, 20, 5, family=["hopper", "wse", "hopper"], metric=["tpot_ms", "e2e_s", "output_tok_s"]
-    )
+    rows = measured(10, 20, 5, family=["hopper", "wse", "hopper"], metric=["tpot_ms", "e2e_s", "output_tok_s"])
     path = tmp_path / f"plot.{ending}"
-    save_plot(judge(rows, predicted(11, 18, 9)), path)
+    save_plot(judge(rows, predicted(11, 18, 9)), METRICS, path)
     content = path.read_bytes()
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
     if ending == "svg":
@@ -224,9 +209,9 @@ def test_the_plot_is_one_file_that_needs_no_network(tmp_path: Path, ending: str)
 def test_a_plot_of_another_kind_or_of_nothing_is_refused(tmp_path: Path) -> None:
     judged = judge(measured(10), predicted(math.nan))
     with pytest.raises(UsageError, match=r"\.svg, \.png, \.html"):
-        save_plot(judged, tmp_path / "plot.gif")
+        save_plot(judged, METRICS, tmp_path / "plot.gif")
     with pytest.raises(NoAnswer, match="nothing to plot"):
-        save_plot(judged, tmp_path / "plot.svg")
+        save_plot(judged, METRICS, tmp_path / "plot.svg")
 
 
 def catalogue() -> None:
@@ -238,22 +223,13 @@ def double(rows: pd.DataFrame) -> pd.DataFrame:
     """A closed predictor: twice the measured value, band a factor of 3 wide on each side."""
     value = rows["value"] * 2
     return pd.DataFrame(
-        {
-            "predicted": value,
-            "low": value / 3,
-            "high": value * 3,
-            "grade": "A",
-            "bound_by": "memory",
-            "reason": "",
-        }
+        {"predicted": value, "low": value / 3, "high": value * 3, "grade": "A", "bound_by": "memory", "reason": ""}
     )
 
 
 def test_unknown_chips_and_models_are_skipped_with_a_reason() -> None:
     catalogue()
-    rows = measured(
-        1, 1, 1, chip=["h100-sxm", "abacus", "h100-sxm"], model=["llama-3.1-8b", "llama-3.1-8b", "oracle"]
-    )
+    rows = measured(1, 1, 1, chip=["h100-sxm", "abacus", "h100-sxm"], model=["llama-3.1-8b", "llama-3.1-8b", "oracle"])
     judged = validate_rows(rows, double)
     assert list(judged["predicted"].notna()) == [True, False, False]
     assert "chip 'abacus' is unknown" in judged.loc[1, "reason"]
@@ -280,9 +256,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     if "validate" not in COMMANDS:
         pytest.skip("validate is not registered yet")
     command = [sys.executable, "-m", "tokcalc", "validate", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, env=os.environ | {"NO_COLOR": "1"}
-    )
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"NO_COLOR": "1"})
 
 
 def test_the_command_prints_tables_and_exits_0() -> None:
@@ -310,13 +284,7 @@ def test_the_command_with_json_to_stdout_prints_nothing_else() -> None:
 def test_the_command_refuses_bad_input_with_exit_2(tmp_path: Path) -> None:
     bad = tmp_path / "bad.csv"
     bad.write_bytes(b"\x00\xff")
-    for arguments in (
-        ["--data", bad],
-        ["--by", "colour"],
-        ["--by", ""],
-        ["--worst", "-1"],
-        ["--plot", "x.gif"],
-    ):
+    for arguments in (["--data", bad], ["--by", "colour"], ["--by", ""], ["--worst", "-1"], ["--plot", "x.gif"]):
         done = run(*arguments)
         assert done.returncode == 2, arguments
         assert "Traceback" not in done.stderr

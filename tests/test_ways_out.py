@@ -8,7 +8,7 @@ import pytest
 from tokcalc import estimate
 from tokcalc.cli.shell import run
 from tokcalc.errors import NoAnswer, UsageError
-from tokcalc.loading import loaded
+from tokcalc.explore.full_load import loaded
 
 
 @pytest.mark.parametrize("chip", ["h100", "groq"])
@@ -43,9 +43,7 @@ def test_a_rate_out_of_bounds_names_both(rate: float) -> None:
 
 
 @pytest.mark.parametrize("concurrency", ["1", "4", "max"])
-def test_a_rate_and_a_number_in_flight_are_two_loads(
-    concurrency: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_rate_and_a_number_in_flight_are_two_loads(concurrency: str, capsys: pytest.CaptureFixture[str]) -> None:
     base = ["--chip", "h100", "--model", "llama-8b"]
     assert run([*base, "--rate", "1", "--concurrency", concurrency]) == 2
     said = capsys.readouterr().err

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokcalc import wide_ep
 from tokcalc.catalog import load_chip, load_model
-from tokcalc.constants import load_constants
-from tokcalc.operators import component_formats
-from tokcalc.predict import predict_rows
-from tokcalc.wide_exchange import exchange_s, imbalance, visited
+from tokcalc.engines.constants import load_constants
+from tokcalc.physics.exchange import exchange_s, imbalance, visited
+from tokcalc.physics.operators import component_formats
+from tokcalc.serving import wide_ep
+from tokcalc.validation.predict import predict_rows
 
 MODEL = load_model("deepseek-v3")
 FP8, INT8 = component_formats(MODEL, "fp8", "bf16"), component_formats(MODEL, "int8", "bf16")
@@ -48,9 +48,7 @@ def test_prompts_are_read_as_published(chip, model, fmt, chips, isl, balanced, p
 
 def test_cloudmatrix_decodes_about_1943_tokens_a_chip() -> None:
     chip = load_chip("ascend-910c")
-    phase = wide_ep.decode(
-        chip, MODEL, INT8, chips=160, batch_per_chip=96, context=4096.0, draft=1, acceptance=0.7
-    )
+    phase = wide_ep.decode(chip, MODEL, INT8, chips=160, batch_per_chip=96, context=4096.0, draft=1, acceptance=0.7)
     assert phase.tok_s_chip == pytest.approx(1943, rel=0.25)
     assert phase.tpot_s == pytest.approx(0.0494, rel=0.25)
 

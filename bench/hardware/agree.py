@@ -24,9 +24,7 @@ if __name__ == "__main__":
     }
     print("\nPredicted seconds of the same runs")
     for c in second["checks"]:
-        old = pairs.get(
-            (c["engine"], c["model"], c["weights"], c["kind"], c["tokens"], c["context"], c["batch"])
-        )
+        old = pairs.get((c["engine"], c["model"], c["weights"], c["kind"], c["tokens"], c["context"], c["batch"]))
         if old:
             what = f"{c['engine']} {c['model']} {c['weights']} {c['kind']} {c['tokens'] or c['context']}"
             ratio = c["predicted_s"] / old["predicted_s"] - 1

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from tokcalc.measure.backends import NumpyBackend
+from tokcalc.measure.kernels.backends import NumpyBackend
+from tokcalc.measure.kernels.matmul import peak
 from tokcalc.measure.load import settle
 from tokcalc.measure.machine import blas_name
-from tokcalc.measure.matmul import peak
 
 SIDES = (512, 1024, 1536, 2048, 3072)
 _NAMES = ("scipy_cblas_sgemm64_", "cblas_sgemm64_", "scipy_cblas_sgemm", "cblas_sgemm")

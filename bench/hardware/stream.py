@@ -12,8 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tokcalc.measure.backends import Backend, NumpyBackend, TorchBackend
-from tokcalc.measure.bandwidth import array_bytes_for, best, streams
+from tokcalc.measure.kernels.backends import Backend, NumpyBackend, TorchBackend
+from tokcalc.measure.kernels.bandwidth import array_bytes_for, best, streams
 from tokcalc.measure.load import available_cores, settle
 from tokcalc.measure.machine import free_memory_bytes, identify, torch_or_none
 
@@ -35,9 +35,7 @@ def compare(rounds: int = 5) -> dict[str, float]:
         binary = compile_stream(Path(folder))
         for _ in range(rounds):
             settle(30.0)
-            out = subprocess.run(
-                [binary, str(int(size // 8)), "20"], capture_output=True, text=True, check=True
-            )
+            out = subprocess.run([binary, str(int(size // 8)), "20"], capture_output=True, text=True, check=True)
             rates = [float(x) for x in out.stdout.split()]
             theirs = {"copy": max(theirs["copy"], rates[0]), "triad": max(theirs["triad"], rates[3])}
             for backend in backends:

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from tokcalc.catalog import load_model
-from tokcalc.measure import llamacpp
-from tokcalc.measure.backends import NumpyBackend, TorchBackend
-from tokcalc.measure.decoder_numpy import NumpyDecoder
-from tokcalc.measure.llamacpp import Request
+from tokcalc.measure.decoders import llamacpp
+from tokcalc.measure.decoders.llamacpp import Request
+from tokcalc.measure.decoders.shapes import shape_of
+from tokcalc.measure.decoders.synthetic import write_synthetic
+from tokcalc.measure.decoders.with_numpy import NumpyDecoder
+from tokcalc.measure.kernels.backends import NumpyBackend, TorchBackend
 from tokcalc.measure.load import idle_cores
 from tokcalc.measure.machine import torch_or_none
-from tokcalc.measure.shapes import shape_of
-from tokcalc.measure.synthetic import write_synthetic
 
 pytestmark = pytest.mark.hardware
 Benchmark = Callable[..., Any]
@@ -71,7 +71,7 @@ def test_numpy_decode(benchmark: Benchmark, context: int) -> None:
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 def test_torch_decode(benchmark: Benchmark, context: int, dtype: str) -> None:
     torch = pytest.importorskip("torch")
-    from tokcalc.measure.decoder_torch import TorchDecoder
+    from tokcalc.measure.decoders.with_torch import TorchDecoder
 
     decoder = TorchDecoder(shape_of(load_model(MODEL)), context + 1, dtype=dtype)
     token = torch.ones((1, 1), dtype=torch.long)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import sys
 
-from tokcalc.measure.backends import TorchBackend
-from tokcalc.measure.bandwidth import best, streams
+from tokcalc.measure.kernels.backends import TorchBackend
+from tokcalc.measure.kernels.bandwidth import best, streams
+from tokcalc.measure.kernels.matmul import peak
 from tokcalc.measure.machine import torch_or_none
-from tokcalc.measure.matmul import peak
 
 
 def compare(device: str = "cuda:0") -> dict[str, float]:

@@ -20,8 +20,8 @@ def code_version() -> str:
     package = Path(__file__).parent
     for folder, name in (
         (package.parent, "units.py"),
-        (package.parent, "chip.py"),
-        (package.parent, "model.py"),
+        (package.parent / "hardware", "chip.py"),
+        (package.parent / "models", "model.py"),
     ):
         digest.update(_stamp(folder / name))
     for path in sorted(package.glob("*.py")):

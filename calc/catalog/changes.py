@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..chip import Chip
+    from ..hardware.chip import Chip
 
 UNREAD_PEAKS = ("fp64", "fp32_vector")  # no product of a served model runs at them (`formats.roof`)
 

@@ -35,10 +35,7 @@ def cache_folder() -> Path:
 def _platform_folder(what: str) -> Path:
     """What platformdirs answers; on Linux worked out here, as its import costs more than reading a chip."""
     if sys.platform.startswith("linux"):
-        variable, default = {
-            "data": ("XDG_DATA_HOME", ".local/share"),
-            "cache": ("XDG_CACHE_HOME", ".cache"),
-        }[what]
+        variable, default = {"data": ("XDG_DATA_HOME", ".local/share"), "cache": ("XDG_CACHE_HOME", ".cache")}[what]
         home = os.environ.get(variable, "")
         base = Path(home) if home.strip() else Path(os.path.expanduser("~")) / default
         return base / "tokcalc"
@@ -62,9 +59,7 @@ def read_bytes(path: Path) -> bytes:
         reason = getattr(error, "strerror", None) or str(error)
         raise SpecError(f"{path} cannot be read ({reason}); give a readable .toml file") from None
     if len(data) > MAX_BYTES:
-        raise SpecError(
-            f"{path} is larger than {MAX_BYTES // 1_000_000} MB; a spec file is a few kilobytes of TOML"
-        )
+        raise SpecError(f"{path} is larger than {MAX_BYTES // 1_000_000} MB; a spec file is a few kilobytes of TOML")
     return data
 
 

@@ -74,15 +74,9 @@ def _build(folders: list[Path], listings: list[list[tuple[str, int, int]]]) -> d
             aliases = raw.get("aliases") if isinstance(raw.get("aliases"), list) else []
             files[id_] = str(path)
             vendors[id_] = str(raw.get("vendor", ""))
-            for name in {
-                id_,
-                stem,
-                *(normal_name(alias) for alias in aliases or [] if isinstance(alias, str)),
-            }:
+            for name in {id_, stem, *(normal_name(alias) for alias in aliases or [] if isinstance(alias, str))}:
                 own.setdefault(name, []).append(id_)
-        names.update(
-            {name: sorted(set(ids)) for name, ids in own.items()}
-        )  # the user's names win over shipped ones
+        names.update({name: sorted(set(ids)) for name, ids in own.items()})  # the user's names win over shipped ones
     return {"files": files, "names": names, "vendors": vendors}
 
 
@@ -106,9 +100,7 @@ def find_id(kind: str, name: str) -> str:
         if len(ids) == 1:
             return ids[0]
         where = " and ".join(index["files"][id_] for id_ in ids)
-        raise UnknownName(
-            f"'{name}' names {len(ids)} {singular} files, {where}; use one of the ids {', '.join(ids)}"
-        )
+        raise UnknownName(f"'{name}' names {len(ids)} {singular} files, {where}; use one of the ids {', '.join(ids)}")
     found = {id_ for key, ids in names.items() if key.startswith(wanted) for id_ in ids}
     if len(found) == 1:
         return found.pop()

@@ -8,15 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..chip import Chip, MemoryGeneration
 from ..errors import SpecError, UsageError
+from ..hardware.chip import Chip
+from ..hardware.memory import MemoryGeneration
 from . import cache
 from .changes import changes, grades_of
 from .files import builtin_folder, parse_toml, read_bytes
 from .index import find_id, load_index
 
 if TYPE_CHECKING:
-    from ..model import Model
+    from ..models.model import Model
 
 T = TypeVar("T")
 Check = Callable[[dict[str, Any], str], dict[str, Any]]
@@ -45,9 +46,7 @@ _CHECKS: dict[str, Check] = {"chips": _check_chip, "memory": _check_memory, "mod
 
 def is_path(name: str) -> bool:
     """True if the text names a file rather than a spec: a known ending, or a separator in it."""
-    return name.endswith((".toml", ".json", ".gguf")) or (
-        (os.sep in name or "/" in name) and os.path.exists(name)
-    )
+    return name.endswith((".toml", ".json", ".gguf")) or ((os.sep in name or "/" in name) and os.path.exists(name))
 
 
 def spec_path(kind: str, name: str | os.PathLike[str]) -> Path:
@@ -92,9 +91,7 @@ def load_memory(name: str | os.PathLike[str]) -> MemoryGeneration:
 
 
 def load_chip(
-    name: str | os.PathLike[str],
-    overrides: Mapping[str, Any] | None = None,
-    memory: str | None = None,
+    name: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None, memory: str | None = None
 ) -> Chip:
     """Chip by id, alias, unique prefix or path to a .toml file, with optional what-ifs.
 
@@ -144,20 +141,20 @@ def load_model(name: str | os.PathLike[str]) -> Model:
     """
     path = spec_path("models", name)
     if path.suffix == ".json":
-        from ..model_import import from_hf_config
+        from .imports.files import from_hf_config
 
         return from_hf_config(path)
     if path.suffix == ".gguf":
-        from ..model_import import from_gguf
+        from .imports.files import from_gguf
 
         return from_gguf(path)
     if path.is_dir() and (path / "config.json").is_file():
-        from ..model_import import from_hf_config
+        from .imports.files import from_hf_config
 
         return from_hf_config(path / "config.json")
-    from ..model import Model
+    from ..models.build import build_model
 
-    return _normal_form("models", path, lambda plain: Model.from_spec(plain, str(path)))
+    return _normal_form("models", path, lambda plain: build_model(plain, str(path)))
 
 
 def spec_word(kind: str, spec: Chip | Model) -> str:

@@ -6,8 +6,9 @@ import copy
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from ..chip import MemoryGeneration, MemoryLevel
 from ..errors import SpecError, UsageError
+from ..hardware.chip import MemoryLevel
+from ..hardware.memory import MemoryGeneration
 from ..units import parse, si
 
 _STACK_KEYS = ("stacks", "bus_bits_per_stack", "pin_rate")
@@ -42,19 +43,14 @@ def apply_overrides(raw: Mapping[str, Any], overrides: Mapping[str, Any], where:
     for name in table.get("memory", {}):
         touched = {key for key in table["memory"][name] if f"memory.{name}.{key}" in paths}
         if touched:
-            _rescale(
-                table["memory"][name], raw.get("memory", {}).get(name, {}), touched, f"{where}: memory.{name}"
-            )
+            _rescale(table["memory"][name], raw.get("memory", {}).get(name, {}), touched, f"{where}: memory.{name}")
     if "power.tdp" in paths:
         _move_system_power(table["power"], raw.get("power", {}), paths)
     for path, value in paths.items():
         link = table["links"][path.split(".")[1]] if path.startswith("links.") else {}
         if path.endswith(".per_direction"):
             link.pop("both_directions", None)
-        elif (
-            path.endswith(".both_directions")
-            and path.replace("both_directions", "per_direction") not in paths
-        ):
+        elif path.endswith(".both_directions") and path.replace("both_directions", "per_direction") not in paths:
             link["per_direction"] = f"{_number(str(value), 'bandwidth', path) / 2!r} B/s"
     return table
 
@@ -80,9 +76,7 @@ def _typed(path: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = value.strip()
-    if path.endswith(
-        (".stacks", ".bus_bits_per_stack", ".domain_chips", ".links", "chips_in_system")
-    ) or path in (
+    if path.endswith((".stacks", ".bus_bits_per_stack", ".domain_chips", ".links", "chips_in_system")) or path in (
         "chips_per_system",
         "year",
     ):
@@ -106,12 +100,8 @@ def _valid_paths(table: Mapping[str, Any]) -> list[str]:
 
     nested = ("peak_dense", "vendor_headline", "memory", "links", "power", "host_memory")
     paths = [key for key in schema.ChipTable.model_fields if key not in _FREE and key not in nested]
-    paths += [
-        f"memory.{name}.{key}" for name in table.get("memory", {}) for key in schema.MemoryTable.model_fields
-    ]
-    paths += [
-        f"links.{name}.{key}" for name in table.get("links", {}) for key in schema.LinkTable.model_fields
-    ]
+    paths += [f"memory.{name}.{key}" for name in table.get("memory", {}) for key in schema.MemoryTable.model_fields]
+    paths += [f"links.{name}.{key}" for name in table.get("links", {}) for key in schema.LinkTable.model_fields]
     paths += [f"power.{key}" for key in schema.PowerTable.model_fields]
     paths += [f"peak_dense.{name}" for name in get_args(schema.Format)]
     paths += [f"efficiency.{name}" for name in schema.EFFICIENCY]
@@ -153,14 +143,10 @@ def _rescale(level: dict[str, Any], before: Mapping[str, Any], touched: set[str]
         if "stacks" in touched and "stacks" in before:
             for key in ("capacity", "physical_capacity"):
                 if key in before and key not in touched:
-                    size = (
-                        _number(before[key], "capacity", where) * int(level["stacks"]) / int(before["stacks"])
-                    )
+                    size = _number(before[key], "capacity", where) * int(level["stacks"]) / int(before["stacks"])
                     level[key] = f"{size!r} B"
     elif "bandwidth" in touched and "pin_rate" in before and "bandwidth" in before:
-        ratio = _number(level["bandwidth"], "bandwidth", where) / _number(
-            before["bandwidth"], "bandwidth", where
-        )
+        ratio = _number(level["bandwidth"], "bandwidth", where) / _number(before["bandwidth"], "bandwidth", where)
         level["pin_rate"] = f"{_number(before['pin_rate'], 'bitrate', where) * ratio!r} bit/s"
         level["pin_basis"] = "derived"
     if "capacity" in touched and "physical_capacity" in level and "physical_capacity" not in touched:
@@ -168,11 +154,7 @@ def _rescale(level: dict[str, Any], before: Mapping[str, Any], touched: set[str]
 
 
 def _product(level: Mapping[str, Any], where: str) -> float:
-    return (
-        int(level["stacks"])
-        * int(level["bus_bits_per_stack"])
-        * _number(str(level["pin_rate"]), "bitrate", where)
-    )
+    return int(level["stacks"]) * int(level["bus_bits_per_stack"]) * _number(str(level["pin_rate"]), "bitrate", where)
 
 
 def swap_memory(raw: Mapping[str, Any], generation: MemoryGeneration, where: str) -> dict[str, Any]:
@@ -204,11 +186,7 @@ def swap_memory(raw: Mapping[str, Any], generation: MemoryGeneration, where: str
     stacks, bits = int(level["stacks"]), int(level["bus_bits_per_stack"])
     stacked = str(level.get("type", "")).upper().startswith("HBM")
     if stacked != (generation.scope == "stack"):
-        has = (
-            f"{stacks} stacks of {level['type']}"
-            if stacked
-            else f"a {stacks * bits}-bit bus of {level['type']}"
-        )
+        has = f"{stacks} stacks of {level['type']}" if stacked else f"a {stacks * bits}-bit bus of {level['type']}"
         raise SpecError(
             f"{where} has {has}, which {generation.name} cannot replace one for one; "
             f"set memory.{name}.bandwidth and memory.{name}.capacity instead"

@@ -28,7 +28,7 @@ from .schema_common import (
     check_grades,
     has_path,
     validated,
-)  # fmt: skip
+)
 
 Kind = Literal["gpu", "wafer", "lpu", "npu", "tpu", "cpu", "apu", "rdu"]
 Level = Literal["sram", "l2", "l3", "hbm", "dram", "ddr"]
@@ -70,18 +70,12 @@ class MemoryTable(Strict):
 
     def plain(self, name: str) -> dict[str, Any]:
         """The level as `MemoryLevel` takes it; ValueError if the figures contradict each other."""
-        parts = {
-            "stacks": self.stacks,
-            "bus_bits_per_stack": self.bus_bits_per_stack,
-            "pin_rate": self.pin_rate,
-        }
+        parts = {"stacks": self.stacks, "bus_bits_per_stack": self.bus_bits_per_stack, "pin_rate": self.pin_rate}
         missing = [key for key, value in parts.items() if value is None]
         interface = None
         if self.stacks is not None and self.bus_bits_per_stack is not None and self.pin_rate is not None:
             interface = self.stacks * self.bus_bits_per_stack * self.pin_rate / 8
-            if self.bandwidth is not None and not math.isclose(
-                interface, self.bandwidth, rel_tol=INTERFACE_TOLERANCE
-            ):
+            if self.bandwidth is not None and not math.isclose(interface, self.bandwidth, rel_tol=INTERFACE_TOLERANCE):
                 raise ValueError(
                     f"memory.{name}: {self.stacks} x {self.bus_bits_per_stack} bit x {self.pin_rate / 1e9:g} "
                     f"Gbit/s / 8 is {interface / 1e9:.0f} GB/s, more than 4 % from the bandwidth of "
@@ -146,9 +140,7 @@ class PowerTable(Strict):
         """The table as `Power` takes it; ValueError if a system figure lacks its number of chips."""
         if (self.system_power is None) != (self.chips_in_system is None):
             raise ValueError("power.system_power and power.chips_in_system come together")
-        share = (
-            self.system_power / self.chips_in_system if self.system_power and self.chips_in_system else None
-        )
+        share = self.system_power / self.chips_in_system if self.system_power and self.chips_in_system else None
         return {"tdp_w": self.tdp, "system_power_per_chip_w": share, "system": self.system}
 
 
@@ -236,9 +228,7 @@ def check_chip(raw: dict[str, Any], where: str) -> dict[str, Any]:
         check_aliases(table.id, table.aliases)
         grades = check_grades(table.grades, table.status, lambda path: has_path(raw, path))
         if table.weights_in not in table.memory:
-            raise ValueError(
-                f"weights_in is '{table.weights_in}', but memory has only {', '.join(table.memory)}"
-            )
+            raise ValueError(f"weights_in is '{table.weights_in}', but memory has only {', '.join(table.memory)}")
         memory = [level.plain(name) for name, level in table.memory.items()]
         if next(m for m in memory if m["name"] == table.weights_in)["bandwidth_bytes_s"] is None:
             raise ValueError(f"memory.{table.weights_in}.bandwidth is missing; weights are read at it")

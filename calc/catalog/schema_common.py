@@ -10,15 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 
 from ..errors import SpecError, UsageError
 from ..units import parse, si
@@ -114,10 +106,7 @@ def check_grades(grades: Grades, status: str, has_field: Callable[[str], bool]) 
     for path in grades:
         if path != "default" and not has_field(path):
             raise ValueError(f"grades names '{path}', which is no field of this file")
-    return {
-        "": grades["default"],
-        **{path: grade for path, grade in sorted(grades.items()) if path != "default"},
-    }
+    return {"": grades["default"], **{path: grade for path, grade in sorted(grades.items()) if path != "default"}}
 
 
 def check_aliases(id_: str, aliases: list[str]) -> None:
@@ -159,9 +148,7 @@ def _sentence(problem: dict[str, Any]) -> str:
         return f"{key} is not a known key; see specs/README.md for the keys"
     if kind == "value_error":
         reason = str(context.get("error", problem["msg"]))
-        return (
-            f"{key} {reason}" if key and not reason.startswith("'") else f"{key}: {reason}" if key else reason
-        )
+        return f"{key} {reason}" if key and not reason.startswith("'") else f"{key}: {reason}" if key else reason
     if kind == "literal_error":
         return f"{key} is {shown}; expected {context['expected']}"
     message = re.sub(r"^Input should be ", "expected ", problem["msg"])

@@ -25,7 +25,7 @@ from .schema_common import (
     check_grades,
     has_path,
     validated,
-)  # fmt: skip
+)
 
 Positive = Annotated[float, Field(gt=0, lt=1e6)]
 
@@ -99,9 +99,7 @@ def check_memory(raw: dict[str, Any], where: str) -> dict[str, Any]:
     except ValueError as error:
         raise SpecError(f"{where}: {error}") from None
     return {
-        **table.model_dump(
-            include={"id", "name", "aliases", "year", "status", "scope", "bus_bits", "channels"}
-        ),
+        **table.model_dump(include={"id", "name", "aliases", "year", "status", "scope", "bus_bits", "channels"}),
         "stack_heights": table.stack_heights,
         "pin_rate_bit_s": table.nominal.pin_rate,
         "capacity_bytes": table.nominal.capacity,
@@ -125,7 +123,5 @@ def _nominal_bandwidth(table: MemoryFile) -> float:
             raise ValueError("nominal.bandwidth is bus_bits x nominal.pin_rate / 8; leave it out")
         return float(table.bus_bits * nominal.pin_rate / 8)
     if nominal.bandwidth is None:
-        raise ValueError(
-            "nominal needs pin_rate (with bus_bits), or bandwidth where the structure is unpublished"
-        )
+        raise ValueError("nominal needs pin_rate (with bus_bits), or bandwidth where the structure is unpublished")
     return float(nominal.bandwidth)

@@ -5,6 +5,10 @@ Stands beside `load`; the rooms that own a table ask here, so that a warm comman
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.resources import files
 from typing import Any
 
 from . import cache
@@ -34,3 +38,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+@lru_cache(maxsize=1)
+def planning() -> Mapping[str, Any]:
+    """Sections "fleet", "grade_range" and "range" of the file."""
+    text = (files("tokcalc.specs") / "prices" / "planning.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)

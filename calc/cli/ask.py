@@ -25,11 +25,11 @@ def ask(
         for path in exports:
             check(path)  # before the work, not after it
     if len(chips) == len(models) == 1:
-        from ..estimate import estimate
+        from ..answers.estimate import estimate
 
         answers = [estimate(chips[0], models[0], **question).to_dict()]
     else:
-        from ..compare import answers as compare_answers
+        from ..explore.compare import answers as compare_answers
 
         answers = compare_answers(chips, models, **question)
     if exports:
@@ -42,17 +42,17 @@ def ask(
 
 
 def _text(answers: list[dict[str, Any]], explain: bool) -> str:
-    from . import card
+    from .pages import answer as card
     from .text import wants_colour, width
 
     if len(answers) == 1:
         parts = [card.card(answers[0], width(), wants_colour())]
     else:
-        from .comparison import comparison
+        from .pages.comparison import comparison
 
         parts = [comparison(answers, width())]
     if explain:
-        from .explanation import explanation
+        from .pages.explanation import explanation
 
         parts += [explanation(answer, width()) for answer in answers if answer.get("terms")]
     return "\n\n".join(parts)
@@ -66,7 +66,7 @@ def _print_json(value: object) -> None:
 
 
 def _export(answers: list[dict[str, Any]], exports: list[str]) -> None:
-    from ..compare import flatten
+    from ..explore.compare import flatten
     from ..report import write
 
     rows = [flatten(answer) for answer in answers]

@@ -62,9 +62,7 @@ def amount(cost: _Text, currency: str) -> float | None:
         return None
     words = cost.strip()
     code = currency.strip().upper()
-    number = (
-        words.upper().removesuffix(code).replace(",", "").strip().removeprefix("$" if code == "USD" else code)
-    )
+    number = words.upper().removesuffix(code).replace(",", "").strip().removeprefix("$" if code == "USD" else code)
     try:
         value = float(number)
     except ValueError:

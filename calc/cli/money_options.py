@@ -11,9 +11,7 @@ import typer
 from ..errors import UsageError
 from . import options
 
-_work, _hour, _own = (
-    partial(typer.Option, rich_help_panel=title) for title in ("Workload", "Money", "Ownership")
-)
+_work, _hour, _own = (partial(typer.Option, rich_help_panel=title) for title in ("Workload", "Money", "Ownership"))
 Chips = Annotated[str | None, typer.Option(metavar="NAME[,NAME]", help="Chips: id, alias, prefix or file.")]
 Models = Annotated[str | None, typer.Option(metavar="NAME[,NAME]", help="Models, likewise.")]
 Isl = Annotated[str | None, _work(metavar="TOKENS", help="Input length of a request.")]
@@ -81,7 +79,7 @@ def ownership(
     amounts: money by field (purchase, electricity, colo_kw_month); numbers: shares, years, watts by field.
     Any of them asks for ownership. UsageError for what is out of bounds.
     """
-    from ..money import parse_money
+    from ..money.amounts import parse_money
 
     given: dict[str, float] = {}
     for field, text in amounts.items():
@@ -97,15 +95,13 @@ def ownership(
 _NAMES = {"purchase": "a chip", "electricity": "a kilowatt-hour", "colo_kw_month": "space"}
 
 
-def shown_limit(
-    concurrency: str | None, speed: float, ttft: float | None
-) -> tuple[float | None, float | None]:
+def shown_limit(concurrency: str | None, speed: float, ttft: float | None) -> tuple[float | None, float | None]:
     """The latency limit that a page names: none where the requests in flight were given."""
     return (speed, ttft) if concurrency is None else (None, None)
 
 
 def rates(fx: str | None) -> dict[str, float]:
     """The rates that --fx gives."""
-    from ..money import parse_fx
+    from ..money.amounts import parse_fx
 
     return parse_fx(fx) if fx else {}

@@ -21,9 +21,7 @@ def length(option: str, text: str, most: int = LONGEST, least: int = 1) -> int:
     found = _COUNT.fullmatch(text.strip().replace(",", "").replace("_", ""))
     value = float(found[1]) * _SUFFIX[found[2].lower()] if found else math.nan
     if not value.is_integer():
-        raise UsageError(
-            f"{option} {text!r} is not a whole number of at least {least}; write 1000, 1k or 128k"
-        )
+        raise UsageError(f"{option} {text!r} is not a whole number of at least {least}; write 1000, 1k or 128k")
     if not least <= value <= most:
         raise UsageError(f"{option} {text!r} is outside {least} to {most:,}")
     return int(value)
@@ -61,14 +59,8 @@ def degrees(chips: int | None, degree: dict[str, int | None]) -> None:
     given = {name: value for name, value in degree.items() if value is not None}
     product = math.prod(value for name, value in given.items() if name != "ep")
     shown = " x ".join(f"{name} {value}" for name, value in given.items() if name != "ep")
-    if (
-        chips is not None
-        and product
-        and (chips % product or (product != chips and len(given.keys() - {"ep"}) == 3))
-    ):
-        raise UsageError(
-            f"{shown} does not make {chips} chips: tp x pp x dp must equal --chips, or leave one out"
-        )
+    if chips is not None and product and (chips % product or (product != chips and len(given.keys() - {"ep"}) == 3)):
+        raise UsageError(f"{shown} does not make {chips} chips: tp x pp x dp must equal --chips, or leave one out")
 
 
 def assignments(items: list[str]) -> dict[str, str]:
@@ -88,9 +80,7 @@ def assignments(items: list[str]) -> dict[str, str]:
 def names(option: str, text: str | None, example: str, listing: str) -> list[str]:
     """Comma-separated names of an option that the main question cannot do without."""
     if text is None:
-        raise UsageError(
-            f"{option} is missing: say for instance {option} {example} (`tokcalc {listing}` lists them)"
-        )
+        raise UsageError(f"{option} is missing: say for instance {option} {example} (`tokcalc {listing}` lists them)")
     found = [name.strip() for name in text.split(",")]
     if not all(found):
         raise UsageError(f"{option} {text!r} has an empty name; say for instance {option} {example}")

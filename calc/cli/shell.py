@@ -19,26 +19,29 @@ from ..errors import TokcalcError, UsageError
 from .convert import lighten
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "chips": ("tokcalc.cli.chips:chips", "List the chips, with peak, memory and year."),
-    "models": ("tokcalc.cli.models:models", "List the models, with parameters and KV bytes per token."),
-    "memory": ("tokcalc.cli.memory:memory", "List the memory generations, with width, rate and bandwidth."),
-    "mixed": ("tokcalc.cli.mixed:mixed", "Mix chips: prompts on one, generation on another."),
-    "draft": ("tokcalc.cli.draft:draft", "Choose the draft length of speculative decoding."),
-    "show": ("tokcalc.cli.show:show", "Print one chip, model or memory generation, with its sources."),
-    "compare": ("tokcalc.cli.compare:compare", "Compare chips, models, formats, workloads in a table."),
-    "plan": ("tokcalc.cli.plan:plan", "Find the best deployment of a model under limits."),
-    "sweep": ("tokcalc.cli.sweep:sweep", "Evaluate any grid of questions, streamed to a file."),
-    "roofline": ("tokcalc.cli.roofline:roofline", "Draw chips' roofs with a model's operators."),
-    "atlas": ("tokcalc.cli.atlas:atlas", "Draw the fronts of every chip with every model."),
-    "cost": ("tokcalc.cli.cost:cost", "Break a million tokens down to purchase, power and rent."),
-    "fleet": ("tokcalc.cli.fleet:fleet", "Size machines for users, a budget or a power limit."),
-    "margin": ("tokcalc.cli.margin:margin", "Set list prices of tokens beside what they cost here."),
-    "sensitivity": ("tokcalc.cli.sensitivity:sensitivity", "Rank the inputs that matter most for cost or speed."),
-    "scenario": ("tokcalc.cli.scenario:scenario", "Recompute the public claims of the debate."),
-    "bench": ("tokcalc.cli.bench:command", "Measure this machine and write it as the chip local."),
-    "calibrate": ("tokcalc.cli.calibrate:calibrate", "Fit the constants to measured rows, groups left out."),
+    "chips": ("tokcalc.cli.commands.chips:chips", "List the chips, with peak, memory and year."),
+    "models": ("tokcalc.cli.commands.models:models", "List the models, with parameters and KV bytes per token."),
+    "memory": ("tokcalc.cli.commands.memory:memory", "List the memory generations, with width, rate and bandwidth."),
+    "mixed": ("tokcalc.cli.commands.mixed:mixed", "Mix chips: prompts on one, generation on another."),
+    "draft": ("tokcalc.cli.commands.draft:draft", "Choose the draft length of speculative decoding."),
+    "show": ("tokcalc.cli.commands.show:show", "Print one chip, model or memory generation, with its sources."),
+    "compare": ("tokcalc.cli.commands.compare:compare", "Compare chips, models, formats, workloads in a table."),
+    "plan": ("tokcalc.cli.commands.plan:plan", "Find the best deployment of a model under limits."),
+    "sweep": ("tokcalc.cli.commands.sweep:sweep", "Evaluate any grid of questions, streamed to a file."),
+    "roofline": ("tokcalc.cli.commands.roofline:roofline", "Draw chips' roofs with a model's operators."),
+    "atlas": ("tokcalc.cli.commands.atlas:atlas", "Draw the fronts of every chip with every model."),
+    "cost": ("tokcalc.cli.commands.cost:cost", "Break a million tokens down to purchase, power and rent."),
+    "fleet": ("tokcalc.cli.commands.fleet:fleet", "Size machines for users, a budget or a power limit."),
+    "margin": ("tokcalc.cli.commands.margin:margin", "Set list prices of tokens beside what they cost here."),
+    "sensitivity": (
+        "tokcalc.cli.commands.sensitivity:sensitivity",
+        "Rank the inputs that matter most for cost or speed.",
+    ),
+    "scenario": ("tokcalc.cli.commands.scenario:scenario", "Recompute the public claims of the debate."),
+    "bench": ("tokcalc.cli.commands.bench:command", "Measure this machine and write it as the chip local."),
+    "calibrate": ("tokcalc.cli.commands.calibrate:calibrate", "Fit the constants to measured rows, groups left out."),
     "validate": (
-        "tokcalc.cli.validate:validate",
+        "tokcalc.cli.commands.validate:validate",
         "Judge the model on measured rows: its error by chip and metric.",
     ),
 }
@@ -50,9 +53,7 @@ _TELLING = {"--prefill-chip": "mixed", "--decode-chip": "mixed", "--share": "mix
 
 def _typer(**settings: Any) -> typer.Typer:
     """A typer without rich, which would double the start-up time."""
-    return typer.Typer(
-        rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, **settings
-    )
+    return typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, **settings)
 
 
 class LazyGroup(TyperGroup):
@@ -134,7 +135,7 @@ def _nearest_option(option: str, error: Any) -> str:
 
 def build() -> Any:
     """The whole command line as a click-style command."""
-    from .answer import answer
+    from .commands.answer import answer
 
     app = _typer(cls=LazyGroup, invoke_without_command=True)
     app.callback()(answer)
@@ -188,9 +189,7 @@ def _unexpected(error: Exception) -> int:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(sentence(Exception(f"cannot read or write: {where}{error.strerror or error}")), 1)
     kind = f"{type(error).__name__}: {sentence(error)[:200]}"
-    return _fail(
-        f"internal error ({kind}), please report it with the command; TOKCALC_DEBUG=1 shows where", 1
-    )
+    return _fail(f"internal error ({kind}), please report it with the command; TOKCALC_DEBUG=1 shows where", 1)
 
 
 def _fail(message: str, code: int) -> int:

@@ -53,9 +53,7 @@ def render(columns: Sequence[Column], rows: Sequence[Row], width: int = 80) -> s
             lines.append(_line(columns, {i: row[i] for i in kept}, widths))
     dropped = [columns[i].title for i in range(len(columns)) if i not in kept]
     if dropped:
-        note = (
-            f"Left out to fit {width} columns: {', '.join(dropped)} (--json and --export have every column)."
-        )
+        note = f"Left out to fit {width} columns: {', '.join(dropped)} (--json and --export have every column)."
         lines += wrap(note, width)
     return "\n".join(lines)
 
@@ -91,13 +89,7 @@ def _total(columns: Sequence[Column], rows: Sequence[Row], kept: list[int]) -> i
     return sum(_width(columns, rows, i) for i in kept) + len(_GAP) * (len(kept) - 1)
 
 
-def _line(
-    columns: Sequence[Column], cells: dict[int, str], widths: dict[int, int], strip: bool = True
-) -> str:
-    parts = [
-        cells[i].rjust(widths[i]) if columns[i].right else cells[i].ljust(widths[i])
-        for i in widths
-        if i in cells
-    ]
+def _line(columns: Sequence[Column], cells: dict[int, str], widths: dict[int, int], strip: bool = True) -> str:
+    parts = [cells[i].rjust(widths[i]) if columns[i].right else cells[i].ljust(widths[i]) for i in widths if i in cells]
     line = _GAP.join(parts)
     return line.rstrip() if strip else line

@@ -91,10 +91,5 @@ def wrap(text: str, columns: int, first: str = "", rest: str | None = None) -> l
     """A paragraph in lines of at most `columns`; `first` leads the first line, `rest` the others."""
     lead = " " * len(first) if rest is None else rest
     return textwrap.wrap(
-        text,
-        columns,
-        initial_indent=first,
-        subsequent_indent=lead,
-        break_on_hyphens=False,
-        break_long_words=False,
+        text, columns, initial_indent=first, subsequent_indent=lead, break_on_hyphens=False, break_long_words=False
     ) or [first.rstrip()]

@@ -44,14 +44,10 @@ def sentence(changes: list[Change], date: str) -> str:
     off = [c for c in changes if not c.agrees]
     if not changes:
         return ""
-    text = (
-        f"Against the run of {date}: {len(changes) - len(off)} of {len(changes)} constants agree within 5 %."
-    )
+    text = f"Against the run of {date}: {len(changes) - len(off)} of {len(changes)} constants agree within 5 %."
     rates = [c for c in off if c.reason == "measured"]
     if rates:
-        worst = ", ".join(
-            f"{c.name} {c.ratio - 1:+.0%}" for c in sorted(rates, key=lambda c: -abs(c.ratio - 1))[:4]
-        )
+        worst = ", ".join(f"{c.name} {c.ratio - 1:+.0%}" for c in sorted(rates, key=lambda c: -abs(c.ratio - 1))[:4])
         text += f" Measured rates that differ: {worst}; the machine changed (load, clock)."
     if len(off) > len(rates):
         names = ", ".join(f"{c.name} {c.ratio - 1:+.0%}" for c in off if c.reason == "fitted")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..roofline import kernel_time
+from ..physics.roofline import kernel_time
 
 Vector = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -134,7 +134,7 @@ def fit_collective(volumes: Sequence[float], seconds: Sequence[float]) -> dict[s
     """alpha_s, bandwidth_bytes_s and q of t = [alpha^q + (v/B)^q]^(1/q) from an all-reduce curve (ring
     volumes v).
     """
-    from ..roofline import collective_time
+    from ..physics.roofline import collective_time
 
     v, t = np.asarray(volumes, dtype=float), np.asarray(seconds, dtype=float)
 
@@ -143,9 +143,6 @@ def fit_collective(volumes: Sequence[float], seconds: Sequence[float]) -> dict[s
 
     start = [np.log(t.min()), np.log((v / t).max()), 0.8]
     x, _ = least_squares(
-        lambda x: np.log(model(x) / t),
-        start,
-        [np.log(1e-8), start[1] - 3, 0.2],
-        [start[0] + 1, start[1] + 3, 6.0],
+        lambda x: np.log(model(x) / t), start, [np.log(1e-8), start[1] - 3, 0.2], [start[0] + 1, start[1] + 3, 6.0]
     )
     return {"alpha_s": float(np.exp(x[0])), "bandwidth_bytes_s": float(np.exp(x[1])), "q": float(x[2])}

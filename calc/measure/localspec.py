@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from .bandwidth import best
+from .kernels.bandwidth import best
 from .machine import Accelerator
 from .results import Found
 
@@ -130,20 +130,11 @@ def samples_of(found: Found) -> dict[str, Any]:
         "all_reduce": found.all_reduce,
         "probes": [{"engine": n, **run_dict(r), "seconds": s.to_dict()} for n, r, s in found.probes],
         "engines": {
-            n: {
-                "description": found.engine_names[n],
-                "median_error": c.median_error,
-                "worst_error": c.worst_error,
-            }
+            n: {"description": found.engine_names[n], "median_error": c.median_error, "worst_error": c.worst_error}
             for n, c in found.engines.items()
         },
         "checks": [
-            {
-                "engine": j.engine,
-                **run_dict(j.run),
-                "predicted_s": j.predicted_s,
-                "seconds": j.measured.to_dict(),
-            }
+            {"engine": j.engine, **run_dict(j.run), "predicted_s": j.predicted_s, "seconds": j.measured.to_dict()}
             for j in found.judged
         ],
         "visits": [s.to_dict() for s in found.states],
@@ -182,9 +173,7 @@ def spec_text(found: Found, name: str) -> str:
     level = "dram" if gpu else "ddr"
     capacity = gpu.memory_bytes if gpu else m.memory_bytes
     arm = any(word in m.system for word in ("arm64", "aarch64"))
-    family = next(
-        (f for key, f in _FAMILIES if key in title.lower()), "local-gpu" if gpu else "arm" if arm else "x86"
-    )
+    family = next((f for key, f in _FAMILIES if key in title.lower()), "local-gpu" if gpu else "arm" if arm else "x86")
     engines = "; ".join(found.engine_names.values())
     lines = [
         f"# This machine, measured by `tokcalc bench` on {today}; the raw samples stand in "
@@ -214,14 +203,8 @@ def spec_text(found: Found, name: str) -> str:
         size = next(c.size_bytes for c in m.caches if c.level == 3)
         lines += ["[memory.l3]", 'type = "SRAM"', 'label = "L3"', f'capacity = "{size / 1e6:.6g} MB"']
         lines += [f'bandwidth = "{_rate(last.best_bytes_s, "B/s")}"', ""]
-    lines += [
-        f"[memory.{level}]",
-        'type = "DRAM, read by all cores"' if not gpu else 'type = "device memory"',
-    ]
-    lines += [
-        f'capacity = "{capacity / 1e9:.6g} GB"',
-        f'bandwidth = "{_rate(found.roofs.bandwidth_bytes_s, "B/s")}"',
-    ]
+    lines += [f"[memory.{level}]", 'type = "DRAM, read by all cores"' if not gpu else 'type = "device memory"']
+    lines += [f'capacity = "{capacity / 1e9:.6g} GB"', f'bandwidth = "{_rate(found.roofs.bandwidth_bytes_s, "B/s")}"']
     fit = found.all_reduce.get("fit")
     if fit:
         lines += ["", "[links.scale_up]", 'name = "measured all-reduce"']
@@ -248,9 +231,7 @@ def _text(value: str) -> str:
 
 def _notes(found: Found) -> list[str]:
     stream = best(found.streams, "read")
-    out = [
-        f"Bandwidth: {stream.kernel} of {stream.array_bytes / 1e6:.0f} MB arrays on {stream.threads} threads."
-    ]
+    out = [f"Bandwidth: {stream.kernel} of {stream.array_bytes / 1e6:.0f} MB arrays on {stream.threads} threads."]
     out += [f"Peak {dtype}: {library}." for dtype, library in found.peak_library.items()]
     out += [f"Left out: {key}: {reason}." for key, reason in found.left_out.items()]
     return out + [n if n.endswith(".") else n + "." for n in found.notes]

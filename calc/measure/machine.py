@@ -71,20 +71,9 @@ def identify(with_torch: bool = True) -> Machine:
     cpu, vendor, features, hertz, llc = _processor()
     caches = _caches() or ((Cache(3, llc),) if llc else ())
     accelerators = _accelerators() if with_torch else ()
-    system = (
-        f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}"
-    )
+    system = f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}"
     return Machine(
-        cpu,
-        vendor,
-        available_cores(),
-        hertz,
-        features,
-        caches,
-        memory_bytes(),
-        system,
-        blas_name(),
-        accelerators,
+        cpu, vendor, available_cores(), hertz, features, caches, memory_bytes(), system, blas_name(), accelerators
     )
 
 
@@ -97,31 +86,14 @@ def _processor() -> tuple[str, str, tuple[str, ...], float, int]:
     except Exception:
         info = {}
     name = str(info.get("brand_raw") or platform.processor() or platform.machine() or "unknown processor")
-    known = (
-        "avx2",
-        "avx512f",
-        "avx512_bf16",
-        "avx512_vnni",
-        "amx_bf16",
-        "amx_int8",
-        "asimd",
-        "bf16",
-        "i8mm",
-        "sve",
-    )
+    known = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm", "sve")
     flags = set(info.get("flags", ()))
     hertz = info.get("hz_actual", (0,))[0] or info.get("hz_advertised", (0,))[0]
     llc = info.get("l3_cache_size") or info.get("l2_cache_size") or 0
     vendor = {"AuthenticAMD": "AMD", "GenuineIntel": "Intel"}.get(
         str(info.get("vendor_id_raw", "")), str(info.get("vendor_id_raw", "")) or _vendor_of(name)
     )
-    return (
-        name,
-        vendor,
-        tuple(f for f in known if f in flags),
-        float(hertz),
-        int(llc) if str(llc).isdigit() else 0,
-    )
+    return (name, vendor, tuple(f for f in known if f in flags), float(hertz), int(llc) if str(llc).isdigit() else 0)
 
 
 def _vendor_of(name: str) -> str:
@@ -146,9 +118,7 @@ def _caches() -> tuple[Cache, ...]:
     if not found and sys.platform == "darwin":
         for level, key in ((1, "hw.l1dcachesize"), (2, "hw.perflevel0.l2cachesize")):
             try:
-                out = subprocess.run(
-                    ["sysctl", "-n", key], capture_output=True, text=True, timeout=5, check=True
-                )
+                out = subprocess.run(["sysctl", "-n", key], capture_output=True, text=True, timeout=5, check=True)
                 found[level] = int(out.stdout)
             except (OSError, ValueError, subprocess.SubprocessError):
                 continue
@@ -159,11 +129,7 @@ def memory_bytes() -> int:
     """Installed memory in bytes, or a container's limit where that is smaller; 0 if it can't be known."""
     psutil = psutil_or_none()
     try:
-        total = (
-            psutil.virtual_memory().total
-            if psutil
-            else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        )
+        total = psutil.virtual_memory().total if psutil else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (OSError, ValueError, AttributeError):
         return 0
     for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):

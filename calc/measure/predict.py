@@ -20,16 +20,15 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..formats import find_format
-from ..operators import component_formats, decode_pass, operators, prefill_pass
-from ..parallel import Plan
-from ..roofline import smooth_max
-from ..step import ideal_terms
+from ..hardware.formats import find_format
+from ..physics.operators import component_formats, decode_pass, operators, prefill_pass
+from ..physics.parallel import Plan
+from ..physics.roofline import smooth_max
+from ..physics.step import ideal_terms
+from .decoders.llamacpp import Request
+from .decoders.shapes import Shape
 from .fit import Vector, least_squares
-from .llamacpp import Request
-from .shapes import Shape
 
-Array = Any
 _COLLECTIVES = ("all_reduce", "all_to_all")
 
 
@@ -108,9 +107,7 @@ class EngineConstants:
         """
         if kind == "elementwise":
             return self.elementwise
-        tables: Mapping[str, Mapping[str, float]] = (
-            self.kernel if kind in ("gemm", "moe") else getattr(self, kind)
-        )
+        tables: Mapping[str, Mapping[str, float]] = self.kernel if kind in ("gemm", "moe") else getattr(self, kind)
         if fmt in tables:
             return tables[fmt]
         bits = find_format(fmt).bits

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .engines import Engine
-from .llamacpp import Request
-from .shapes import Shape, probe_shapes
+from .decoders.engines import Engine
+from .decoders.llamacpp import Request
+from .decoders.shapes import Shape, probe_shapes
 
 CHECK_CONTEXTS = (16, 512, 2048)
 CHECK_PROMPTS = (128, 512)
@@ -57,15 +57,11 @@ def _expected(engine: Engine, shape: Shape, requests: Sequence[Request]) -> floa
         if r.kind == "prefill":
             total += (r.least + 1) * 2.0 * shape.weights * (r.tokens + r.past) / 60e9
         else:
-            total += (
-                r.least * r.new * (shape.weights * 2.0 / 10e9 + 1e-3) + 2.0 * shape.weights * r.context / 60e9
-            )
+            total += r.least * r.new * (shape.weights * 2.0 / 10e9 + 1e-3) + 2.0 * shape.weights * r.context / 60e9
     return total
 
 
-def probe_jobs(
-    engine: Engine, formats: Sequence[str], quick: bool, batches: Sequence[int] = (1,)
-) -> list[Job]:
+def probe_jobs(engine: Engine, formats: Sequence[str], quick: bool, batches: Sequence[int] = (1,)) -> list[Job]:
     """Probe runs that `predict.fit_engine` needs: floors, attention over context, and every weight format.
 
     Several sequences at once are probed only where they are asked for: on processors they run another kernel
@@ -92,9 +88,7 @@ def probe_jobs(
         requests = [decode(16, quick=quick), *(prefill(n, quick=quick) for n in prompts)]
         plan.append(("deep", fmt, (*requests, *(decode(16, batch=b) for b in several))))
         if quick:
-            plan.append(
-                ("slim", fmt, (decode(16, quick=True), decode(512, quick=True), prefill(128, quick=True)))
-            )
+            plan.append(("slim", fmt, (decode(16, quick=True), decode(512, quick=True), prefill(128, quick=True))))
             continue
         plan.append(("slim", fmt, (decode(16), decode(1024), prefill(128))))
         plan.append(("small", fmt, (decode(16), decode(512), decode(2048), prefill(512))))
@@ -120,11 +114,7 @@ def check_jobs(
         for fmt in formats:
             large = shape.weights > _LARGE
             # a long prompt of a large model takes many seconds; llama.cpp needs it for the contexts anyway
-            lengths = (
-                sorted(prompts)[:1]
-                if large and engine.device == "cpu" and not engine.split
-                else sorted(prompts)
-            )
+            lengths = sorted(prompts)[:1] if large and engine.device == "cpu" and not engine.split else sorted(prompts)
             requests = [prefill(n, quick=quick) for n in lengths]
             # the longest context first: what it has cached serves the shorter ones
             falling = sorted(contexts, reverse=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .bandwidth import Stream, best
+from .decoders.shapes import Shape
 from .fit import KernelFit
+from .kernels.bandwidth import Stream, best
+from .kernels.matmul import Product
+from .kernels.statistics import Summary
 from .machine import Machine
-from .matmul import Product
 from .predict import EngineConstants, Roofs, Run
-from .shapes import Shape
-from .statistics import Summary
 from .visits import State
 
 

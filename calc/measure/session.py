@@ -11,22 +11,22 @@ import time
 from collections.abc import Callable, Sequence
 
 from ..errors import NoAnswer, UsageError
-from . import llamacpp
-from .backends import Backend, NumpyBackend, TorchBackend
-from .bandwidth import array_bytes_for, best, cache_levels, streams, thread_sweep
-from .energy import Meter
-from .engines import Engine, LlamaEngine, NumpyEngine, TorchEngine
+from .decoders import llamacpp
+from .decoders.engines import Engine, LlamaEngine, NumpyEngine, TorchEngine
+from .decoders.llamacpp import Request
+from .decoders.shapes import Shape
 from .fit import fit_kernel
-from .llamacpp import Request
+from .kernels.backends import Backend, NumpyBackend, TorchBackend
+from .kernels.bandwidth import array_bytes_for, best, cache_levels, streams, thread_sweep
+from .kernels.energy import Meter
+from .kernels.matmul import call_floor, ladder, peak, usable_dtypes
+from .kernels.statistics import Summary, remarks
 from .load import idle_cores, set_wait
 from .machine import free_memory_bytes, identify, limit_blas, torch_or_none
-from .matmul import call_floor, ladder, peak, usable_dtypes
 from .predict import Run, fit_engine, seconds
 from .probes import check_jobs, probe_jobs
 from .progress import Progress
 from .results import Found, Judged, Options
-from .shapes import Shape
-from .statistics import Summary, remarks
 from .visits import Step, Visits, Watcher, in_order, remark, schedule, together
 
 ENGINES = ("numpy", "torch", "llama.cpp")
@@ -53,8 +53,7 @@ def choose_engines(options: Options, threads: int) -> tuple[list[Engine], list[s
         elif name == "llama.cpp":
             if missing:
                 raise UsageError(
-                    "xllamacpp is not installed; `pip install tokcalc[llamacpp]`, or leave llama.cpp "
-                    "out of --engine"
+                    "xllamacpp is not installed; `pip install tokcalc[llamacpp]`, or leave llama.cpp out of --engine"
                 )
             out.append(LlamaEngine(threads, options.gpu_layers, options.file, options.file_shape))
     return out, notes
@@ -70,9 +69,7 @@ def engine_formats(engine: Engine, options: Options) -> list[str]:
     return wanted
 
 
-def measure(
-    options: Options, shapes: Sequence[Shape], say: Callable[[str], None] = lambda text: None
-) -> Found:
+def measure(options: Options, shapes: Sequence[Shape], say: Callable[[str], None] = lambda text: None) -> Found:
     """Measure everything. shapes: decoders of the check; say: called with what runs now (for tests and logs).
 
     Raises UsageError or NoAnswer, one sentence, where a library, memory or disk space is missing.
@@ -98,10 +95,7 @@ def measure(
         (e, check_jobs(e, _fitting(e, shapes, options), _judged_formats(e, options), *lengths, options.quick))
         for e in engines
     ]
-    steps = [
-        ("memory bandwidth", 5.0 if options.quick else 12.0),
-        ("matrix products", 8.0 if options.quick else 60.0),
-    ]
+    steps = [("memory bandwidth", 5.0 if options.quick else 12.0), ("matrix products", 8.0 if options.quick else 60.0)]
     order = schedule(plans, checks, options.passes, again=not options.quick)
     steps += [(step.name, step.job.expected_s) for step in order]
     progress = Progress(steps)
@@ -192,9 +186,7 @@ def _products(found: Found, backend: Backend) -> None:
         if reason:
             found.left_out[f"{backend.name} {dtype}"] = reason
             continue
-        top = max(
-            (peak(backend, dtype, quick) for _ in range(found.options.rounds)), key=lambda p: p.best_ops_s
-        )
+        top = max((peak(backend, dtype, quick) for _ in range(found.options.rounds)), key=lambda p: p.best_ops_s)
         found.products.append(top)
         if top.best_ops_s < found.peaks.get(dtype, 0.0):
             continue
@@ -208,7 +200,7 @@ def _products(found: Found, backend: Backend) -> None:
 def _all_reduce(found: Found) -> None:
     gpus = [a for a in found.machine.accelerators if a.kind in ("cuda", "rocm")]
     if found.options.device.startswith("cuda") and len(gpus) > 1:
-        from .collective import all_reduce_curve
+        from .kernels.collective import all_reduce_curve
 
         found.all_reduce = all_reduce_curve(len(gpus))
 

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from .backends import NumpyBackend
-from .engines import Engine
-from .llamacpp import Request
+from .decoders.engines import Engine
+from .decoders.llamacpp import Request
+from .decoders.shapes import Shape
+from .kernels.backends import NumpyBackend
+from .kernels.statistics import Summary
 from .probes import Job
-from .shapes import Shape
-from .statistics import Summary
 
 Plan = Sequence[tuple[Engine, list[Job]]]
 Taken = tuple[Summary, float | None]

@@ -36,9 +36,7 @@ def dump(table: Table, stream: BinaryIO) -> None:
             f"{table.length + 1:,} and {len(table.columns):,}; write .parquet or .csv instead."
         )
     book = Workbook(write_only=True)
-    sheet = book.create_sheet(
-        re.sub(r"[\[\]:*?/\\']", " ", _legal(table.title or "")).strip()[:31] or "tokcalc"
-    )
+    sheet = book.create_sheet(re.sub(r"[\[\]:*?/\\']", " ", _legal(table.title or "")).strip()[:31] or "tokcalc")
     if table.title:
         book.properties.title = _legal(table.title)
     book.properties.creator = "tokcalc"

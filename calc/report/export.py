@@ -56,9 +56,7 @@ def need(library: str, purpose: str, extra: str) -> Any:
     try:
         return importlib.import_module(library)
     except ImportError as error:
-        raise UsageError(
-            f"{purpose} needs {library}, which is not installed: pip install tokcalc[{extra}]."
-        ) from error
+        raise UsageError(f"{purpose} needs {library}, which is not installed: pip install tokcalc[{extra}].") from error
 
 
 def write(

@@ -34,9 +34,7 @@ def check_target(path: str | os.PathLike[str]) -> Path:
             raise UsageError(f"cannot write {shown!r}: it is a folder; give a file name inside it.")
         folder = target.parent
         if not folder.exists():
-            raise UsageError(
-                f"cannot write {shown!r}: the folder {str(folder)!r} does not exist; create it first."
-            )
+            raise UsageError(f"cannot write {shown!r}: the folder {str(folder)!r} does not exist; create it first.")
         if not folder.is_dir():
             raise UsageError(f"cannot write {shown!r}: {str(folder)!r} is not a folder.")
         if not os.access(folder, os.W_OK | os.X_OK):

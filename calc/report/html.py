@@ -27,8 +27,7 @@ def text(table: Table) -> str:
     """The table as a whole HTML page; a number carries its full precision in `data-value`."""
     title = _escape(table.title or "tokcalc")
     head = "".join(
-        f"<th{_class(column.numeric)}>{_escape(column.label)}{_unit(column.unit)}</th>"
-        for column in table.columns
+        f"<th{_class(column.numeric)}>{_escape(column.label)}{_unit(column.unit)}</th>" for column in table.columns
     )
     body = "\n".join("<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in table.rows())
     heading = f"<h1>{title}</h1>\n" if table.title else ""

@@ -36,6 +36,4 @@ def _array(values: list[Any]) -> Any:
         if all(value is None or is_number(value) for value in values):
             return pa.array([None if value is None else float(value) for value in values], pa.float64())
         texts = [None if value is None else cell_text(value) for value in values]
-        return pa.array(
-            [None if item is None else item.encode("utf-8", "replace").decode() for item in texts]
-        )
+        return pa.array([None if item is None else item.encode("utf-8", "replace").decode() for item in texts])

@@ -174,9 +174,7 @@ def as_table(
         frame = _flat_frame(rows)
         length = len(frame)
         units = {**getattr(rows, "attrs", {}).get("units", {}), **(units or {})}
-        raw: dict[str, list[Any]] = {
-            str(key): frame.iloc[:, place].tolist() for place, key in enumerate(frame.columns)
-        }
+        raw: dict[str, list[Any]] = {str(key): frame.iloc[:, place].tolist() for place, key in enumerate(frame.columns)}
     else:
         found = records(rows)
         length = len(found)

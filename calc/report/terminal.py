@@ -85,9 +85,7 @@ def layout(
     note = ""
     if dropped:
         noun = "column" if len(dropped) == 1 else "columns"
-        note = "\n".join(
-            wrap(f"({len(dropped)} {noun} left out to fit {width}: {', '.join(dropped)})", width)
-        )
+        note = "\n".join(wrap(f"({len(dropped)} {noun} left out to fit {width}: {', '.join(dropped)})", width))
     return Layout(_join(shown, made.length), dropped, note)
 
 
@@ -104,9 +102,7 @@ class _Block:
         return max((display_width(text) for text in (*self.header, *self.cells)), default=0)
 
     def cut(self, width: int) -> _Block:
-        return _Block(
-            [cut(text, width) for text in self.header], [cut(text, width) for text in self.cells], self.right
-        )
+        return _Block([cut(text, width) for text in self.header], [cut(text, width) for text in self.cells], self.right)
 
 
 def _block(column: Column, how: Format | None, rough: Collection[int] = ()) -> _Block:
@@ -140,9 +136,7 @@ def _join(blocks: list[_Block], length: int) -> str:
     lines.append(["-" * block.width for block in blocks])
     lines += [[block.cells[row] for block in blocks] for row in range(length)]
     return "\n".join(
-        (" " * GAP)
-        .join(pad(text, block.width, block.right) for text, block in zip(line, blocks, strict=True))
-        .rstrip()
+        (" " * GAP).join(pad(text, block.width, block.right) for text, block in zip(line, blocks, strict=True)).rstrip()
         for line in lines
     )
 
@@ -171,9 +165,7 @@ def rough_number(value: int | float) -> str:
 def clean(text: str) -> str:
     """Text on one line, composed (NFC), without signs that would move the cursor or colour the screen."""
     composed = unicodedata.normalize("NFC", text)
-    return "".join(
-        " " if sign in "\t\r\n" else sign for sign in composed if sign in "\t\r\n" or not _control(sign)
-    )
+    return "".join(" " if sign in "\t\r\n" else sign for sign in composed if sign in "\t\r\n" or not _control(sign))
 
 
 def _control(sign: str) -> bool:

@@ -34,21 +34,15 @@ def sparkline(values: Sequence[float | None], *, log: bool = False, plain: bool 
         if value is None:
             drawn.append(" ")
         else:
-            drawn.append(
-                levels[min(len(levels) - 1, int((value - low) / span * len(levels))) if span else middle]
-            )
+            drawn.append(levels[min(len(levels) - 1, int((value - low) / span * len(levels))) if span else middle])
     return "".join(drawn)
 
 
-def bars(
-    values: Sequence[tuple[str, float | None]], *, width: int = 80, unit: str = "", plain: bool = False
-) -> str:
+def bars(values: Sequence[tuple[str, float | None]], *, width: int = 80, unit: str = "", plain: bool = False) -> str:
     """One horizontal bar a label, from zero, its value at the end; negative and missing ones have no bar."""
     if not values:
         return ""
-    texts = [
-        "-" if value is None else short_number(value) + (f" {unit}" if unit else "") for _, value in values
-    ]
+    texts = ["-" if value is None else short_number(value) + (f" {unit}" if unit else "") for _, value in values]
     left = min(max(display_width(label) for label, _ in values), max(width // 3, 1))
     room = max(width - left - max(display_width(text) for text in texts) - 2, 1)
     top = max((value for _, value in values if value is not None and math.isfinite(value)), default=0.0)
@@ -131,11 +125,7 @@ def scatter(
     lines = [cut(y_title, width)] if y_title else []
     for row in range(height):
         side = top if row == 0 else bottom if row == height - 1 else ""
-        body = (
-            "".join(chr(0x2800 + cell) if cell else " " for cell in grid[row])
-            if braille
-            else "".join(marks[row])
-        )
+        body = "".join(chr(0x2800 + cell) if cell else " " for cell in grid[row]) if braille else "".join(marks[row])
         lines.append(f"{side:>{left}} {'|' if plain else '│'}{body}".rstrip())
     lines.append(" " * left + (" +" + "-" * columns if plain else " └" + "─" * columns))
     low, high = (short_number(_shown(value, log_x)) for value in (x_low, x_high))
@@ -143,9 +133,7 @@ def scatter(
     gap = columns - len(low) - len(high) - display_width(middle)
     lines.append(" " * (left + 2) + low + " " * (gap // 2) + middle + " " * (gap - gap // 2) + high)
     if len(series) > 1:
-        lines.append(
-            cut("   ".join(f"{MARKS[n % len(MARKS)]} {name}" for n, name in enumerate(series)), width)
-        )
+        lines.append(cut("   ".join(f"{MARKS[n % len(MARKS)]} {name}" for n, name in enumerate(series)), width))
     return "\n".join(lines)
 
 

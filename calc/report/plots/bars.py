@@ -31,19 +31,14 @@ def stacked_terms(
     seven terms keep their name, the others are summed as "other".
     """
     alt = altair()
-    found = [
-        (row[case], row[term], row[value]) for row in read(rows, (value,), (case, term)) if row[value] > 0
-    ]
+    found = [(row[case], row[term], row[value]) for row in read(rows, (value,), (case, term)) if row[value] > 0]
     totals: dict[str, float] = {}
     for _, name, seconds in found:
         totals[name] = totals.get(name, 0.0) + seconds
     ordered = sorted(totals, key=lambda name: -totals[name])
     kept = ordered if len(ordered) <= MOST_TERMS else ordered[: MOST_TERMS - 1]
     cases = list(dict.fromkeys(name for name, _, _ in found))
-    names = [
-        *(name for name in kept if name != OTHER),
-        *([OTHER] if len(kept) < len(ordered) or OTHER in kept else []),
-    ]
+    names = [*(name for name in kept if name != OTHER), *([OTHER] if len(kept) < len(ordered) or OTHER in kept else [])]
     segments = _segments(found, cases, names)
     longest = max((row["x1"] for row in segments), default=1.0)
     fills = [OTHER_COLOUR if name == OTHER else COLOURS[place] for place, name in enumerate(names)]
@@ -65,18 +60,12 @@ def stacked_terms(
             title=None, orient="bottom", columns=4, symbolType="square", labelLimit=150, labelFontSize=12
         ),
     )
-    tip = [
-        "case:N",
-        "name:N",
-        alt.Tooltip("width:Q", title=unit, format=".3~g"),
-        alt.Tooltip("share:Q", format=".1%"),
-    ]
+    tip = ["case:N", "name:N", alt.Tooltip("width:Q", title=unit, format=".3~g"), alt.Tooltip("share:Q", format=".1%")]
     bars = alt.Chart(data(segments)).mark_bar(size=BAR, stroke="white", strokeWidth=1)
     layers = [bars.encode(x=x, x2="x1:Q", y=y, color=colour, tooltip=tip)]
     layers += _inside(segments, dict(zip(names, fills, strict=True)), WIDTH / (longest * 1.1), y)
     ends = [
-        {"case": name, "x0": max(row["x1"] for row in segments if row["case"] == name), "label": ""}
-        for name in cases
+        {"case": name, "x0": max(row["x1"] for row in segments if row["case"] == name), "label": ""} for name in cases
     ]
     for end in ends:
         end["label"] = f"{end['x0']:.3g} {unit}"
@@ -104,9 +93,7 @@ def _segments(
     return made
 
 
-def _inside(
-    segments: Sequence[dict[str, Any]], fills: dict[str, str], pixels_per_unit: float, y: Any
-) -> list[Any]:
+def _inside(segments: Sequence[dict[str, Any]], fills: dict[str, str], pixels_per_unit: float, y: Any) -> list[Any]:
     """Name and share inside the segments that are wide enough, the share alone in narrower ones."""
     alt = altair()
     rows = []

@@ -117,8 +117,7 @@ def _aim(y: str) -> str:
 
 def _named(rows: Any, x: str, y: str, series: str, label: str) -> list[dict[str, Any]]:
     return [
-        {"x": row[x], "y": row[y], "s": row[series], "label": row[label]}
-        for row in read(rows, (x, y), (series, label))
+        {"x": row[x], "y": row[y], "s": row[series], "label": row[label]} for row in read(rows, (x, y), (series, label))
     ]
 
 
@@ -136,9 +135,7 @@ def _fronts(
     lines = {}
     for name in names:
         own = [row for row in found if row["s"] == name]
-        lines[name] = [
-            own[place] for place in front([r["x"] for r in own], [r["y"] for r in own], better=aim)
-        ]
+        lines[name] = [own[place] for place in front([r["x"] for r in own], [r["y"] for r in own], better=aim)]
     timed = [row for row in prices if row["x"] is not None]
     flat = [row for row in prices if row["x"] is None]
     width = plot_width([row["label"] for row in flat]) if flat else PAGE - LEFT - ROOM

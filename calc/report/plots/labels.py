@@ -106,9 +106,7 @@ def place(
     return found
 
 
-def _free(
-    box: Box, boxes: Sequence[Box], dots: Sequence[tuple[float, float]], width: float, height: float
-) -> bool:
+def _free(box: Box, boxes: Sequence[Box], dots: Sequence[tuple[float, float]], width: float, height: float) -> bool:
     left, top, right, bottom = box
     if left < 2 or top < 0 or bottom > height or right > width:
         return False
@@ -118,12 +116,7 @@ def _free(
 
 
 def end_labels(
-    ends: Sequence[Mapping[str, Any]],
-    x: Axis,
-    y: Axis,
-    names: Sequence[str],
-    *,
-    starts: Sequence[float] | None = None,
+    ends: Sequence[Mapping[str, Any]], x: Axis, y: Axis, names: Sequence[str], *, starts: Sequence[float] | None = None
 ) -> Any:
     """Labels to the right of the plot, each beside its line's end and joined to it by a thin rule.
 
@@ -218,9 +211,7 @@ def line_names(
     return [label_marks(shown, names, bold=True)] if shown else []
 
 
-def along(
-    points: Sequence[Mapping[str, Any]], x: Axis, y: Axis, step: float = 6.0
-) -> list[tuple[float, float]]:
+def along(points: Sequence[Mapping[str, Any]], x: Axis, y: Axis, step: float = 6.0) -> list[tuple[float, float]]:
     """Pixels along the line through the points, every `step`, so that labels can keep off the line."""
     pixels = [(x.pixel(point["x"]), y.pixel(point["y"])) for point in points]
     made = list(pixels)

@@ -37,9 +37,7 @@ def speed_against(
     """
     found = _renamed(rows, x, y, series)
     return finish(
-        _lines(found, x_title or title_of(x), y_title or title_of(y), log_x=log_x, log_y=log_y),
-        title,
-        subtitle,
+        _lines(found, x_title or title_of(x), y_title or title_of(y), log_x=log_x, log_y=log_y), title, subtitle
     )
 
 
@@ -155,20 +153,12 @@ def _lines(
     if banded:
         y_low = y_axis.channel("low", y_title)
         layers.append(
-            alt.Chart(data(banded))
-            .mark_area(opacity=0.16)
-            .encode(x=x_channel, y=y_low, y2="high:Q", color=colour)
+            alt.Chart(data(banded)).mark_area(opacity=0.16).encode(x=x_channel, y=y_low, y2="high:Q", color=colour)
         )
-    tip = [
-        alt.Tooltip("s:N", title="series"),
-        alt.Tooltip("x:Q", title=x_title),
-        alt.Tooltip("y:Q", title=y_title),
-    ]
+    tip = [alt.Tooltip("s:N", title="series"), alt.Tooltip("x:Q", title=x_title), alt.Tooltip("y:Q", title=y_title)]
     for part, dashed in _parts(rows, names):
         base = alt.Chart(data(part)).encode(x=x_channel, y=y_channel, color=colour, tooltip=tip)
-        dash: Any = (
-            alt.value([5, 4]) if dashed else alt.StrokeDash("s:N", scale=dash_scale(names), legend=None)
-        )
+        dash: Any = alt.value([5, 4]) if dashed else alt.StrokeDash("s:N", scale=dash_scale(names), legend=None)
         layers.append(base.mark_line(strokeWidth=2).encode(strokeDash=dash))
     layers.append(
         alt.Chart(data(rows)).mark_point(size=28, filled=True, opacity=1)

@@ -17,13 +17,7 @@ from .theme import HEIGHT, altair, colour_scale, data, find, finish, finite, rea
 ROOF_COLOUR = "#555555"
 
 
-def roofline(
-    chips: Any,
-    points: Any = (),
-    *,
-    title: str | None = None,
-    subtitle: str | None = None,
-) -> Any:
+def roofline(chips: Any, points: Any = (), *, title: str | None = None, subtitle: str | None = None) -> Any:
     """Memory and compute roofs of one or several chips, with operators as points, on logarithmic axes.
 
     chips: rows with `chip`, `dtype`, `peak_ops_s`, `bandwidth_bytes_s`, one for each chip and data type.
@@ -51,9 +45,7 @@ def roofline(
     names = chip_names if several else operators
     x = x_axis.channel("x", "arithmetic intensity (FLOP/byte)")
     y = y_axis.channel("y", "rate (FLOP/s)")
-    roof_colour: Any = (
-        alt.Color("s:N", scale=colour_scale(names), legend=None) if several else alt.value(ROOF_COLOUR)
-    )
+    roof_colour: Any = alt.Color("s:N", scale=colour_scale(names), legend=None) if several else alt.value(ROOF_COLOUR)
     corners = _roof_lines(roofs, x_axis)
     lines = alt.Chart(data(corners)).mark_line(strokeWidth=2)
     layers = [lines.encode(x=x, y=y, detail="line:N", color=roof_colour)]
@@ -89,9 +81,7 @@ def _dots(points: Any, roofs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     if not found:
         return []
     if find(found, "intensity", needed=False):
-        rows = read(
-            found, ("intensity",), ("operator", "chip", "dtype"), ("batch", "flops", "ops_s", "seconds")
-        )
+        rows = read(found, ("intensity",), ("operator", "chip", "dtype"), ("batch", "flops", "ops_s", "seconds"))
     else:
         rows = read(found, ("flops", "bytes"), ("operator", "chip", "dtype"), ("batch", "ops_s", "seconds"))
         rows = [{**row, "intensity": row["flops"] / row["bytes"]} for row in rows if row["bytes"] > 0]
@@ -106,13 +96,7 @@ def _dots(points: Any, roofs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             rate = min(roof["peak_ops_s"], row["intensity"] * roof["bandwidth_bytes_s"])
         if row["intensity"] > 0 and rate > 0:
             chip = row["chip"] or roof["chip"]
-            dot = {
-                "x": row["intensity"],
-                "y": rate,
-                "s": row["operator"],
-                "chip": chip,
-                "batch": row["batch"],
-            }
+            dot = {"x": row["intensity"], "y": rate, "s": row["operator"], "chip": chip, "batch": row["batch"]}
             made.append(dot)
     return made
 
@@ -131,12 +115,7 @@ def _operator_layers(
     """Points joined along the batch, named at the largest, numbered elsewhere as far as there is room."""
     alt = altair()
     rows = [
-        {
-            **dot,
-            "operator": dot["s"],
-            "s": dot["chip" if several else "s"],
-            "line": f"{dot['chip']}|{dot['s']}",
-        }
+        {**dot, "operator": dot["s"], "s": dot["chip" if several else "s"], "line": f"{dot['chip']}|{dot['s']}"}
         for dot in dots
     ]
     rows.sort(key=lambda row: (row["line"], row["batch"] or 0))
@@ -156,9 +135,7 @@ def _operator_layers(
     numbered = [
         {**row, "label": _named(row, False)}
         for place, row in enumerate(rows)
-        if row is not last[row["line"]]
-        and row["batch"] is not None
-        and _alone(pixels[place], pixels[: len(rows)])
+        if row is not last[row["line"]] and row["batch"] is not None and _alone(pixels[place], pixels[: len(rows)])
     ]
     layers += placed_labels(titled, x_axis, y_axis, names, avoid=pixels, taken=taken)
     return [*layers, *placed_labels(numbered, x_axis, y_axis, names, avoid=pixels, taken=taken, reach=8.0)]
@@ -183,9 +160,7 @@ def _bandwidth_labels(
     taken: list[Box],
 ) -> Any:
     """The bandwidth of one chip on its slope; of several in the lower right, which the roofs leave free."""
-    speeds = {
-        name: next(row["bandwidth_bytes_s"] for row in roofs if row["chip"] == name) for name in chip_names
-    }
+    speeds = {name: next(row["bandwidth_bytes_s"] for row in roofs if row["chip"] == name) for name in chip_names}
     texts = {name: f"{name} {_si(bandwidth, 'B/s')}".strip() for name, bandwidth in speeds.items()}
     spots = {}
     if len(speeds) == 1:

@@ -14,9 +14,7 @@ from ..rows import plain, records
 # A page is about 700 pixels wide; the plot gives way to the axis on its left and the labels on its right.
 PAGE, WIDTH, HEIGHT, LEFT = 720, 520, 360, 76
 FONT_SIZE = 12
-FONT = (
-    "Noto Sans, Segoe UI, Helvetica, Arial, Noto Sans CJK KR, Malgun Gothic, Apple SD Gothic Neo, sans-serif"
-)
+FONT = "Noto Sans, Segoe UI, Helvetica, Arial, Noto Sans CJK KR, Malgun Gothic, Apple SD Gothic Neo, sans-serif"
 INK, GREY, GRID = "#222222", "#777777", "#e6e6e6"
 
 # Okabe and Ito, Color Universal Design (2008), https://jfly.uni-koeln.de/color/ ; yellow is last because it
@@ -61,9 +59,7 @@ def title_of(key: str, currency: str = "USD") -> str:
 
 def colour_scale(names: Sequence[str]) -> Any:
     """A colour for each name, by its place."""
-    return altair().Scale(
-        domain=list(names), range=[COLOURS[place % len(COLOURS)] for place in range(len(names))]
-    )
+    return altair().Scale(domain=list(names), range=[COLOURS[place % len(COLOURS)] for place in range(len(names))])
 
 
 def text_colour(name: str, names: Sequence[str]) -> str:
@@ -100,9 +96,7 @@ def find(rows: Sequence[Mapping[str, Any]], name: str, *, needed: bool = True) -
         return ending[0]
     if needed:
         near = difflib.get_close_matches(name, keys, n=3, cutoff=0.4) or list(keys)[:8]
-        raise UsageError(
-            f"cannot plot: no column {name!r} in these rows; nearest: {', '.join(near) or 'none'}."
-        )
+        raise UsageError(f"cannot plot: no column {name!r} in these rows; nearest: {', '.join(near) or 'none'}.")
     return None
 
 
@@ -138,14 +132,7 @@ def finite(value: Any) -> bool:
 def finish(chart: Any, title: str | None, subtitle: str | None = None) -> Any:
     """The chart with its title and the common looks."""
     if title:
-        params = {
-            "text": title,
-            "anchor": "start",
-            "frame": "group",
-            "fontSize": 14,
-            "fontWeight": 600,
-            "offset": 10,
-        }
+        params = {"text": title, "anchor": "start", "frame": "group", "fontSize": 14, "fontWeight": 600, "offset": 10}
         if subtitle:
             params |= {"subtitle": subtitle, "subtitleColor": GREY, "subtitleFontSize": FONT_SIZE}
         chart = chart.properties(title=altair().TitleParams(**params), description=title)

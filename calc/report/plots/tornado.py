@@ -49,6 +49,4 @@ def tornado(
             mark = alt.Chart(data(rows_here)).mark_text(align=align, dx=dx, baseline="middle", color=GREY)
             texts.append(mark.encode(x=x, y=y, text="text:N"))
     width = WIDTH - 60
-    return finish(
-        alt.layer(drawn, line, *texts).properties(width=width, height=alt.Step(BAR + 10)), title, subtitle
-    )
+    return finish(alt.layer(drawn, line, *texts).properties(width=width, height=alt.Step(BAR + 10)), title, subtitle)

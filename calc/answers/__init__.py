@@ -1,0 +1,1 @@
+"""One question answered: the question, its answer on streamed and pipelined machines, money, notes."""

@@ -1,0 +1,190 @@
+"""One question, one answer: what a chip gives and costs for running a model, with its band, grade and
+sources.
+
+Joins deployment, serving (or SRAM pipelines), money and energy into the `Answer` that every front end shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..catalog import load_chip, load_model, spec_word
+from ..engines.constants import load_constants
+from ..engines.engine import default_engine, find_engine
+from ..engines.resolve import check_runs, own_software_note
+from ..errors import UsageError
+from ..serving.deployment import choose
+from ..serving.serve import sized_for
+from ..serving.workload import Load
+from ..trust.grades import answer_grade
+from . import answer, question
+from . import streamed as parts
+from .answer import Answer
+
+if TYPE_CHECKING:
+    from ..engines.constants import Constants
+    from ..hardware.chip import Chip
+    from ..models.model import Model
+
+
+def estimate(
+    chip: str | Chip, model: str | Model, *, isl: int = 1024, osl: int = 1024, concurrency: int | str = 1,
+    weights: str | None = None, kv: str | None = None, chips: int | None = None, tp: int | None = None,
+    pp: int | None = None, dp: int | None = None, ep: int | None = None, engine: str | None = None,
+    rent: str | None = None, currency: str = "USD", on: str | None = None, price: str | None = None,
+    cache_hit: float = 0.0, draft: int | str | None = None, acceptance: float | None = None,
+    software_date: str | None = None, utilisation: float = 1.0,
+    overrides: Mapping[str, str] | None = None, memory: str | None = None, fx: str | None = None,
+    grid: str | None = None, own: Mapping[str, float] | None = None, region: str = "US",
+    constants: Constants | None = None, stream: bool = False, rate: float | None = None,
+) -> Answer:  # fmt: skip
+    """The answer for a chip, a model and a closed loop of `concurrency` requests of isl + osl tokens.
+
+    chip, model: names, spec files or loaded objects; concurrency: a number or "max" (what the KV pool holds);
+    rent: "2.5 USD/h" per chip; cache_hit: share of input found in a cache; draft, acceptance: speculation.
+    draft "best": the length that is fastest at this load, told with where drafting stops paying.
+    rate: requests per second that arrive on their own instead of `concurrency` in flight (open loop).
+    stream: weights beside a wafer too small for them come from the memory next to it.
+    fx: "KRW=1400", rates of your own; grid: a region or kg CO2e per kWh; own: inputs of ownership ({} for the
+    dated ones) instead of a rent; region: of its electricity; constants: fitted constants other than those
+    shipped. Raises UnknownName, SpecError, UsageError (exit 2) and DoesNotFit, NoAnswer (exit 1).
+    """
+    pick = draft == "best"
+    draft = 1 if pick else _whole(draft)
+    _check(concurrency, cache_hit, draft, {"chips": chips, "tp": tp, "pp": pp, "dp": dp, "ep": ep})
+    if rate is not None and concurrency != 1:
+        raise UsageError(f"--rate {rate:g} and --concurrency {concurrency} are two loads; give one of them")
+    device = load_chip(chip, overrides, memory) if isinstance(chip, str) else chip
+    network = load_model(model) if isinstance(model, str) else model
+    constants = constants or load_constants()
+    software = find_engine(constants, engine or default_engine(device), date=software_date or "")
+    check_runs(constants, software, device)
+    ask = question.Question(
+        isl=_count("isl", isl), osl=_count("osl", osl), concurrency=concurrency, cache_hit=cache_hit,
+        draft=draft or 0, acceptance=_acceptance(draft, acceptance), rent=rent, currency=currency, on=on,
+        price=price, utilisation=utilisation, software_date=software_date,
+        fx=fx, grid=grid, own=own, region=region, rate=_rate(rate, device),
+    )  # fmt: skip
+    if engine and (stack_note := own_software_note(constants, software, device)):
+        ask = ask.with_note(stack_note)
+    if device.what_if_note:
+        ask = ask.with_note(device.what_if_note)
+    if ask.isl + ask.osl > network.max_context:
+        note = f"{ask.isl + ask.osl:,} tokens are beyond the {network.max_context:,} that {network.name} was made for"
+        ask = ask.with_note(note)
+    if draft:
+        from ..serving.drafting import check_draft
+
+        check_draft(device, network, constants, "ngram")
+    if stream and not device.weights_in_sram:
+        raise UsageError(
+            f"--stream is for chips that hold weights in SRAM; {device.name} streams them from memory anyway"
+        )
+    chips = 1 if stream and chips is None else chips
+    if pick:
+        from .draft_length import best_length
+
+        degrees = {"chips": chips, "tp": tp, "pp": pp, "dp": dp, "ep": ep}
+        count, note = best_length(device, network, software, constants, ask, weights, kv, degrees)
+        draft, acceptance = (count, acceptance) if count else (None, None)
+        ask = replace(ask, draft=count, acceptance=acceptance or 0.0).with_note(note)
+    if device.weights_in_sram:
+        from .pipelined import sram_answer
+
+        body = sram_answer(device, network, software, ask, weights, kv, chips, tp, pp, dp, ep, stream)
+        scope = body.scope
+    else:
+        wanted = 1.0 if isinstance(concurrency, str) else float(concurrency)
+        load = Load(float(ask.isl), float(ask.osl), wanted, ask.cache_hit, float(ask.draft), ask.acceptance)
+        wanted = float(sized_for(device, network, software, constants, load))
+        deployment = choose(
+            device, network, software, batch=wanted, context=ask.isl + ask.osl, weights=weights, kv=kv,
+            chips=chips, tp=tp, pp=pp, dp=dp, ep=ep,
+        )  # fmt: skip
+        body = parts.served_answer(deployment, constants, ask)
+        scope = body.scope
+    grade = answer_grade(device, constants, scope, network.is_moe)
+    return Answer(answer.assemble(device, network, body, ask, grade, _command(locals())))
+
+
+def _check(concurrency: int | str, cache_hit: float, draft: int | None, degrees: Mapping[str, int | None]) -> None:
+    """UsageError for a load or a degree that is no number of requests, share or chips."""
+    if concurrency != "max" and not (
+        isinstance(concurrency, int | float) and 1 <= concurrency <= _MOST and concurrency == int(concurrency)
+    ):
+        raise UsageError(f"--concurrency {concurrency} is not a number of requests; give a whole number from 1 or max")
+    if not 0.0 <= cache_hit < 1.0:
+        raise UsageError(f"--cache-hit {cache_hit} is not a share of the input; give a number from 0 to below 1")
+    for name, value in {**degrees, "draft": draft}.items():
+        least = 0 if name == "draft" else 1
+        if value is not None and not (isinstance(value, int) and least <= value <= _MOST):
+            raise UsageError(f"--{name} {value} is not possible; give a whole number of at least {least}")
+
+
+def _whole(draft: int | str | None) -> int | None:
+    if isinstance(draft, str):
+        raise UsageError(f"--draft {draft} is not a number of tokens; give a whole number or best")
+    return draft
+
+
+def _rate(rate: float | None, chip: Chip) -> float | None:
+    if rate is None:
+        return None
+    if not (0.0 < rate <= _MOST):
+        raise UsageError(f"--rate {rate:g} is not possible; give requests per second above 0, at most {_MOST:,}")
+    if chip.weights_in_sram:
+        raise UsageError(f"--rate is not modelled for {chip.name}; give the load with --concurrency")
+    return float(rate)
+
+
+def _count(name: str, value: int) -> int:
+    if not isinstance(value, int | float) or value != value or value < 1 or value > 100_000_000:
+        raise UsageError(f"--{name} {value} is not a number of tokens; give a whole number from 1 to 100,000,000")
+    return int(value)
+
+
+def _acceptance(draft: int | None, acceptance: float | None) -> float:
+    if not draft:
+        if acceptance:
+            raise UsageError("--acceptance needs --draft, the number of tokens drafted per step")
+        return 0.0
+    if acceptance is None:
+        raise UsageError("--draft needs --acceptance, the chance that a drafted token is accepted, such as 0.7")
+    if not 0.0 <= acceptance <= 1.0:
+        raise UsageError(f"--acceptance {acceptance} is not a share; give a number from 0 to 1")
+    return float(acceptance)
+
+
+_MOST = 100_000_000
+
+
+_DEFAULTS: dict[str, Any] = {
+    "isl": 1024,
+    "osl": 1024,
+    "concurrency": 1,
+    "currency": "USD",
+    "cache_hit": 0.0,
+    "utilisation": 1.0,
+}
+_OPTIONS = (
+    "isl", "osl", "concurrency", "weights", "kv", "chips", "tp", "pp", "dp", "ep", "engine", "rent", "currency", "on",
+    "price", "cache_hit", "draft", "acceptance", "software_date", "utilisation", "memory", "rate", "fx", "grid",
+)  # fmt: skip
+
+
+def _command(given: Mapping[str, Any]) -> str:
+    """The shell command that repeats the answer: every option that was resolved, defaults left out."""
+    import shlex
+
+    device, network = given["device"], given["network"]
+    words = ["tokcalc", "--chip", spec_word("chips", device), "--model", spec_word("models", network)]
+    for name in _OPTIONS:
+        value = given[name]
+        if value is not None and value != _DEFAULTS.get(name):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    words += [f"--{name}" for name, on in (("own", given["own"] is not None), ("stream", given["stream"])) if on]
+    for path, value in (given["overrides"] or {}).items():
+        words += ["--set", f"{path}={value}"]
+    return " ".join(shlex.quote(word) for word in words)

@@ -1,0 +1,234 @@
+"""The money and the energy of an answer: cost per hour and per million tokens, joules, kilowatt-hours, CO2.
+
+Before: answer_parts.py (what the machine does in a second). After: `estimate`, which puts both into the
+answer. Input and output are charged for the share of time that prefill and decode take, in money and in
+energy alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arrays import Array
+from ..errors import NoAnswer
+from ..trust.bands import band
+
+if TYPE_CHECKING:
+    from ..hardware.chip import Chip
+    from ..models.model import Model
+    from ..serving.closed_loop import Landscape
+    from .question import Body, Question
+
+_HOST_TERM = "engine: host work per step"
+
+
+def money(
+    chip: Chip, model: Model, body: Body, ask: Question, watts: Mapping[str, Any], grade: str
+) -> dict[str, Any]:  # fmt: skip
+    """Cost per hour and per million tokens by the way that was asked for, or the reason why there is none.
+
+    watts: the answer's energy, whose all-in power an owner pays for. Bands join the price's range with the
+    throughput's 80 % band.
+    """
+    from ..money.cost import blend, cached_input, input_output
+    from ..money.hour import chip_hour
+
+    terms = ask.money_terms().checked()
+    chips = body.deployment["chips"]
+    all_in, rated = watts.get("system_power_w"), watts.get("system_rated_w")
+    try:
+        hour = chip_hour(chip, terms, all_in / chips if all_in else None, rated / chips if rated else None)
+    except NoAnswer as error:
+        return {"currency": terms.currency, "reason": str(error)}
+    of_input, of_output = input_output(
+        hour.value * chips, body.input_tok_s, body.output_tok_s, body.prefill_share, ask.utilisation
+    )
+    ends = band(body.output_tok_s, "throughput", grade, body.bands or chip.id, model.is_moe)
+    slow, fast = (side / body.output_tok_s for side in ends)
+    found: dict[str, Any] = {
+        "currency": terms.currency, "per_hour": hour.value * chips, "per_hour_low": hour.low * chips,
+        "per_hour_high": hour.high * chips, "per_m_input": float(of_input), "per_m_output": float(of_output),
+        "per_m_output_low": float(of_output) * hour.low / hour.value / float(fast) if hour.value else 0.0,
+        "per_m_output_high": float(of_output) * hour.high / hour.value / float(slow) if hour.value else 0.0,
+        "per_m_blended": float(blend(of_input, of_output, ask.isl / ask.osl)),
+    }  # fmt: skip
+    if ask.cache_hit:
+        whole = ask.cache_hit >= 1.0
+        fresh, cached = (0.0, float(of_input)) if whole else cached_input(of_input, ask.cache_hit, 0.0)
+        found |= {"per_m_uncached_input": fresh, "per_m_cached_input": cached}
+    return found | {"way": hour.way, "price": dict(hour.price)}
+
+
+def energy(chip: Chip, model: Model, body: Body, ask: Question, grade: str) -> dict[str, Any]:
+    """Joules per token of the chips and all-in, kWh and CO2 per million, or the reason why there are none.
+
+    The power while awake is shared by time; the power of arithmetic goes to whom the operations belong, the
+    same for every computed token; between requests that come one at a time chips idle, and their tokens bear it.
+    All-in: with the machine's share, the site's PUE and idle hours.
+    """
+    from ..checks import not_negative
+    from ..money.energy import co2_per_million, idle_overhead, kwh_per_million
+    from ..physics.power import compute_share, load_shares, power_share, rated_watts, system_ratio
+
+    rated = rated_watts(chip)
+    if rated is None:
+        reason = f'no power figure of {chip.name} is published; give one with --set power.tdp="500 W"'
+        return {"reason": reason}
+    chips = body.deployment["chips"]
+    computed = body.output_tok_s + body.input_tok_s * (1.0 - ask.cache_hit)
+    used = float(compute_share(chip, model, body.deployment["weights"], computed, chips))
+    total = body.in_use * float(power_share(busy_share(body), used / body.in_use))
+    total += (1.0 - body.in_use) * load_shares().idle
+    arithmetic = min(total, load_shares().compute * used)
+    watts, awake = rated[0] * chips * total, rated[0] * chips * (total - arithmetic)
+    per_token = rated[0] * chips * arithmetic / computed
+    share = body.prefill_share
+    of_output = awake * (1 - share) / body.output_tok_s + per_token
+    of_input = awake * share / body.input_tok_s + per_token * (1.0 - ask.cache_hit)
+    low, high = band(of_output, "energy", "D" if "power" in chip.changes else grade)  # a power of no source
+    ratio, guessed = system_ratio(chip)
+    overhead, site = site_overhead(ask)
+    idle = float(idle_overhead(load_shares().idle, max(total, load_shares().idle), ask.utilisation))
+    whole = ratio * overhead * idle
+    mean = watts * ratio * ask.utilisation * idle
+    given = (ask.own or {}).get("power_w")
+    if given is not None:  # the owner's figure drives the bill and the energy alike
+        mean = float(not_negative(given, "Power")) * chips
+        whole = mean * overhead / (ask.utilisation * watts)
+        site, guessed = f"{site}; {_given_power(given, watts * ask.utilisation * idle / chips)}", False
+    found = {
+        "joule_per_output_token": of_output, "joule_per_output_token_low": float(low),
+        "joule_per_output_token_high": float(high), "joule_per_input_token": of_input, "power_w": watts,
+        "boundary": "chips alone" if rated[1] == "chip" else "whole system",
+        "system_power_w": mean, "system_rated_w": rated[0] * ratio * chips,
+        "pue": overhead, "all_in_joule_per_output_token": of_output * whole,
+        "all_in_joule_per_input_token": of_input * whole,
+        "kwh_per_m_output": kwh_per_million(of_output * whole),
+        "kwh_per_m_input": kwh_per_million(of_input * whole),
+        "all_in": site + ("; the machine's share is assumed" if guessed else ""),
+    }  # fmt: skip
+    if ask.grid is not None:
+        factor, note = grid_factor(ask.grid, ask.on)
+        found |= {
+            "grid_kg_per_kwh": factor, "grid": note,
+            "co2_kg_per_m_output": co2_per_million(of_output * whole, factor),
+            "co2_kg_per_m_input": co2_per_million(of_input * whole, factor),
+        }  # fmt: skip
+    return found
+
+
+def _given_power(given: float, alone: float) -> str:
+    """The power that was given, in words; alone: mean watts of one chip by the model."""
+    less = f", less than the {alone:,.0f} W expected of the chip alone" if given < alone else ""
+    return f"{given:,.0f} W a chip with its host as given{less}"
+
+
+def busy_share(body: Body) -> float:
+    """Share of the time in kernels or messages: all but the host's work; the body's own where it has none."""
+    host = sum(float(term["share"]) for term in body.terms if term["name"] == _HOST_TERM)
+    return 1.0 - host if host else body.busy
+
+
+def site_overhead(ask: Question) -> tuple[float, str]:
+    """(PUE, what it is) on the answer's day: the one given, else the median of operators and industry."""
+    from ..checks import at_least_one
+    from ..money.sites import pue
+
+    given = (ask.own or {}).get("pue")
+    if given is not None:
+        return float(at_least_one(given, "PUE")), f"PUE {given:g} as given"
+    try:
+        found = pue(None, ask.on)
+    except NoAnswer:
+        found = pue(None, None)
+    return found.value, f"PUE {found.value:.2f} of {found.date.isoformat()}"
+
+
+def grid_factor(text: str, on: str | None) -> tuple[float, str]:
+    """(kg CO2e per kWh, what it is) from a number ("0.43") or a region ("KR"); UnknownName lists regions."""
+    from ..checks import not_negative
+    from ..money.sites import co2
+
+    number = text.lower().replace("kg/kwh", "").strip()
+    try:
+        value = float(number)
+    except ValueError:
+        found = co2(text.strip(), on)
+        return found.value, f"{text.strip().upper()} grid, {found.date.isoformat()}, {found.note}"
+    return float(not_negative(value, "The grid factor")), "as given"
+
+
+@dataclass(frozen=True)
+class Price:
+    """Money for an hour of one chip: fixed + per_watt x all-in watts of the chip; way as in `hourly`."""
+
+    fixed: float
+    per_watt: float
+    way: str
+    currency: str
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Watts:
+    """Mean watts of a replica: of its chips, all-in while paid for; joules of the chips per output token."""
+
+    chips_w: Array
+    system_w: Array
+    joule_per_output_token: Array
+
+
+def price_line(chip: Chip, given: Mapping[str, Any]) -> Price | None:
+    """The price of a chip by the money options of a question (rent, own, price, on, currency, fx, region).
+
+    None where no price is known. Raises UsageError for contradictions, UnknownName for unknown terms.
+    """
+    from ..money.hour import Terms, chip_hour
+    from ..physics.power import system_watts
+
+    own = given.get("own")
+    terms = Terms(
+        rent=given.get("rent"), own=None if own is None else dict(own), price=given.get("price"),
+        on=given.get("on"), currency=str(given.get("currency") or "USD"), fx=given.get("fx"),
+        region=str(given.get("region") or "US"),
+    ).checked()  # fmt: skip
+    rated = system_watts(chip)
+    try:
+        if rated is None:
+            hour = chip_hour(chip, terms, None, None)
+            return Price(hour.value, 0.0, hour.way, hour.currency, hour.price)
+        low, high = 0.25 * rated, 0.75 * rated
+        first, second = (chip_hour(chip, terms, watts, rated) for watts in (low, high))
+    except NoAnswer:
+        return None
+    slope = (second.value - first.value) / (high - low)
+    return Price(first.value - slope * low, slope, first.way, first.currency, first.price)
+
+
+def watts_of(chip: Chip, model: Model, weights: str, found: Landscape, load: Mapping[str, Any]) -> Watts | None:
+    """Power and energy by the rules of `answer_money.energy`; None where no power figure is published.
+
+    load: cache_hit and utilisation of the cases.
+    """
+    from ..money.energy import idle_overhead
+    from ..physics.power import compute_share, load_shares, power_share, rated_watts, system_ratio
+
+    rated = rated_watts(chip)
+    if rated is None:
+        return None
+    shares = load_shares()
+    fresh = 1.0 - load["cache_hit"]
+    computed = found.output_tok_s + found.input_tok_s * fresh
+    used = compute_share(chip, model, weights, computed, found.chips)
+    total = power_share(found.busy, used)
+    arithmetic = np.minimum(total, shares.compute * used)
+    full = rated[0] * found.chips
+    joules = full * (total - arithmetic) * (1.0 - found.prefill_share) / found.output_tok_s
+    joules = joules + full * arithmetic / computed
+    idle = idle_overhead(shares.idle, np.maximum(total, shares.idle), load["utilisation"])
+    machine = full * total * system_ratio(chip)[0]
+    return Watts(full * total, machine * (load["utilisation"] * idle), joules)

@@ -1,0 +1,75 @@
+"""One question as a record, and the body of its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ..trust.bands import ANCHORED
+
+if TYPE_CHECKING:
+    from ..money.hour import Terms
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Question:
+    """What was asked, checked: tokens, load, money; `notes` gathers what the reader must know."""
+
+    isl: int
+    osl: int
+    concurrency: int | str
+    cache_hit: float
+    draft: int
+    acceptance: float
+    rent: str | None
+    currency: str
+    on: str | None
+    price: str | None
+    utilisation: float
+    software_date: str | None
+    fx: str | None = None
+    grid: str | None = None
+    own: Mapping[str, float] | None = None
+    region: str = "US"
+    rate: float | None = None
+    notes: tuple[str, ...] = ()
+
+    def money_terms(self) -> Terms:
+        """How money is asked for, as the hour's price wants it."""
+        from ..money.hour import Terms
+
+        return Terms(self.rent, self.own, self.price, self.on, self.currency, self.fx, self.region)
+
+    def with_note(self, note: str) -> Question:
+        """The same question with one more note."""
+        return replace(self, notes=(*self.notes, note))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Body:
+    """Physics of an answer in plain numbers, whichever kind of machine gave them."""
+
+    deployment: Mapping[str, Any]
+    batch: float
+    tpot_s: float
+    ttft_s: float
+    output_tok_s: float
+    input_tok_s: float
+    prefill_share: float
+    memory: Mapping[str, Any]
+    terms: tuple[Mapping[str, Any], ...]
+    bound_by: str
+    bound_share: float
+    busy: float
+    scope: str
+    assumptions: tuple[str, ...]
+    placement: tuple[Mapping[str, Any], ...] = ()
+    percentiles: tuple[float, float, float] | None = None  # p50, p90, p99 of the TTFT
+    anchored: bool = False  # this very combination was measured
+    in_use: float = 1.0  # share of the time in which requests are in flight
+
+    @property
+    def bands(self) -> str:
+        """Table of bands that its speed and its money have: `anchored`, or "" for the general one."""
+        return ANCHORED if self.anchored else ""

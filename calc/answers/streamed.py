@@ -1,0 +1,179 @@
+"""The parts of an answer: speed, memory, what binds, assumptions; each a dictionary (money: answer_money).
+
+Two bodies (served by HBM-like memory, or piped through SRAM) fill the same fields. Used by `estimate` alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..engines.resolve import engine_for
+from ..physics.memory import footprint
+from ..physics.parallel import on_cores
+from ..physics.passes import decode_operators, read_context
+from ..serving.open_loop import arrivals, closed_percentiles
+from ..serving.serve import serve, shared_tpot_s, software_limit
+from ..serving.workload import Load
+from .notes import engine_notes, term_inputs, waiting_note
+from .question import Body, Question
+
+if TYPE_CHECKING:
+    from ..engines.constants import Constants
+    from ..hardware.chip import Chip
+    from ..models.model import Model
+    from ..serving.deployment import Deployment
+
+
+_BOUND = {
+    "gemm": "weights streamed from memory",
+    "moe": "expert weights streamed from memory",
+    "attention_decode": "KV cache streamed from memory",
+    "mla_decode": "KV cache streamed from memory",
+    "linear_decode": "attention state streamed from memory",
+    "all_reduce": "messages between chips",
+    "all_to_all": "messages between chips",
+    "elementwise": "element-wise kernels",
+}
+
+
+def served_answer(deployment: Deployment, constants: Constants, ask: Question) -> Body:
+    """Steady state of a deployment whose weights stream from HBM, GDDR, LPDDR or DDR."""
+    d, engine = deployment, deployment.engine
+    memory = d.memory
+    assert memory is not None
+    runs = engine_for(constants, engine, d.chip, d.model, d.weights)
+    if runs.memory_fraction != engine.memory_fraction:  # a chip's own stack keeps another share free
+        own = footprint(d.chip, d.model, d.plan, d.formats, runs, float(ask.isl + ask.osl))
+        memory = own if own.batch >= 1.0 else memory
+    load = Load(float(ask.isl), float(ask.osl), 1.0, ask.cache_hit, float(ask.draft), ask.acceptance)
+    taken = float(software_limit(runs, d.plan, load))
+    limit = float(min(memory.batch, taken // 1.0))
+    batch = limit if ask.concurrency == "max" else float(ask.concurrency)
+    load = replace(load, concurrency=batch)
+    offered = None
+    if ask.rate is not None:
+        offered = arrivals(d, constants, load, ask.rate, limit)
+        batch = offered.batch
+        load = replace(load, concurrency=max(batch, 1.0))  # between requests the machine idles
+        ask = ask.with_note(offered.note)
+    s = serve(d.chip, d.model, d.plan, d.formats, engine, constants, load)
+    engine = engine_for(constants, engine, d.chip, d.model, d.weights)
+    constants = constants.tuned(engine)
+    step = float(s.step_s)
+    running = float(s.running)
+    kernel = [
+        (n, float(np.ravel(t)[0]) * engine.factor, k)
+        for n, t, k in zip(s.decode.names, s.decode.terms_s, s.decode.bound, strict=True)
+    ]
+    inputs = term_inputs(
+        decode_operators(
+            d.model, on_cores(d.plan, d.chip), d.formats, running,
+            read_context(engine, load.isl, load.osl), float(ask.draft) + 1.0,
+        ), d.chip, constants,
+    )  # fmt: skip
+    host = engine.host_s(float(d.plan.pp)) + engine.sequence_s * running / float(d.plan.dp)
+    inputs["engine: host work per step"] = {
+        "per step us": engine.host_s(float(d.plan.pp)) * 1e6,
+        "per sequence us": engine.sequence_s * 1e6,
+    }
+    inputs["prompts of other requests"] = {
+        "g": engine.interference, "b": running, "prompt ms": float(s.prompt_s) * 1e3,
+    }  # fmt: skip
+    inputs["engine: front end that sends tokens"] = {"per token us": engine.stream_s * 1e6}
+    prompts = float(shared_tpot_s(step, float(s.prompt_s), running, load.osl, engine.interference)) - step
+    rows = _merge(kernel)
+    rows += [("engine: host work per step", host, "host"), ("prompts of other requests", prompts, "prefill")]
+    rows.append(("engine: front end that sends tokens", float(s.tpot_s) - step - prompts, "sending"))
+    total = sum(r[1] for r in rows)
+    terms = tuple(
+        {"name": n, "seconds": t, "share": t / total, "formula": _FORMULA.get(k, ""), "inputs": inputs.get(n, {})}
+        for n, t, k in sorted(rows, key=lambda r: -r[1]) if t > 1e-9 * total
+    )  # fmt: skip
+    bound_by, share = _bound(d.chip, d.model, d, constants, rows, total)
+    scope = constants.scope(d.chip, d.weights)
+    if running < batch:
+        ask = ask.with_note(waiting_note(batch, running, taken))
+    # more run at once while they grow, in a pool that is full
+    cache = min(running, float(memory.batch)) / float(d.plan.dp) * float(memory.kv_bytes_per_sequence)
+    used = (float(memory.weights_bytes) + float(memory.workspace_bytes) + cache) / float(memory.capacity_bytes)
+    wait = float(s.queue_s) - engine.ttft_steps * step
+    percentiles = closed_percentiles(float(s.ttft_s), max(0.0, wait))
+    if offered:
+        percentiles = offered.percentiles
+    return Body(
+        deployment={
+            "chips": d.chips, "tp": int(d.plan.tp), "pp": int(d.plan.pp), "dp": int(d.plan.dp), "ep": int(d.plan.ep),
+            "weights": d.weights, "kv": d.kv, "engine": None if engine.name == "any" else engine.name,
+        },
+        batch=batch, tpot_s=float(s.tpot_s), ttft_s=offered.ttft_s if offered else float(s.ttft_s),
+        output_tok_s=offered.rate * ask.osl if offered else float(s.output_tok_s),
+        input_tok_s=offered.rate * ask.isl if offered else float(s.input_tok_s), prefill_share=float(s.prefill_share),
+        memory={
+            "weights_bytes_per_chip": float(memory.weights_bytes),
+            "kv_bytes_per_chip": cache,
+            "workspace_bytes_per_chip": float(memory.workspace_bytes),
+            "capacity_bytes": float(memory.capacity_bytes), "used_share": used, "largest_batch": limit,
+        },
+        terms=terms, bound_by=bound_by, bound_share=share, busy=_busy(d, s), scope=scope,
+        assumptions=(
+            *d.assumed, *_loop(ask),
+            *engine_notes(d.chip, d.model, engine, constants, ask.software_date or "", d.plan), *ask.notes,
+        ),
+        percentiles=percentiles, anchored=engine.anchor_rows > 0, in_use=offered.in_use if offered else 1.0,
+    )  # fmt: skip
+
+
+_FORMULA = {
+    "gemm": "n t0 + [(Q/(eta_m BW))^p + (F/(eta_c P))^p]^(1/p)",
+    "moe": "n t0 + [(Q/(eta_m BW))^p + (F/(eta_c P))^p]^(1/p), Q from E (1 - (1 - k/E)^T) experts",
+    "attention_decode": "t0 + [(KV/(eta_m BW))^p + (F/(eta_c P))^p]^(1/p)",
+    "mla_decode": "t0 + [(latent/(eta_m BW))^p + (F/(eta_c P))^p]^(1/p)",
+    "linear_decode": "t0 + [(state/(eta_m BW))^p + (F/(eta_c P))^p]^(1/p)",
+    "all_reduce": "[alpha^q + (2 (n-1)/n M / B)^q]^(1/q)",
+    "all_to_all": "[alpha^q + (v/B)^q]^(1/q)",
+    "elementwise": "t0 + Q/(eta_m BW)",
+    "host": "constant per step + term per sequence",
+    "prefill": "g (b - 1)/OSL x prompt service",
+    "sending": "what one process a rank takes for the tokens of all its requests, beyond the rest",
+    "latency": "layers x latency per layer",
+    "hop": "(stages - 1) x hop latency",
+    "matrix": "active weights / SRAM bandwidth of a stage",
+}
+
+
+def _merge(rows: list[tuple[str, float, str]]) -> list[tuple[str, float, str]]:
+    """Terms of the same name in several layer groups as one."""
+    merged: dict[str, tuple[float, str]] = {}
+    for name, seconds, kind in rows:
+        merged[name] = (merged.get(name, (0.0, kind))[0] + seconds, kind)
+    return [(name, seconds, kind) for name, (seconds, kind) in merged.items()]
+
+
+def _bound(
+    chip: Chip, model: Model, d: Deployment, constants: Constants, rows: list[tuple[str, float, str]], total: float
+) -> tuple[str, float]:
+    groups: dict[str, float] = {}
+    for _, seconds, kind in rows:
+        name = _BOUND.get(kind, {"prefill": "prompts of other requests"}.get(kind, "host work of the engine"))
+        groups[name] = groups.get(name, 0.0) + seconds
+    name = max(groups, key=lambda k: groups[k])
+    return name, groups[name] / total
+
+
+def _busy(d: Deployment, s: Any) -> float:
+    """Rough load of the chip for its power: the share of time that it is not waiting on the host."""
+    step = float(s.step_s)
+    host = d.engine.host_s(float(d.plan.pp))
+    return float(min(1.0, max(0.2, 1.0 - host / step)))
+
+
+def _loop(ask: Question) -> tuple[str, ...]:
+    if ask.rate is not None:
+        return ()
+    return (
+        f"closed loop: {ask.concurrency} request{'s' if ask.concurrency != 1 else ''} in flight, "
+        f"{ask.isl} tokens in and {ask.osl} out",
+    )

@@ -1,0 +1,1 @@
+"""Constants fitted to measured rows: GPUs, accelerators of other kinds, power; what they write."""

@@ -1,0 +1,266 @@
+"""Rows as a least-squares problem in log space: predictions, slopes, priors, and the solver's steps.
+
+What is fitted is what is used: blocks from `cases`, compositions from `regimes`. Deviations of whole groups
+(`group.*`) are parameters of the fit alone, so that rows of one group do not count as independent witnesses; a
+prediction leaves them out. Used by `calibrate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..engines.constants import Constants
+from ..engines.resolve import anchor_key
+from ..errors import UsageError
+from ..serving.regimes import Case, Seconds, metrics
+from ..validation.rows.cases import Block, gather
+from .parameters import REACH, Space
+from .terms import Flat
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = np.ndarray
+_H = 1e-4
+_SIGMA = {"ttft_ms": 0.30}  # spread of a measurement round a perfect model, as a log
+_SIGMA_OTHER = 0.08
+_GROUP_ROWS = 40.0  # rows of a group beyond which its weight grows more slowly
+_GROUP_POWER = 0.25
+_SOFT = {  # engine field -> prior classes of its deviations; see fit_space
+    "factor": (("factor.engine", "engine"), ("factor.engine_family", "engine", "family")),
+    "step_s": (("step.engine", "engine"), ("step.engine_family", "engine", "family")),
+    "sequence_s": (("sequence.engine", "engine"),),
+    "prefill_step_s": (("prefill_step.engine", "engine"),),
+    "interference": (("interference.engine", "engine"),),
+    "frontend_s": (("frontend.engine", "engine"),),
+    "ttft_steps": (("ttft_steps.engine", "engine"),),
+    "queue_share": (("queue_share.engine", "engine"),),
+    "prompt_factor": (
+        ("prompt.engine", "engine", "moe"), ("prompt.family", "family"), ("prompt.weights", "moe", "weights"),
+    ),
+}  # fmt: skip
+# field: when an engine has none
+_FIXED = {"dp_steps": 0.0, "queue_time": 0.0, "stage_loss": 0.0, "stream_s": 0.0, "overlap": 1.0}
+METRICS = ("tpot_ms", "ttft_ms", "output_tok_s", "output_tok_s_user", "input_tok_s", "total_tok_s", "e2e_s")
+REGIMES_FITTED = (
+    "prefill-b1", "decode-b1", "decode-batch", "static-batch", "serving", "open-loop", "max-load", "mlperf-offline",
+)  # fmt: skip
+_QUEUES = ("open-loop", "max-load", "mlperf-offline")  # their first tokens wait for a queue that the row doesn't tell
+
+
+@dataclass
+class Problem:
+    """Everything that a fit needs of its rows; arrays over the rows that can be fitted (`rows` are positions)."""
+
+    table: pd.DataFrame
+    rows: Array
+    log_value: Array
+    weight: Array
+    space: Space
+    decode: Flat
+    alone: Flat
+    batched: Flat
+    case: Case
+    scale: Array  # pipeline stages x prompts that share a pass
+    soft_base: dict[str, Array]
+    soft_index: dict[str, list[Array]]
+    group_index: Array
+    kinds: dict[tuple[str, str], Array]
+    combination: Array  # name of each row's model, chip, engine and weights, as `engine.anchor_key` writes it
+
+    @property
+    def shared(self) -> Array:
+        """True for parameters that a prediction uses, False for the deviations of groups."""
+        names = [key[0] for key in self.space.index]
+        return np.array([not str(name).startswith("group.") for name in names])
+
+
+def build(table: pd.DataFrame, constants: Constants) -> Problem:
+    """The problem of the rows of chips with HBM-like memory and without stack constants of their own.
+
+    table: typed measured rows. Rows of drafting (or where nobody says, on models that ship a draft), of energy and
+    price, and rows that can't be predicted, stay out. A column `share` weighs rows.
+    """
+    from ..engines.vendor import StackEngine
+
+    found = gather(table, constants)
+    blocks = [
+        b for b in found.blocks
+        if b.chip.kind == "gpu" and not b.chip.weights_in_sram and not isinstance(b.engine, StackEngine)
+    ]  # fmt: skip
+    unknown = table["spec_decode"].isna().to_numpy()
+    keep = [np.flatnonzero(_usable(b) & ~(unknown[b.index] & (b.model.mtp_layers > 0))) for b in blocks]
+    rows = np.concatenate([b.index[k] for b, k in zip(blocks, keep, strict=True)]) if blocks else np.zeros(0, int)
+    if not len(rows):
+        raise UsageError("none of these rows can be fitted; give rows of GPUs without drafting, or drop a filter")
+    place = {int(r): i for i, r in enumerate(rows)}
+    n = len(rows)
+    space = Space()
+    flats = (Flat(n), Flat(n), Flat(n))
+    fields: dict[str, Array] = {name: np.ones(n) for name in Case.__dataclass_fields__}
+    base: dict[str, Array] = {name: np.ones(n) for name in (*_SOFT, *_FIXED)}
+    index: dict[str, list[Array]] = {name: [np.zeros(n, int) for _ in classes] for name, classes in _SOFT.items()}
+    combination = np.full(n, "", dtype=object)
+    for block, kept in zip(blocks, keep, strict=True):
+        at = np.array([place[int(r)] for r in block.index[kept]], dtype=int)
+        if not len(at):
+            continue
+        whole = np.full(len(block.index), n)  # unusable rows of the block fall off the end
+        whole[kept] = at
+        for flat, ops in zip(flats, block.passes(), strict=True):
+            flat.size = n + 1
+            flat.add(ops, block.chip, constants, whole, space, block.engine.name, block.engine.expert_floor)
+        for name, value in vars(block.case()).items():
+            fields[name][at] = np.broadcast_to(np.asarray(value, dtype=float), len(block.index))[kept]
+        combination[at] = anchor_key(block.model.id, block.chip.id, block.engine.name, block.weights)
+        labels = {
+            "engine": block.engine.name,
+            "family": block.chip.family,
+            "moe": block.model.is_moe,
+            "weights": block.weights,
+        }
+        for name in base:
+            base[name][at] = getattr(block.engine, name, _FIXED.get(name))
+        for name, classes in _SOFT.items():
+            for line, (prior, *keys) in enumerate(classes):
+                index[name][line][at] = space.get(prior, *(labels[k] for k in keys))
+    for flat in flats:
+        flat.size = n + 1
+        flat.freeze()
+    part = table.reset_index(drop=True).iloc[rows]
+    metric = part["metric"].to_numpy(dtype=str)
+    regime = part["regime"].to_numpy(dtype=str)
+    kinds = {(r, m): np.flatnonzero((regime == r) & (metric == m)) for r, m in set(zip(regime, metric, strict=True))}
+    groups = part["group"].to_numpy(dtype=str)
+    group_index = np.array(
+        [
+            space.get("group.ttft" if m == "ttft_ms" else "group.rate", g, m == "ttft_ms")
+            for g, m in zip(groups, metric, strict=True)
+        ],
+        dtype=int,
+    )  # fmt: skip
+    sizes = part.groupby("group")["metric"].transform("size").to_numpy(dtype=float)
+    sigma = np.array([_SIGMA.get(m, _SIGMA_OTHER) for m in metric])
+    weight = np.minimum(1.0, (_GROUP_ROWS / sizes)) ** _GROUP_POWER / sigma
+    if "share" in part:
+        weight = weight * part["share"].to_numpy(dtype=float)
+    case = Case(**fields)
+    return Problem(
+        part, rows, np.log(part["value"].to_numpy(dtype=float)), weight, space, *flats, case, case.pp * case.together,
+        base, index, group_index, kinds, combination,
+    )  # fmt: skip
+
+
+def _usable(block: Block) -> Array:
+    known = np.isin(block.regime, REGIMES_FITTED) & np.isin(block.metric, METRICS)
+    known &= ~(np.isin(block.regime, _QUEUES) & np.isin(block.metric, ("ttft_ms", "tpot_ms", "e2e_s")))
+    found: Array = known & (block.draft == 0) & (block.spec == 0) & (block.limit > 0)
+    return found
+
+
+def compose(problem: Problem, z: Array, decode: Array, alone: Array, batched: Array) -> Array:
+    """Log predictions in the rows' units from kernel seconds and the engine's part of z, groups included."""
+    soft = {
+        name: base * np.exp(sum(z[i] for i in problem.soft_index[name])) if name in problem.soft_index else base
+        for name, base in problem.soft_base.items()
+    }
+    seconds = (decode, alone, batched / problem.scale)
+    out = np.full(len(problem.rows), np.nan)
+    for (regime, metric), at in problem.kinds.items():
+        case = Case(**{k: v[at] for k, v in vars(problem.case).items()})
+        found = metrics(
+            regime, case, Seconds(*(s[at] for s in seconds)), SimpleNamespace(**{k: v[at] for k, v in soft.items()})
+        )
+        out[at] = np.broadcast_to(found[metric], len(at))
+    logs: Array = np.log(np.maximum(out, 1e-12)) + z[problem.group_index]
+    return logs
+
+
+def predict(problem: Problem, z: Array, groups: bool = False) -> Array:
+    """Log predictions of all rows; without `groups` as a user would get them."""
+    if not groups:
+        z = np.where(problem.shared, z, 0.0)
+    return compose(problem, z, *(f.seconds(z)[:-1] for f in (problem.decode, problem.alone, problem.batched)))
+
+
+def solve(
+    problem: Problem, train: Array, start: Array | None = None, steps: int = 25, tick: Callable[[], None] | None = None
+) -> Array:
+    """z that minimises sum rho(w (log prediction - log value)) + sum (z / width)^2, rho the soft absolute loss.
+
+    train: weight 0 or 1 per row. Damped Gauss-Newton on the normal equations, which for a few hundred parameters and
+    thousands of rows is ten times faster than a general solver; bounds at `REACH` prior widths by clipping.
+    """
+    width = problem.space.widths
+    free = np.flatnonzero(width > 0)
+    weight = problem.weight * train
+    z = np.zeros(len(width)) if start is None else start.copy()
+
+    def residual(point: Array) -> Array:
+        away = (predict(problem, point, groups=True) - problem.log_value) * weight
+        return np.concatenate(
+            [np.sign(away) * np.sqrt(2.0 * (np.sqrt(1.0 + away**2) - 1.0)), point[free] / width[free]]
+        )
+
+    now = residual(z)
+    cost, damping = float(now @ now), 1e-3
+    for _ in range(steps):
+        slope = _jacobian(problem, z, weight, free) * width[free]
+        normal, gradient = slope.T @ slope, slope.T @ now
+        better = False
+        for _ in range(6):
+            step = -np.linalg.solve(normal + damping * np.eye(len(free)), gradient) * width[free]
+            trial = z.copy()
+            trial[free] = np.clip(z[free] + step, -REACH * width[free], REACH * width[free])
+            then = residual(trial)
+            better = bool(then @ then < cost)
+            if better:
+                break
+            damping *= 8.0
+        if tick:
+            tick()
+        if not better:
+            break
+        gain = cost - float(then @ then)
+        z, now, cost, damping = trial, then, float(then @ then), max(damping / 5.0, 1e-7)
+        if gain < 3e-4 * cost:
+            break
+    return z
+
+
+def _jacobian(problem: Problem, z: Array, weight: Array, free: Array) -> Array:
+    """d residual / d z of the free parameters, the prior's rows last."""
+    flats = (problem.decode, problem.alone, problem.batched)
+    seconds = [f.seconds(z)[:-1] for f in flats]
+    base = compose(problem, z, *seconds)
+    away = (base - problem.log_value) * weight
+    root = np.sqrt(2.0 * (np.sqrt(1.0 + away**2) - 1.0))
+    outer = np.where(np.abs(away) < 1e-6, 1.0, np.abs(away) / np.sqrt(1.0 + away**2) / np.maximum(root, 1e-9)) * weight
+    chain = []
+    for i in range(3):
+        moved = list(seconds)
+        moved[i] = seconds[i] * (1.0 + _H)
+        chain.append((compose(problem, z, *moved) - base) / (_H * np.maximum(seconds[i], 1e-12)))
+    slopes = [f.slopes(z) for f in flats]
+    column = {int(j): c for c, j in enumerate(free)}
+    out = np.zeros((len(base) + len(free), len(free)))
+    for rate, found in zip(chain, slopes, strict=True):
+        for j, slope in found.items():
+            if j in column:
+                out[: len(base), column[j]] += rate * slope[:-1] * outer
+    soft = {int(i) for lines in problem.soft_index.values() for line in lines for i in np.unique(line)}
+    for j in soft & column.keys():
+        moved_z = z.copy()
+        moved_z[j] += _H
+        out[: len(base), column[j]] += (compose(problem, moved_z, *seconds) - base) / _H * outer
+    for j in np.unique(problem.group_index):
+        if int(j) in column:
+            at = problem.group_index == j
+            out[: len(base)][at, column[int(j)]] += outer[at]
+    out[len(base) + np.arange(len(free)), np.arange(len(free))] = 1.0 / problem.space.widths[free]
+    return out

@@ -1,0 +1,218 @@
+"""Constants of kernels and engines, found by scope: the chip's own, its family's, its kind's, anyone's.
+
+Values live in specs/engines/*.toml and in a chip file's `[efficiency]` table; each answer learns from which scope its
+constants came (grade A own fit, B family, C class, D nothing but defaults). Stands before `step` and `serving`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arrays import Array
+from ..catalog.tables import shipped_table
+from ..errors import UnknownName
+from ..hardware.formats import find_format, roof
+
+if TYPE_CHECKING:
+    from ..hardware.chip import Chip
+
+TIERS = ("A", "B", "C", "D")
+_US = 1e-6
+
+
+@dataclass(frozen=True, repr=False)
+class Kernel:
+    """Constants of one kernel class: floor seconds, shares of bandwidth and peak, knee.
+
+    row_s: seconds per row of the weights, where a processor's kernels start each row anew (0 elsewhere);
+    block: tokens of cache that an engine shares among threads as a whole (0: evenly).
+    """
+
+    t0_s: Array
+    eta_m: Array
+    eta_c: Array
+    p: Array
+    row_s: float = 0.0
+    block: float = 0.0
+
+
+def scopes(chip: Chip) -> tuple[str, ...]:
+    """Where a chip's constants are looked for, nearest first."""
+    return (chip.id, chip.family, chip.kind, "any")
+
+
+def format_chain(name: str, roof: str) -> tuple[str, ...]:
+    """Formats whose constants may stand for this one: itself, the roof it computes at, any."""
+    same = {"fp16": "bf16", "fp8_block": "fp8", "int8": "fp8", "mxfp4": "nvfp4", "fp4": "nvfp4"}
+    stored = "int4" if name.startswith(("q", "exl2")) else same.get(name, name)  # weights that kernels expand
+    chain = [name, stored, roof, same.get(roof, roof), "any"]
+    return tuple(dict.fromkeys(chain))
+
+
+def _most(chip: Chip, roof_name: str) -> float:
+    """Largest share of a roof that a chip can reach: 1, or more where it also adds up in half precision (GeForce)."""
+    half = {"bf16": "fp16_acc16", "fp16": "fp16_acc16", "fp8": "fp8_acc16"}.get(roof_name, "")
+    peak = chip.peak_ops_s.get(roof_name, 0.0)
+    return max(1.0, chip.peak_ops_s.get(half, 0.0) / peak) if peak else 1.0
+
+
+@dataclass(frozen=True, repr=False)
+class Constants:
+    """All tables: `kernels[kind][scope][format]`, `collectives[kind][scope]`, `engines[name]`."""
+
+    tables: Mapping[str, Any]
+    engines: Mapping[str, Any] = field(default_factory=dict)
+    anchors: Mapping[str, Any] = field(default_factory=dict)  # of measured combinations; see `engine.anchor_key`
+    scale: Mapping[str, float] = field(default_factory=dict)  # of the engine at hand: its kernels over the family's
+
+    @property
+    def fitted_chips(self) -> frozenset[str]:
+        """Ids of the chips whose own measurements went into the fit."""
+        return frozenset(self.tables.get("fit", {}).get("chips", ()))
+
+    def find(self, kind: str, chip: Chip, formats: tuple[str, ...] = ("any",)) -> tuple[Mapping[str, Any], str, str]:
+        """(table, scope, format) of the nearest scope that has constants of this kind; any scope has a last resort.
+
+        What a chip's own table leaves out is its family's: `[efficiency.kernel.bf16] eta_m = .8` keeps the floor.
+        """
+        own = chip.efficiency.get("kernel" if kind == "gemm" else kind, {})
+        for name in formats:
+            if name in own:
+                return _completed(own[name], lambda: self._shared(kind, chip, formats)[0]), chip.id, name
+        return self._shared(kind, chip, formats)
+
+    def _shared(self, kind: str, chip: Chip, formats: tuple[str, ...]) -> tuple[Mapping[str, Any], str, str]:
+        table = self.tables[kind]
+        for scope in scopes(chip):
+            for name in formats:
+                found = table.get(scope, {}).get(name)
+                if found is not None:
+                    return found, scope, name
+        raise KeyError(kind)
+
+    def scope(self, chip: Chip, weights: str) -> str:
+        """Where the constants of this chip's matrix products in these weights come from: its id, family, kind, any."""
+        fmt = find_format(weights)
+        return self.find("gemm", chip, format_chain(fmt.name, roof(fmt, chip.peak_ops_s)[0]))[1]
+
+    def kernel(self, kind: str, chip: Chip, name: str, roof: str) -> Kernel:
+        """Constants of a kernel class on a chip in a format."""
+        t = self.find(kind, chip, format_chain(name, roof))[0]
+        t0 = t["t0_s"] if "t0_s" in t else t["t0_us"] * _US
+        of = self.scale
+        t0 = t0 * of.get(f"{kind}.t0", 1.0) * of.get(f"{kind}.t0.{name}", 1.0)
+        eta_m = t["eta_m"] * of.get(f"{kind}.eta_m", 1.0)
+        own = float(t.get("row_s", 0.0)), float(t.get("block", 0.0))
+        return Kernel(t0, eta_m, min(t["eta_c"], _most(chip, roof)), t["p"], *own)
+
+    def tuned(self, engine: Any) -> Constants:
+        """The same constants with what an engine changes in the kernels: floors of its expert and attention kernels,
+        the share of bandwidth of its attention.
+        """
+        found = dict(getattr(engine, "kernels", ()))
+        return self if found == self.scale else replace(self, scale=found)
+
+    def collective(self, kind: str, chip: Chip, ranks: Array) -> tuple[Array, Array, Array]:
+        """(alpha_s, eta_b, q) for that many ranks, interpolated in log2 between the fitted 2, 4 and 8."""
+        t = self.collective_table(kind, chip)[0]
+        position = np.log2(np.maximum(np.asarray(ranks, dtype=float), 2.0))
+        grid = (1.0, 2.0, 3.0)
+        alpha = np.interp(position, grid, t["alpha_us"]) * _US
+        return alpha, np.interp(position, grid, t["eta_b"]), np.interp(position, grid, t["q"])
+
+    def collective_table(self, kind: str, chip: Chip) -> tuple[Mapping[str, Any], str]:
+        """The table of a collective and its scope; chips without a link of their own use the `pcie` one."""
+        table = self.tables[kind]
+        names = scopes(chip) if chip.scale_up else (chip.id, chip.family, "pcie", "any")
+        for scope in names:
+            if scope in table:
+                found: Mapping[str, Any] = table[scope]
+                return found, scope
+        return table["any"], "any"
+
+    def engine(self, name: str) -> Mapping[str, Any]:
+        """Constants of a serving engine by name; unknown: UnknownName with the known ones."""
+        if name not in self.engines:
+            raise UnknownName(f"engine '{name}' is unknown; choose one of {', '.join(sorted(self.engines))}")
+        found: Mapping[str, Any] = self.engines[name]
+        return found
+
+
+_NEEDED = ("eta_m", "eta_c", "p")
+
+
+def _completed(own: Mapping[str, Any], shared: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """A kernel's own constants with those that it lacks from the shared ones; a floor is one, in s or in us."""
+    floor = bool({"t0_s", "t0_us"} & own.keys())
+    if floor and all(key in own for key in _NEEDED):
+        return own
+    kept = {k: v for k, v in shared().items() if k in _NEEDED or (k in ("t0_s", "t0_us") and not floor)}
+    return {**kept, **own}
+
+
+@lru_cache(maxsize=2)
+def load_constants(fitted: bool = True) -> Constants:
+    """The shipped constants, read once: hand-set starts, and over them what `calibrate` fitted.
+
+    fitted False: the starts alone, which a fit begins from and is pulled to.
+    """
+
+    def read(name: str) -> dict[str, Any]:
+        return shipped_table("engines", name) or {}
+
+    tables = _merged(_merged(read("families.toml"), read("kernels.toml")), read("accelerators.toml"))
+    engines = read("engines.toml")
+    found = read("fitted.toml") if fitted else {}
+    if not found:
+        return Constants(tables, engines)
+    own = {"fit": {"chips": found["fit"]["chips"]}}
+    kernels = _merged(_merged(own, found["kernels"]), tables)
+    return Constants(kernels, _tuned(engines, found["engines"]), found.get("anchors", {}))
+
+
+_UNITS = {
+    "step": "step_us", "sequence": "sequence_us", "prefill_step": "prefill_step_us", "frontend": "frontend_ms",
+}  # fmt: skip
+
+
+def _tuned(engines: Mapping[str, Any], fitted: Mapping[str, Any]) -> dict[str, Any]:
+    """Engines with the fitted multipliers on their fields; multipliers by chip family stay under `by`."""
+    out = {name: dict(table) for name, table in engines.items()}
+    for name, table in fitted.items():
+        if name == "prompt":
+            start = out.get("prompt", {})
+            out["prompt"] = {
+                part: {
+                    key: start.get(part, {}).get(key, 1.0) * values.get(key, 1.0)
+                    for key in {**start.get(part, {}), **values}
+                }
+                for part, values in {**{k: {} for k in start}, **table}.items()
+            }
+            continue
+        base = {**engines["any"], **engines.get(name, {})}
+        own = out.setdefault(name, {})
+        for field_name, value in table.items():
+            if isinstance(value, Mapping):
+                own.setdefault("by", {})[field_name] = value
+            else:
+                key = _UNITS.get(field_name, field_name)
+                own[key] = base[key] * value
+    return out
+
+
+def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables of both, scope by scope and format by format; where both speak, the first is right."""
+    out = dict(first)
+    for key, value in second.items():
+        if key not in out:
+            out[key] = value
+        elif isinstance(value, Mapping) and isinstance(out[key], Mapping):
+            out[key] = _merged(out[key], value)
+        elif key == "chips":
+            out[key] = list(dict.fromkeys([*out[key], *value]))
+    return out

@@ -1,0 +1,1 @@
+"""Many questions at once: comparisons, sweeps, plans, atlases, fleets, sensitivities, memory generations."""

@@ -1,0 +1,1 @@
+"""The best deployment of a model under limits: candidates, choice, pools."""

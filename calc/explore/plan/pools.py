@@ -1,0 +1,143 @@
+"""Disaggregated systems for the planner: pools of prefill and decode replicas, on one kind of chip or on
+two.
+
+Every whole number of replicas on both sides is a candidate; the seconds of each side come from `disagg`.
+Stands beside `planner_search`, whose `Candidates` it fills, before `planner`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...answers.setting import Setting
+from ...errors import TokcalcError
+from ...physics.operators import component_formats
+from ...serving.pools import DECODE_BUSY, PREFILL_BUSY, Side, decode_side, prefill_side, transfer_s
+from .search import NUMBERS, POOLS, Candidates
+
+COLUMNS = (*NUMBERS, *POOLS)
+MOST_REPLICAS = 8
+BATCHES = (1, 4, 8, 16, 32, 64, 128, 256, 512)
+MOST_PAIRS = 64
+
+
+def pool_candidates(
+    settings: Sequence[Setting],
+    *,
+    isl: float,
+    osl: float,
+    most_chips: int,
+    cached: float = 0.0,
+    utilisation: float = 1.0,
+) -> Candidates | None:
+    """Prefill on one setting, decode on another, each pair of chips and formats; None where none fits.
+
+    TTFT = prompt + transfer + wait of the prefill pool + one step, as `disagg.mixed` composes it. Settings
+    that differ in the engine alone count once, since `disagg` uses the general constants.
+    """
+    unique = list({(s.chip.id, s.weights): s for s in settings}.values())
+    if len(unique) ** 2 > MOST_PAIRS:
+        pairs = [(s, s) for s in unique]
+    else:
+        pairs = [(first, second) for first in unique for second in unique]
+    places = {id(s): place for place, s in enumerate(unique)}
+    prefills = {id(s): _prefill(s, isl, cached) for s in unique}
+    decodes = {id(s): _decodes(s, isl, osl) for s in unique}
+    parts: list[dict[str, np.ndarray]] = []
+    for first, second in pairs:
+        sender = prefills[id(first)]
+        for receiver in decodes[id(second)] if sender is not None else ():
+            assert sender is not None
+            part = _system(first, second, sender, receiver, isl, osl, most_chips, cached, utilisation)
+            if part is not None:
+                size = len(part["chips"])
+                part["where"] = np.full(size, float(places[id(second)]))
+                part["prefill"] = np.full(size, float(places[id(first)]))
+                parts.append(part)
+    if not parts:
+        return None
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    where = joined.pop("where").astype(np.intp)
+    fits = np.ones(len(where), dtype=bool)
+    return Candidates(tuple(unique), where, fits, fits.copy(), {name: joined[name] for name in COLUMNS})
+
+
+def _prefill(s: Setting, isl: float, cached: float) -> Side | None:
+    try:
+        return prefill_side(s.chip, s.model, int(isl), cached, None, s.weights)
+    except (TokcalcError, ZeroDivisionError):
+        return None
+
+
+def _decodes(s: Setting, isl: float, osl: float) -> list[Side]:
+    """Decode replicas of the fewest chips and of a whole box, at each batch that they hold."""
+    found: list[Side] = []
+    box = s.chip.chips_per_system
+    for chips in dict.fromkeys((None, None if s.chip.weights_in_sram or not box or box > 16 else box)):
+        for batch in BATCHES:
+            try:
+                found.append(decode_side(s.chip, s.model, int(isl), int(osl), float(batch), chips, s.weights))
+            except TokcalcError:
+                break
+    return found
+
+
+def _system(
+    first: Setting, second: Setting, sender: Side, receiver: Side, isl: float, osl: float, most_chips: int,
+    cached: float, utilisation: float,
+) -> dict[str, np.ndarray] | None:  # fmt: skip
+    """Figures of x prefill and y decode replicas, for all x and y that the chips allow."""
+    x, y = (v.ravel() for v in np.meshgrid(np.arange(1.0, MOST_REPLICAS + 1), np.arange(1.0, MOST_REPLICAS + 1)))
+    kept = x * sender.chips + y * receiver.chips <= most_chips
+    x, y = x[kept], y[kept]
+    if not x.size:
+        return None
+    fmt = component_formats(second.model, receiver.weights, receiver.kv)
+    move = transfer_s(float(second.model.kv_bytes(isl, fmt.kv.bytes)), sender.link_bytes_s, receiver.link_bytes_s)
+    service = 1.0 / sender.requests_per_s + move
+    rate = np.minimum(PREFILL_BUSY * x / service, DECODE_BUSY * y * receiver.requests_per_s)
+    load = rate * service / x
+    wait = load * service / (2.0 * (1.0 - load)) / x
+    chips = x * sender.chips + y * receiver.chips
+    figures: dict[str, Any] = dict.fromkeys(COLUMNS, np.nan)
+    figures |= {
+        "isl": isl, "osl": osl, "chips": chips, "tp": 1.0, "pp": 1.0, "dp": 1.0, "ep": 1.0, "draft": 0.0,
+        "concurrency": y * receiver.batch, "largest_batch": y * receiver.batch, "tpot_s": receiver.phase_s,
+        "ttft_s": sender.phase_s + move + wait + receiver.phase_s, "output_tok_s": rate * osl,
+        "input_tok_s": rate * isl, "output_tok_s_user": 1.0 / receiver.phase_s,
+        "output_tok_s_chip": rate * osl / chips, "prefill_chips": float(sender.chips), "prefill_replicas": x,
+        "decode_chips": float(receiver.chips), "decode_replicas": y,
+    }  # fmt: skip
+    watts = [_watts(first, sender, x, rate * isl * (1.0 - cached)), _watts(second, receiver, y, rate * osl)]
+    if watts[0] is not None and watts[1] is not None:
+        figures |= {"power_w": watts[0] + watts[1], "tok_per_joule": rate * osl / (watts[0] + watts[1])}
+    if first.price is not None and second.price is not None:
+        hours = [
+            s.price.fixed * count * side.chips + s.price.per_watt * (0.0 if w is None else w)
+            for s, side, count, w in ((first, sender, x, watts[0]), (second, receiver, y, watts[1]))
+            if s.price is not None
+        ]
+        per_token = 1e6 / 3600.0 / utilisation
+        figures |= {
+            "per_hour": hours[0] + hours[1], "per_m_input": hours[0] * per_token / (rate * isl),
+            "per_m_output": hours[1] * per_token / (rate * osl),
+            "per_m_blended": (hours[0] + hours[1]) * per_token / (rate * (isl + osl)),
+        }  # fmt: skip
+    return {
+        name: np.array(np.broadcast_to(figures[name], x.shape), dtype=float) for name in COLUMNS if name != "prefill"
+    }
+
+
+def _watts(s: Setting, side: Side, replicas: np.ndarray, tokens_s: np.ndarray) -> np.ndarray | None:
+    """Watts of a pool's chips at that token rate; None where no power is published."""
+    from ...physics.power import compute_share, power_share, rated_watts
+
+    rated = rated_watts(s.chip)
+    if rated is None:
+        return None
+    chips = replicas * side.chips
+    share = power_share(DECODE_BUSY, compute_share(s.chip, s.model, side.weights, tokens_s, chips))
+    return np.asarray(rated[0] * chips * share)

@@ -1,0 +1,1 @@
+"""Grids of questions, streamed to files."""

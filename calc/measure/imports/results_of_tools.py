@@ -1,0 +1,281 @@
+"""Other tools' results as measured rows: llama-bench, vLLM's serving benchmark, aiperf or genai-perf,
+guidellm.
+
+Each format is recognised by its own keys (from the tools' documentation and export code); the rows have the
+columns of specs/measured/README.md, so `validate` and `calibrate` take them. What a file does not say (the
+chip, often the format of the weights) comes from the command line or stays empty.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ...errors import SpecError, UsageError
+from .values import (
+    as_number,
+    as_whole,
+    average,
+    epoch_date,
+    find_key,
+    first_name,
+    format_id,
+    known_id,
+    model_from_file,
+    stamp_date,
+    successful,
+    to_ms,
+    weights_from,
+)
+
+MAX_BYTES = 500_000_000
+Row = dict[str, Any]
+_TOOLS = "llama-bench (-o json), vllm bench serve --save-result, aiperf, genai-perf and guidellm"
+
+
+def read_results(
+    path: Path,
+    *,
+    chip: str | None = None,
+    chips: int | None = None,
+    model: str | None = None,
+    weights: str | None = None,
+) -> list[Row]:
+    """Measured rows of one result file.
+
+    chip, chips, model, weights override or complete what the file says. Raises SpecError for a file that is
+    none of the known ones, UsageError where the chip or the model is neither in the file nor given.
+    """
+    data = _load(path)
+    for knows, read in _READERS:
+        if knows(data):
+            rows = read(data)
+            break
+    else:
+        raise SpecError(f"{path} is no result that is understood; known are {_TOOLS}")
+    return [_finish(row, path, i, chip, chips, model, weights) for i, row in enumerate(rows)]
+
+
+def _load(path: Path) -> Any:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise SpecError(f"{path} is larger than {MAX_BYTES // 1_000_000} MB; give the summary, not the records")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SpecError(f"{path} cannot be read ({error.strerror}); give an existing result file") from None
+    except UnicodeDecodeError:
+        raise SpecError(f"{path} is not a text file; give a JSON result of {_TOOLS}") from None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:  # llama-bench -o jsonl: one object a line
+        lines = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (ValueError, RecursionError):
+        raise SpecError(f"{path} is not valid JSON; give a result of {_TOOLS}") from None
+    return lines
+
+
+# ------------------------------------------------------------------ formats
+def _is_llama_bench(data: Any) -> bool:
+    return (
+        isinstance(data, list)
+        and bool(data)
+        and all(isinstance(d, dict) and {"n_prompt", "n_gen", "avg_ts"} <= d.keys() for d in data)
+    )
+
+
+def _llama_bench(data: Any) -> list[Row]:
+    """n_prompt alone: a prompt; n_gen alone: generation after n_depth tokens; both: prompt and generation in
+    a row.
+    """
+    rows = []
+    for d in data:
+        prompt, new, depth = int(d["n_prompt"]), int(d["n_gen"]), int(d.get("n_depth", 0))
+        kind = str(d.get("model_type", ""))
+        row: Row = {
+            "model": model_from_file(str(d.get("model_filename", ""))),
+            "weights": weights_from(kind),
+            "kv": format_id(str(d.get("type_k", ""))),
+            "engine": "llama.cpp",
+            "version": str(d.get("build_commit", "")),
+            "concurrency": 1,
+            "date": str(d.get("test_time", ""))[:10],
+            "spec_decode": 0,
+            "note": f"{d.get('gpu_info') or d.get('cpu_info') or ''}; {kind}; {d.get('n_threads')} threads; "
+            f"{len(d.get('samples_ts', []))} samples, deviation "
+            f"{as_number(d.get('stddev_ts', 0)):.3g} tok/s",
+        }
+        if new == 0:
+            row |= {"isl": prompt, "osl": 1, "regime": "prefill-b1", "metric": "input_tok_s"}
+        elif prompt == 0:
+            row |= {"isl": depth, "osl": new, "regime": "decode-b1", "metric": "output_tok_s_user"}
+        else:
+            row |= {"isl": prompt, "osl": new, "regime": "static-batch", "metric": "total_tok_s"}
+        rows.append({**row, "value": d["avg_ts"]})
+    return rows
+
+
+def _is_vllm(data: Any) -> bool:
+    return isinstance(data, dict) and {"completed", "output_throughput", "total_input_tokens"} <= data.keys()
+
+
+def _vllm(data: Any) -> list[Row]:
+    """max_concurrency with an infinite rate: closed loop; a finite rate: open loop; neither: all queued at
+    once.
+    """
+    done = max(1.0, as_number(data["completed"]))
+    rate = str(data.get("request_rate", "inf"))
+    limit = data.get("max_concurrency")
+    regime = "open-loop" if rate != "inf" else "serving" if limit else "max-load"
+    tpot = as_number(data.get("mean_tpot_ms") or data.get("median_tpot_ms"))
+    load = limit if regime == "serving" else "max" if regime == "max-load" else None
+    if regime == "open-loop" and tpot > 0:
+        load = round(as_number(data["output_throughput"]) * tpot / 1000, 2)
+    row: Row = {
+        "model": data.get("model_id", ""),
+        "engine": str(data.get("backend") or data.get("endpoint_type") or "vllm"),
+        "isl": round(as_number(data["total_input_tokens"]) / done),
+        "osl": round(as_number(data.get("total_output_tokens")) / done),
+        "concurrency": load,
+        "regime": regime,
+        "date": stamp_date(str(data.get("date", ""))),
+        "note": f"vllm bench serve, rate {rate}, {done:.0f} requests",
+    }
+    row["engine"] = "vllm" if row["engine"].startswith(("openai", "vllm")) else row["engine"]
+    keys = (
+        ("output_tok_s", "output_throughput"),
+        ("total_tok_s", "total_token_throughput"),
+        ("tpot_ms", "median_tpot_ms"),
+        ("ttft_ms", "median_ttft_ms"),
+    )
+    return [{**row, "metric": metric, "value": data[key]} for metric, key in keys if as_number(data.get(key)) > 0]
+
+
+def _aiperf_metrics(data: Any) -> Mapping[str, Any]:
+    """Where the metrics lie: at the top (aiperf, genai-perf), or under "records" in early aiperf files."""
+    inner = data.get("records") if isinstance(data, dict) else None
+    return inner if isinstance(inner, dict) else data
+
+
+def _is_aiperf(data: Any) -> bool:
+    if not isinstance(data, dict):
+        return False
+    found = _aiperf_metrics(data).get("output_token_throughput")
+    return isinstance(found, dict) and "avg" in found
+
+
+def _aiperf(data: Any) -> list[Row]:
+    metrics, config = _aiperf_metrics(data), data.get("input_config") or {}
+    if data.get("is_complete") is False:
+        raise SpecError(f"the aiperf run did not finish ({data.get('incomplete_reason')}); measure again")
+    rate, limit = find_key(config, "request_rate"), find_key(config, "concurrency")
+    name = find_key(config, "model_names") or find_key(config, "models") or find_key(config, "model") or ""
+    tool = f"aiperf {data['aiperf_version']}" if data.get("aiperf_version") else "genai-perf or aiperf"
+    row: Row = {
+        "model": first_name(name),
+        "engine": "",
+        "isl": average(metrics, "input_sequence_length"),
+        "osl": average(metrics, "output_sequence_length"),
+        "concurrency": limit if isinstance(limit, int | float) else None,
+        "date": str(data.get("start_time") or "")[:10],
+        "regime": "serving" if limit else "open-loop",
+        "note": f"{tool}{f', rate {rate}' if rate else ''}",
+    }
+    keys = (
+        ("output_tok_s", "output_token_throughput", 1.0),
+        ("tpot_ms", "inter_token_latency", None),
+        ("ttft_ms", "time_to_first_token", None),
+    )
+    rows = []
+    for metric, key, scale in keys:
+        entry = metrics.get(key)
+        if isinstance(entry, dict) and entry.get("avg") is not None:
+            value = as_number(entry["avg"] if scale else entry.get("p50") or entry["avg"])
+            rows.append({**row, "metric": metric, "value": value * (scale or to_ms(str(entry.get("unit", "ms"))))})
+    return rows
+
+
+def _is_guidellm(data: Any) -> bool:
+    runs = data.get("benchmarks") if isinstance(data, dict) else None
+    return isinstance(runs, list) and bool(runs) and all(isinstance(r, dict) and "metrics" in r for r in runs)
+
+
+def _guidellm(data: Any) -> list[Row]:
+    """One benchmark per strategy: synchronous, concurrent (streams), throughput (all at once), or a rate."""
+    rows: list[Row] = []
+    shared = find_key(data.get("config") or data.get("args") or {}, "model")
+    for run in data["benchmarks"]:
+        metrics, config = run["metrics"], run.get("config") or run.get("args") or {}
+        strategy = config.get("strategy") or {}
+        kind = str(strategy.get("type_") or strategy.get("kind") or "")
+        regime = {"synchronous": "serving", "concurrent": "serving", "throughput": "max-load"}.get(kind, "open-loop")
+        load: Any = {"synchronous": 1, "throughput": "max"}.get(kind, strategy.get("streams"))
+        if load is None:
+            load = successful(metrics, "request_concurrency", "mean")
+        began = run.get("start_time")
+        row: Row = {
+            "model": first_name(shared or find_key(config, "model") or ""),
+            "engine": "",
+            "regime": regime,
+            "isl": successful(metrics, "prompt_token_count", "mean"),
+            "osl": successful(metrics, "output_token_count", "mean"),
+            "concurrency": load,
+            "date": epoch_date(began),
+            "note": f"guidellm, strategy {kind}",
+        }
+        keys = (
+            ("output_tok_s", "output_tokens_per_second", "mean"),
+            ("total_tok_s", "tokens_per_second", "mean"),
+            ("tpot_ms", "inter_token_latency_ms", "median"),
+            ("ttft_ms", "time_to_first_token_ms", "median"),
+        )
+        for metric, key, what in keys:
+            value = successful(metrics, key, what)
+            if value is not None and value > 0:
+                rows.append({**row, "metric": metric, "value": value})
+    return rows
+
+
+_READERS: tuple[tuple[Callable[[Any], bool], Callable[[Any], list[Row]]], ...] = (
+    (_is_llama_bench, _llama_bench),
+    (_is_vllm, _vllm),
+    (_is_guidellm, _guidellm),
+    (_is_aiperf, _aiperf),
+)
+
+
+# ------------------------------------------------------------------ pieces
+def _finish(
+    row: Row, path: Path, index: int, chip: str | None, chips: int | None, model: str | None, weights: str | None
+) -> Row:
+    """The row with every column, known names instead of file names, and what the caller adds."""
+    from ...validation.measured import COLUMNS
+
+    value = as_number(row.get("value"))
+    if not math.isfinite(value) or value <= 0:
+        raise SpecError(f"{path}: measurement {index + 1} has no positive value; the run it comes from failed")
+    if not chip:
+        raise UsageError(f"{path} does not say on which chip it ran; add --chip NAME")
+    name = known_id(model or str(row.get("model") or ""), "models")
+    if not name:
+        raise UsageError(f"{path} does not name its model; add --model NAME")
+    full: Row = {column: row.get(column) if row.get(column) is not None else "" for column in COLUMNS}
+    full |= {
+        "chip": known_id(chip, "chips"),
+        "model": name,
+        "chips": chips or 1,
+        "weights": format_id(weights or str(full["weights"])),
+        "value": value,
+        "source": path.name,
+        "isl": as_whole(full["isl"]),
+        "osl": as_whole(full["osl"]),
+    }
+    for degree in ("tp", "pp", "dp"):
+        full[degree] = 1 if full["chips"] == 1 else full[degree]
+    full["id"] = f"{path.stem}/{index + 1}-{full['metric']}"
+    full["group"] = f"{path.stem}/{name}/{full['chip']}/{full['weights']}"
+    return full

@@ -1,0 +1,1 @@
+"""Rates of this machine: bandwidth, matrix products, collectives, energy, and their statistics."""

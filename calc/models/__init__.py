@@ -1,0 +1,1 @@
+"""What a model is: layers, parameters and cache, counted from its spec."""

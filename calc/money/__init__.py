@@ -1,0 +1,1 @@
+"""Prices of a day, what an hour of a machine costs, and what tokens cost of it."""

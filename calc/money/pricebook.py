@@ -1,0 +1,283 @@
+"""Dated prices as the files of specs/prices hold them, and the rule that makes one price out of many offers.
+
+Before: CSV files written by people. After: prices.py and sites.py ask for a chip, a model or a place. The
+rules stand in specs/prices/README.md; this module applies those that hold for every kind of price. It reads
+with the csv module alone and only the file that is asked for, since an estimate from the shell must start
+quickly.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import lru_cache
+
+from ..errors import NoAnswer, SpecError, UsageError
+
+STALE_DAYS = 365
+QUARTER_DAYS = 92
+YEAR_DAYS = 365
+_HOME_REGIONS = ("global", "US", "EU")
+_COLUMNS = {
+    "api": "model provider tier input output cached_input currency region date until grade flags source note",
+    "co2": "region scope provider value date grade source note",
+    "colo": "item provider bound value currency region date grade source note",
+    "electricity": "region tariff provider value currency date grade flags source note",
+    "finance": "item subject provider bound value unit region date grade flags source note",
+    "fx": "currency value basis provider date grade flags source note",
+    "groups": "chip series class",
+    "memory": "memory basis provider bound value currency date grade flags source note",
+    "pue": "scope provider value region date grade flags source note",
+    "purchase": "chip item chips provider basis bound value currency region date until grade flags source note",
+    "rental": "chip provider terms basis n value currency region date until grade flags source note",
+    "sources": "source url",
+}  # of each file; the form is described in specs/prices/README.md
+
+
+class NotYetKnown(NoAnswer):
+    """The first price is later than the day asked for; `first` is its date."""
+
+    def __init__(self, message: str, first: str) -> None:
+        super().__init__(message)
+        self.first = first
+
+
+@dataclass(frozen=True, repr=False)
+class Price:
+    """One price with all that a reader needs to doubt it.
+
+    value, low, high are in `currency` per `unit`; low and high span the comparable offers. `date` is the
+    latest of the quotes used, `n_offers` how many providers they come from. `basis` says how the value came
+    about. Rents: "offers" (median of offers), "median" (one that someone else published), "market", "bounds"
+    (ends of a range), "assumption"; purchases: "quote", "list", "estimate", "assumption"; and "class" (a
+    range borrowed from similar chips, named in `borrowed_from`) and "ownership". `grade` is A to D.
+    """
+
+    value: float
+    low: float
+    high: float
+    currency: str
+    unit: str
+    date: date
+    n_offers: int
+    terms: str
+    basis: str
+    grade: str
+    stale: bool
+    sources: tuple[str, ...]
+    providers: tuple[str, ...] = ()
+    note: str = ""
+    borrowed_from: tuple[str, ...] = ()
+
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences that must stand beside an answer which uses this price."""
+        found = []
+        if self.stale:
+            found.append(f"the price is of {self.date.isoformat()}, more than a year before the date asked for")
+        if self.grade == "D" and "graded by" not in self.note:  # a sum says which of its inputs it is
+            found.append("the price has grade D: unconfirmed or a lone estimate")
+        if self.borrowed_from:
+            found.append(f"the chip has no price of its own: range of {', '.join(self.borrowed_from)}")
+        return tuple(found)
+
+
+@dataclass(frozen=True, repr=False)
+class Offer:
+    """One row of a price file, converted to numbers; `row` keeps the cells as written."""
+
+    value: float
+    currency: str
+    provider: str
+    date: str
+    grade: str
+    source: str
+    row: dict[str, str]
+
+
+@lru_cache(maxsize=1)
+def folder() -> str:
+    """Path of the price files: $TOKCALC_PRICES, or those shipped with the program."""
+    own = os.environ.get("TOKCALC_PRICES")
+    if own:
+        return own
+    package = importlib.import_module(__package__.split(".")[0] + ".specs")
+    return os.path.join(next(iter(package.__path__)), "prices")
+
+
+@lru_cache(maxsize=32)
+def rows(kind: str) -> tuple[dict[str, str], ...]:
+    """The rows of `specs/prices/<kind>.csv` as written, in the order of the file. SpecError if it cannot be
+    read.
+    """
+    path = os.path.join(folder(), kind + ".csv")
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            lines = csv.reader(file)
+            names = next(lines, [])
+            missing = [c for c in _COLUMNS[kind].split() if c not in names]
+            if missing:
+                raise SpecError(f"Price file {path} lacks the columns {', '.join(missing)}.")
+            blank = [""] * len(names)  # a short line ends in empty cells
+            return tuple(dict(zip(names, line + blank, strict=False)) for line in lines if line)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SpecError(f"Price file {path} cannot be read: {error}.") from error
+
+
+def offer(row: dict[str, str], value_column: str = "value") -> Offer:
+    """One row as an Offer; SpecError names the row when its number or date is not one."""
+    try:
+        value = float(row[value_column])
+        date.fromisoformat(row["date"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise SpecError(f"Price row {dict(row)} needs a number in {value_column} and an ISO date.") from error
+    return Offer(
+        value,
+        row.get("currency") or "USD",
+        row.get("provider", ""),
+        row["date"],
+        row.get("grade") or "D",
+        row.get("source", ""),
+        row,
+    )
+
+
+def as_date(on: date | str | None) -> date:
+    """`on` as a date; None is today. UsageError unless written YYYY-MM-DD."""
+    if on is None:
+        return date.today()
+    if isinstance(on, date):
+        return on
+    try:
+        return date.fromisoformat(on)
+    except ValueError as error:
+        raise UsageError(f'"{on}" is not a date; write it as 2026-10-05.') from error
+
+
+def known_on(row: dict[str, str], day: str) -> bool:
+    """Whether the row's price was known, and not yet withdrawn, on the ISO day."""
+    until = row.get("until") or ""
+    return row["date"] <= day and (not until or until >= day)
+
+
+def flagged(row: dict[str, str], *flags: str) -> bool:
+    """Whether the row carries one of the flags."""
+    carried = row.get("flags", "").split()
+    return any(flag in carried for flag in flags)
+
+
+def median(values: Iterable[float]) -> float:
+    """Middle value; the mean of the two middle ones when their number is even."""
+    ordered = sorted(values)
+    if not ordered:
+        raise ValueError("median of nothing")
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def days_before(day: str, days: int) -> str:
+    """ISO day that lies `days` before."""
+    return (date.fromisoformat(day) - timedelta(days=days)).isoformat()
+
+
+def within(offers: Sequence[Offer], day: str, days: int) -> list[Offer]:
+    """The offers whose date lies in the `days` before `day`."""
+    first = days_before(day, days)
+    return [o for o in offers if first <= o.date <= day]
+
+
+def voices(offers: Sequence[Offer], prefer: Callable[[Offer], int] = lambda o: 0) -> list[Offer]:
+    """One offer for each provider: the best-preferred kind, of that the latest date, of that the median
+    value.
+
+    A provider that lists five instance sizes, or was recorded by five collections, speaks once. The two ends
+    of a range count together, whichever was noted later.
+    """
+    by_provider: dict[str, list[Offer]] = {}
+    for o in offers:
+        by_provider.setdefault(o.provider, []).append(o)
+    chosen = []
+    for group in by_provider.values():
+        best = min(prefer(o) for o in group)
+        group = [o for o in group if prefer(o) == best]
+        latest = max(group, key=lambda o: o.date)
+        same = [o for o in group if o.date == latest.date]
+        other_end = {"low": "high", "high": "low"}.get(latest.row.get("bound", ""))
+        if other_end and not any(o.row["bound"] == other_end for o in same):
+            ends = [o for o in group if o.row["bound"] == other_end]
+            same += [max(ends, key=lambda o: o.date)] if ends else []
+        chosen.append(replace(latest, value=median(o.value for o in same)))
+    return chosen
+
+
+def in_region(found: Sequence[dict[str, str]], region: str | None, subject: str) -> list[dict[str, str]]:
+    """Rows of the region asked for, with worldwide ones where it is the US or EU; NoAnswer lists the regions
+    known.
+
+    Without a region: the home market (worldwide, US, EU) where it has a price, else all. Prices of other
+    countries are other markets, with other taxes, embargoes and currencies, and do not enter a worldwide
+    median.
+    """
+    if region is None:
+        return [r for r in found if r["region"] in _HOME_REGIONS] or list(found)
+    place = region.strip().upper()
+    local = [r for r in found if r["region"].upper() == place]
+    if not local:
+        known = ", ".join(sorted({r["region"] for r in found}))
+        raise NoAnswer(f"No price of {subject} in region {region} is known; regions with one are {known}.")
+    return local + [r for r in found if r["region"] == "global" and place in ("US", "EU")]
+
+
+def source_urls(keys: Iterable[str]) -> tuple[str, ...]:
+    """Addresses of the named sources, each once, in order; a key that sources.csv lacks stands for itself."""
+    known = {row["source"]: row["url"] for row in rows("sources")}
+    return tuple(dict.fromkeys(known.get(key, key) for key in keys if key))
+
+
+def common_grade(offers: Sequence[Offer]) -> str:
+    """Grade of a price made of offers: their middle grade, rounded to the worse; fewer than three give C at
+    best.
+    """
+    letters = sorted(o.grade for o in offers)
+    middle = letters[len(letters) // 2]
+    return max(middle, "C") if len(offers) < 3 else middle
+
+
+def make_price(
+    offers: Sequence[Offer],
+    on: date,
+    *,
+    unit: str,
+    terms: str = "",
+    basis: str = "offers",
+    value: float | None = None,
+    count: int | None = None,
+    span: Sequence[float] = (),
+    note: str = "",
+) -> Price:
+    """The Price that stands for offers of one currency: their median (or `value`), their range widened by
+    `span`.
+    """
+    amounts = [o.value for o in offers]
+    middle = median(amounts) if value is None else value
+    every = [*amounts, *span, middle]
+    latest = date.fromisoformat(max(o.date for o in offers))
+    return Price(
+        value=middle,
+        low=min(every),
+        high=max(every),
+        currency=offers[0].currency,
+        unit=unit,
+        date=latest,
+        n_offers=len(offers) if count is None else count,
+        terms=terms,
+        basis=basis,
+        grade=common_grade(offers),
+        stale=(on - latest).days > STALE_DAYS,
+        sources=source_urls(o.source for o in offers),
+        providers=tuple(dict.fromkeys(o.provider for o in offers)),
+        note=note,
+    )

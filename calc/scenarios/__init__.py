@@ -1,0 +1,1 @@
+"""Public claims of the debate, recomputed."""

@@ -1,0 +1,65 @@
+"""The 80 % band of an answer, from residuals of measurements that were left out, by quantity and grade.
+
+Stands after `constants`, whose scope gives the grade; before `estimate` and `predict`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from ..catalog.tables import shipped_table
+from .evidence import measured_mixture
+
+if TYPE_CHECKING:
+    pass
+
+ANCHORED = "anchored"  # of questions about a combination that was measured itself; see `engine.engine_for`
+
+
+@lru_cache(maxsize=1)
+def _stacks() -> Mapping[str, Any]:
+    return shipped_table("engines", "stack_bands.toml") or {}
+
+
+@lru_cache(maxsize=1)
+def _table() -> Mapping[str, Any]:
+    return {**_stacks(), **(shipped_table("engines", "bands.toml") or {})}
+
+
+def has_own(chip_id: str) -> bool:
+    """True where a chip's software stack has bands of its own, under the chip's id (`stack_bands`)."""
+    return chip_id in _table()
+
+
+def band_factor(quantity: str, grade: str, regime: str = "", moe: bool = False) -> float:
+    """Factor f of the band value/f .. value x f; quantity: tpot, ttft, throughput or energy; grade A-D.
+
+    Regimes whose residuals differ have tables of their own, `[REGIME.quantity]`, before the general one; so have
+    chips that are not GPUs, under their ids. Mixtures of experts (moe) have `[REGIME-moe.quantity]` before it, and
+    `[moe.quantity]` where a regime has none. The bands of a chip on which only dense models were measured say nothing
+    of mixtures: theirs is the wider of the chip's and everybody's (`unseen_mixture`).
+    """
+    found = _factor(quantity, grade, regime, moe)
+    return max(found, _factor(quantity, grade, "", moe)) if unseen_mixture(regime, moe) else found
+
+
+def _factor(quantity: str, grade: str, regime: str, moe: bool) -> float:
+    table = _table()
+    for name in (f"{regime}-moe", regime, "moe") if moe else (regime,):
+        own = table.get(name, {}).get(quantity, {})
+        if grade in own:
+            return float(own[grade])
+    return float(table[quantity][grade])
+
+
+def unseen_mixture(chip_id: str, moe: bool) -> bool:
+    """True for a mixture (moe) on a chip with bands of its own that come from dense models alone."""
+    return moe and chip_id in _stacks() and not measured_mixture(chip_id)
+
+
+def band(value: Any, quantity: str, grade: str, regime: str = "", moe: bool = False) -> tuple[Any, Any]:
+    """(low, high) round a value or array; arguments as of `band_factor`."""
+    f = band_factor(quantity, grade, regime, moe)
+    return value / f, value * f

@@ -1,0 +1,1 @@
+"""The model judged by measured rows."""

@@ -1,0 +1,247 @@
+"""Predict measured rows: every row gets a value with its band, or the reason why not.
+
+Stands after `cases` and `regimes`, before `validate`; uses the same constants and compositions as an answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arrays import Array, Values
+from ..engines import pipelines
+from ..engines.constants import Constants, load_constants
+from ..errors import TokcalcError
+from ..physics.parallel import on_cores
+from ..physics.passes import decode_operators
+from ..physics.step import StepTime, mtp_token_s, step_time
+from ..serving import piped_loop
+from ..serving.chunked_prefill import busy_kernels_s
+from ..serving.regimes import REGIMES, Seconds, metrics
+from ..trust.bands import ANCHORED, band_factor, has_own
+from ..trust.grades import answer_grade
+from .prices import price_value
+from .rows.cases import Block, gather
+from .wide import wide_value
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_QUANTITY = {
+    "tpot_ms": "tpot", "output_tok_s_user": "tpot", "ttft_ms": "ttft", "joule_per_output_token": "energy",
+}  # fmt: skip
+_BOUND = {
+    "gemm": "weights", "moe": "expert weights", "attention_decode": "KV cache", "mla_decode": "KV cache",
+    "linear_decode": "attention state", "attention_prefill": "attention",
+    "elementwise": "element-wise kernels",
+    "all_reduce": "messages between chips", "all_to_all": "messages between chips",
+}  # fmt: skip
+
+
+def predict_rows(rows: pd.DataFrame, constants: Constants | None = None) -> pd.DataFrame:
+    """predicted, low, high, grade, bound_by, reason, assumed of each row, on the index of `rows`.
+
+    rows: as `measured.read_rows` types them. `reason` is filled where nothing is predicted, `assumed` names
+    what the row does not print and the prediction took.
+    """
+    import pandas as pd
+
+    constants = constants or load_constants()
+    found = gather(rows, constants)
+    size = len(rows)
+    predicted, factor = np.full(size, np.nan), np.full(size, np.nan)
+    grade = np.full(size, "", dtype=object)
+    bound = np.full(size, "", dtype=object)
+    reasons = dict(found.reasons)
+    for block in found.blocks:
+        try:
+            values, words, letter, missing = _block_values(block, constants)
+        except TokcalcError as error:
+            reasons.update(dict.fromkeys(block.index.tolist(), str(error)))
+            continue
+        at = block.index
+        predicted[at], bound[at], grade[at] = values, words, letter
+        reasons.update({int(at[i]): text for i, text in missing.items()})
+        factor[at] = [
+            band_factor(_QUANTITY.get(m, "throughput"), letter, _band(block, r), block.model.is_moe)
+            for m, r in zip(block.metric, block.regime, strict=True)
+        ]
+    good = np.isfinite(predicted) & (predicted > 0)
+    predicted[~good] = np.nan
+    reason = np.array(
+        ["" if good[i] else reasons.get(i, "the model gave no number") for i in range(size)], dtype=object
+    )
+    bound[~good] = grade[~good] = ""
+    return pd.DataFrame(
+        {
+            "predicted": predicted, "low": predicted / factor, "high": predicted * factor, "grade": grade,
+            "bound_by": bound, "reason": reason, "assumed": np.array(found.assumed, dtype=object),
+        },
+        index=rows.index,
+    )  # fmt: skip
+
+
+def _block_values(block: Block, constants: Constants) -> tuple[Values, Values, str, dict[int, str]]:
+    """(values in the rows' units, what binds, grade, reasons by place) of one block."""
+    if block.chip.weights_in_sram:
+        return _piped(block)
+    decode_ops, alone_ops, _ = block.passes()
+    constants = constants.tuned(block.engine)
+    decode = step_time(decode_ops, block.chip, constants)
+    drafts = _mtp_s(block, constants)
+    alone = step_time(alone_ops, block.chip, constants)
+    batched = busy_kernels_s(
+        block.chip, block.model, on_cores(block.plan, block.chip), block.formats, block.engine, constants,
+        block.fresh, block.isl * block.cached, block.running, block.osl / block.accepted,
+        decode, alone, block.draft + 1.0,
+    )  # fmt: skip
+    size = len(block.index)
+    seconds = Seconds(*(np.broadcast_to(s, size) for s in (decode.seconds + drafts, alone.seconds, batched)))
+    scope = constants.scope(block.chip, block.weights)
+    letter = answer_grade(block.chip, constants, scope, block.model.is_moe)
+    words = _binding(block, decode)
+    values, missing = _pick(block, {r: metrics(r, block.case(), seconds, block.engine) for r in _kinds(block)})
+    for i in np.flatnonzero(block.regime == "wide-ep"):
+        values[i], text = wide_value(block, int(i), constants)
+        missing |= {int(i): text}
+    points = np.flatnonzero(block.regime == "price")
+    known: dict[Any, Any] = {}
+    for i in points:
+        values[i], text = price_value(block, int(i), constants, known, _day(block.date[i]))
+        missing |= {int(i): text}
+    words[points] = "a stated speed of one user"
+    of_energy = block.metric == "joule_per_output_token"
+    if of_energy.any():
+        values = np.where(of_energy, _joules(block, seconds), values)
+        missing = {i: text for i, text in missing.items() if not of_energy[i] or not np.isfinite(values[i])}
+    return values, words, letter, missing
+
+
+def _band(block: Block, regime: str) -> str:
+    """Table of bands of a row: chips that are not GPUs and closed loops of measured combinations have their own."""
+    if has_own(block.chip.id) and regime != "price":
+        return block.chip.id
+    return ANCHORED if regime == "serving" and block.engine.anchor_rows > 0 else regime
+
+
+def _mtp_s(block: Block, constants: Constants) -> Array:
+    """Seconds in which a step's drafted tokens come from the model's own MTP layers; 0 where nothing is drafted."""
+    if not block.model.mtp_layers or not np.any(block.draft > 0):
+        return np.zeros(1)
+    plain = decode_operators(block.model, block.plan, block.formats, block.running, block.context)
+    return block.draft * mtp_token_s(step_time(plain, block.chip, constants), block.model)
+
+
+def _kinds(block: Block) -> list[str]:
+    return sorted({r for r in block.regime if r in REGIMES})
+
+
+def _pick(block: Block, tables: Mapping[str, Mapping[str, Array]]) -> tuple[Values, dict[int, str]]:
+    """Each row's metric out of its regime's table; reasons where there is none."""
+    values = np.full(len(block.index), np.nan)
+    missing: dict[int, str] = {}
+    for i, (regime, metric) in enumerate(zip(block.regime, block.metric, strict=True)):
+        found = tables.get(str(regime), {}).get(str(metric))
+        if found is not None:
+            values[i] = np.broadcast_to(found, values.shape)[i]
+        elif str(metric).startswith("usd"):
+            missing[i] = "no price of a chip hour is stated beside the price of the tokens"
+        elif metric == "joule_per_output_token":
+            missing[i] = f"no power figure of {block.chip.name} is published"
+        else:
+            missing[i] = f"no {metric} is modelled for {regime}"
+    return values, missing
+
+
+def _joules(block: Block, seconds: Seconds) -> Values:
+    """Joules of the chips per output token: rated power x its share under this load / output rate."""
+    from ..physics.power import compute_share, power_share, rated_watts
+
+    rated = rated_watts(block.chip)
+    if rated is None:
+        return np.full(len(block.index), np.nan)
+    case = block.case()
+    served = metrics("serving", case, seconds, block.engine)
+    host = block.engine.host_s(case.pp) + block.engine.sequence_s * case.running
+    busy = 1.0 - np.minimum(host / (served["tpot_ms"] * 1e-3), 1.0)
+    chips = block.plan.chips * block.replicas
+    used = compute_share(block.chip, block.model, block.weights, served["total_tok_s"], chips)
+    return rated[0] * chips * power_share(busy, used) / served["output_tok_s"]
+
+
+def _binding(block: Block, decode: StepTime) -> Values:
+    """What takes the largest part of the decode step (of the prompt, for prompts alone) in each row."""
+    size = len(block.index)
+    groups: dict[str, Array] = {}
+    for kind, seconds in zip(decode.bound, decode.terms_s, strict=True):
+        name = _BOUND.get(kind, kind)
+        groups[name] = groups.get(name, 0.0) + np.broadcast_to(seconds, size)
+    groups["host work"] = block.engine.host_s(block.plan.pp) + block.engine.sequence_s * block.running
+    names = np.array(list(groups), dtype=object)
+    top = np.argmax(np.stack([np.broadcast_to(v, size) for v in groups.values()]), axis=0)
+    prompts = (block.regime == "prefill-b1") | (block.metric == "ttft_ms") | (block.metric == "input_tok_s")
+    return np.where(prompts, "prompts", names[top])
+
+
+def _piped(block: Block) -> tuple[Values, Values, str, dict[int, str]]:
+    """Rows of machines that hold weights in SRAM: the pipeline of the release of the row's day.
+
+    Undated rows are of the model's own days. A service whose chips are not printed has as many as hold the cache of
+    a full pipeline, which is how pipelines pay.
+    """
+    from ..physics import pipeline as sram
+    from ..serving.workload import Load
+
+    size = len(block.index)
+    values = np.full(size, np.nan)
+    missing: dict[int, str] = {}
+    for i in range(size):
+        load = Load(block.isl[i], block.osl[i], block.batch[i] if block.batch[i] < 1e6 else np.inf)
+        day = _day(block.date[i]) or _day(block.model.release_date or "")
+        context = load.isl + load.osl
+        full = sram.place(block.chip, block.model, block.formats, block.model.layers, context, None, day).chips
+        chips = np.where(block.chips_known[i], np.maximum(block.plan.chips[i], 1.0), full)
+        s = piped_loop.steady(block.chip, block.model, block.formats, load, chips, day)
+        whole = block.regime[i] == "serving"  # its speed of one user counts the first token as well
+        per_token = s.ttft_s / load.osl + (1.0 - 1.0 / load.osl) * s.tpot_s if whole else s.tpot_s
+        table = {
+            "tpot_ms": s.tpot_s * 1e3, "ttft_ms": s.ttft_s * 1e3, "output_tok_s_user": 1.0 / per_token,
+            "output_tok_s": s.output_tok_s, "input_tok_s": s.input_tok_s,
+            "total_tok_s": s.output_tok_s + s.input_tok_s,
+        }  # fmt: skip
+        found = table.get(str(block.metric[i]))
+        if found is None:
+            missing[i] = f"no {block.metric[i]} is modelled for machines that pipe layers through SRAM"
+        else:
+            values[i] = float(np.asarray(found))
+    scope = pipelines.constants_for(block.chip)[1]
+    letter = answer_grade(block.chip, load_constants(), scope, block.model.is_moe)
+    return values, np.full(size, "latency per layer", dtype=object), letter, missing
+
+
+def _day(text: str) -> str | None:
+    """A date of any precision as a day (its last known part's first); None for none. 2026-03: 2026-03-01."""
+    digits = re.fullmatch(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?.*", text)
+    return f"{digits[1]}-{digits[2] or '01'}-{digits[3] or '01'}" if digits else None
+
+
+def fit_bands(judged: pd.DataFrame, share: float = 0.8) -> pd.DataFrame:
+    """Half-widths of the band that holds `share` of the residuals: columns regime, metric, grade, n, factor.
+
+    judged: rows with regime, metric, grade and ratio = predicted / measured of groups left out. factor f is
+    the quantile of max(ratio, 1/ratio), so that measured lies in predicted/f .. predicted x f for that
+    share of rows.
+    """
+    import pandas as pd
+
+    done = judged[np.isfinite(judged["ratio"]) & (judged["ratio"] > 0)]
+    lines: list[dict[str, Any]] = []
+    keys: Sequence[str] = ("regime", "metric", "grade")
+    for values, part in done.groupby(list(keys), sort=True):
+        away = np.exp(np.abs(np.log(part["ratio"].to_numpy(dtype=float))))
+        lines.append(dict(zip(keys, values, strict=True)) | {"n": len(part), "factor": float(np.quantile(away, share))})
+    return pd.DataFrame(lines, columns=[*keys, "n", "factor"])

@@ -1,0 +1,1 @@
+"""Measured rows read as cases: lengths, layouts, runs, drafts."""
