@@ -66,7 +66,7 @@ class Answer:
 
 def assemble(chip: Chip, model: Model, body: Body, ask: Question, grade: str, command: str) -> dict[str, Any]:
     """The answer dictionary of the JSON contract."""
-    chips = body.deployment["chips"]
+    s, chips = body.served, body.deployment["chips"]
     watts = energy(chip, model, body, ask, grade)
     reason = grade_reason(chip, load_constants(), body.scope, model.is_moe)
 
@@ -74,23 +74,23 @@ def assemble(chip: Chip, model: Model, body: Body, ask: Question, grade: str, co
         low, high = band(value, quantity, grade, body.bands or chip.id, model.is_moe)
         return {"value": value, "low": float(low), "high": float(high)}
 
-    ttft = banded(body.ttft_s, "ttft")
+    ttft = banded(float(s.ttft_s), "ttft")
     if body.percentiles:
         ttft |= dict(zip(("p50", "p90", "p99"), body.percentiles, strict=True))
     return {
         "chip": chip.id, "model": model.id, "chip_name": chip.name, "model_name": model.name,
         "deployment": dict(body.deployment),
         "workload": {
-            "isl": ask.isl, "osl": ask.osl, "concurrency": body.batch if ask.rate else int(body.batch),
+            "isl": ask.isl, "osl": ask.osl, "concurrency": float(s.concurrency) if ask.rate else int(s.concurrency),
             "cache_hit": ask.cache_hit, "draft": ask.draft, "acceptance": ask.acceptance,
             "utilisation": ask.utilisation,
         },
         "speed": {
-            "output_tok_s_user": banded(1.0 / body.tpot_s, "tpot"),
-            "output_tok_s": banded(body.output_tok_s, "throughput"),
-            "output_tok_s_chip": banded(body.output_tok_s / chips, "throughput"),
-            "input_tok_s": banded(body.input_tok_s, "throughput"),
-            "ttft_s": ttft, "tpot_s": banded(body.tpot_s, "tpot"),
+            "output_tok_s_user": banded(1.0 / float(s.tpot_s), "tpot"),
+            "output_tok_s": banded(float(s.output_tok_s), "throughput"),
+            "output_tok_s_chip": banded(float(s.output_tok_s) / chips, "throughput"),
+            "input_tok_s": banded(float(s.input_tok_s), "throughput"),
+            "ttft_s": ttft, "tpot_s": banded(float(s.tpot_s), "tpot"),
         },
         "cost": money(chip, model, body, ask, watts, grade), "energy": watts, "memory": dict(body.memory),
         "bound_by": body.bound_by, "bound_share": body.bound_share, "grade": grade,

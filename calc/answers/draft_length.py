@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ..engines.resolve import engine_for
 from ..errors import NoAnswer
 from ..serving.drafting import LEAST_GAIN, LOADS, Drafted, best, lengths, pipe_lengths, stops_paying
-from ..serving.serve import sized_for, software_limit
+from ..serving.replica import Replica, sized_for
 from ..serving.workload import Load
 
 if TYPE_CHECKING:
@@ -16,16 +15,15 @@ if TYPE_CHECKING:
     from ..engines.engine import Engine
     from ..hardware.chip import Chip
     from ..models.model import Model
-    from ..serving.deployment import Deployment
     from .question import Question
 
 
-def _kept(d: Deployment, constants: Constants, load: Load, rate: float, most: float) -> float:
+def _kept(r: Replica, load: Load, rate: float, most: float) -> float:
     """Requests that an offered rate keeps in flight without a draft, at least one; `most` where it saturates."""
     from ..serving.open_loop import arrivals
 
     try:
-        return max(1.0, arrivals(d, constants, load, rate, most).batch)
+        return max(1.0, arrivals(r, load, rate, most).batch)
     except NoAnswer:
         return most
 
@@ -55,18 +53,18 @@ def best_length(
     else:
         d = choose(
             chip, model, engine, context=isl + osl, weights=weights, kv=kv, **degrees,
-            batch=float(sized_for(chip, model, engine, constants, Load(isl, osl, here, ask.cache_hit))),
+            batch=float(sized_for(chip, model, (engine, constants), Load(isl, osl, here, ask.cache_hit))),
         )  # fmt: skip
         held = d.memory.batch if d.memory is not None else here
-        runs = engine_for(constants, engine, chip, model, d.weights)
-        most = float(min(held, software_limit(runs, d.plan, Load(isl, osl, 1.0, ask.cache_hit))))
+        runs = d.replica(constants)
+        most = float(min(held, runs.software_limit(Load(isl, osl, 1.0, ask.cache_hit))))
         here = most if isinstance(ask.concurrency, str) else here
         if ask.rate is not None:
-            here = _kept(d, constants, Load(isl, osl, 1.0, ask.cache_hit), ask.rate, most)
+            here = _kept(runs, Load(isl, osl, 1.0, ask.cache_hit), ask.rate, most)
 
         def at(batch: float) -> list[Drafted]:
             load = Load(isl, osl, batch, ask.cache_hit, 0.0, ask.acceptance)
-            return lengths(d, constants, load, "ngram")
+            return lengths(runs, load, "ngram")
 
     top = best(at(here))
     if top.gain < LEAST_GAIN:

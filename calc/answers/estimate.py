@@ -16,7 +16,7 @@ from ..engines.engine import default_engine, find_engine
 from ..engines.resolve import check_runs, own_software_note
 from ..errors import UsageError
 from ..serving.deployment import choose
-from ..serving.serve import sized_for
+from ..serving.replica import sized_for
 from ..serving.workload import Load
 from ..trust.grades import answer_grade
 from . import answer, question
@@ -98,7 +98,7 @@ def estimate(
     else:
         wanted = 1.0 if isinstance(concurrency, str) else float(concurrency)
         load = Load(float(ask.isl), float(ask.osl), wanted, ask.cache_hit, float(ask.draft), ask.acceptance)
-        wanted = float(sized_for(device, network, software, constants, load))
+        wanted = float(sized_for(device, network, (software, constants), load))
         deployment = choose(
             device, network, software, batch=wanted, context=ask.isl + ask.osl, weights=weights, kv=kv,
             chips=chips, tp=tp, pp=pp, dp=dp, ep=ep,

@@ -15,40 +15,38 @@ import numpy as np
 
 from ..arrays import Array
 from ..errors import NoAnswer
+from ..serving.power import Watts, watts
 from ..trust.bands import band
 
 if TYPE_CHECKING:
     from ..hardware.chip import Chip
     from ..models.model import Model
-    from ..serving.closed_loop import Landscape
     from .question import Body, Question
-
-_HOST_TERM = "engine: host work per step"
 
 
 def money(
-    chip: Chip, model: Model, body: Body, ask: Question, watts: Mapping[str, Any], grade: str
+    chip: Chip, model: Model, body: Body, ask: Question, energy: Mapping[str, Any], grade: str
 ) -> dict[str, Any]:  # fmt: skip
     """Cost per hour and per million tokens by the way that was asked for, or the reason why there is none.
 
-    watts: the answer's energy, whose all-in power an owner pays for. Bands join the price's range with the
+    energy: the answer's, whose all-in power an owner pays for. Bands join the price's range with the
     throughput's 80 % band.
     """
     from ..money.cost import blend, cached_input, input_output
     from ..money.hour import chip_hour
 
     terms = ask.money_terms().checked()
-    chips = body.deployment["chips"]
-    all_in, rated = watts.get("system_power_w"), watts.get("system_rated_w")
+    s, chips = body.served, body.deployment["chips"]
+    all_in, rated = energy.get("system_power_w"), energy.get("system_rated_w")
     try:
         hour = chip_hour(chip, terms, all_in / chips if all_in else None, rated / chips if rated else None)
     except NoAnswer as error:
         return {"currency": terms.currency, "reason": str(error)}
     of_input, of_output = input_output(
-        hour.value * chips, body.input_tok_s, body.output_tok_s, body.prefill_share, ask.utilisation
+        hour.value * chips, s.input_tok_s, s.output_tok_s, s.prefill_share, ask.utilisation
     )
-    ends = band(body.output_tok_s, "throughput", grade, body.bands or chip.id, model.is_moe)
-    slow, fast = (side / body.output_tok_s for side in ends)
+    output = float(s.output_tok_s)
+    slow, fast = (end / output for end in band(output, "throughput", grade, body.bands or chip.id, model.is_moe))
     found: dict[str, Any] = {
         "currency": terms.currency, "per_hour": hour.value * chips, "per_hour_low": hour.low * chips,
         "per_hour_high": hour.high * chips, "per_m_input": float(of_input), "per_m_output": float(of_output),
@@ -71,40 +69,32 @@ def energy(chip: Chip, model: Model, body: Body, ask: Question, grade: str) -> d
     All-in: with the machine's share, the site's PUE and idle hours.
     """
     from ..checks import not_negative
-    from ..money.energy import co2_per_million, idle_overhead, kwh_per_million
-    from ..physics.power import compute_share, load_shares, power_share, rated_watts, system_ratio
+    from ..money.energy import co2_per_million, kwh_per_million
+    from ..physics.power import rated_watts, system_ratio
 
-    rated = rated_watts(chip)
-    if rated is None:
+    chips = body.deployment["chips"]
+    w = watts(chip, model, body.deployment["weights"], body.served, cached_share=ask.cache_hit, in_use=body.in_use)
+    if w is None:
         reason = f'no power figure of {chip.name} is published; give one with --set power.tdp="500 W"'
         return {"reason": reason}
-    chips = body.deployment["chips"]
-    computed = body.output_tok_s + body.input_tok_s * (1.0 - ask.cache_hit)
-    used = float(compute_share(chip, model, body.deployment["weights"], computed, chips))
-    total = body.in_use * float(power_share(busy_share(body), used / body.in_use))
-    total += (1.0 - body.in_use) * load_shares().idle
-    arithmetic = min(total, load_shares().compute * used)
-    watts, awake = rated[0] * chips * total, rated[0] * chips * (total - arithmetic)
-    per_token = rated[0] * chips * arithmetic / computed
-    share = body.prefill_share
-    of_output = awake * (1 - share) / body.output_tok_s + per_token
-    of_input = awake * share / body.input_tok_s + per_token * (1.0 - ask.cache_hit)
+    of_output, of_input = float(w.joule_per_output_token), float(w.joule_per_input_token)
     low, high = band(of_output, "energy", "D" if "power" in chip.changes else grade)  # a power of no source
     ratio, guessed = system_ratio(chip)
+    boundary = (rated_watts(chip) or (0.0, "chip"))[1]
     overhead, site = site_overhead(ask)
-    idle = float(idle_overhead(load_shares().idle, max(total, load_shares().idle), ask.utilisation))
-    whole = ratio * overhead * idle
-    mean = watts * ratio * ask.utilisation * idle
+    mean = float(paid_watts(chip, w, ask.utilisation))
+    whole = mean / (float(w.chips_w) * ask.utilisation) * overhead
     given = (ask.own or {}).get("power_w")
     if given is not None:  # the owner's figure drives the bill and the energy alike
+        alone = mean / ratio / chips
         mean = float(not_negative(given, "Power")) * chips
-        whole = mean * overhead / (ask.utilisation * watts)
-        site, guessed = f"{site}; {_given_power(given, watts * ask.utilisation * idle / chips)}", False
+        whole = mean / (float(w.chips_w) * ask.utilisation) * overhead
+        site, guessed = f"{site}; {_given_power(given, alone)}", False
     found = {
         "joule_per_output_token": of_output, "joule_per_output_token_low": float(low),
-        "joule_per_output_token_high": float(high), "joule_per_input_token": of_input, "power_w": watts,
-        "boundary": "chips alone" if rated[1] == "chip" else "whole system",
-        "system_power_w": mean, "system_rated_w": rated[0] * ratio * chips,
+        "joule_per_output_token_high": float(high), "joule_per_input_token": of_input, "power_w": float(w.chips_w),
+        "boundary": "chips alone" if boundary == "chip" else "whole system",
+        "system_power_w": mean, "system_rated_w": float(w.rated_w) * ratio,
         "pue": overhead, "all_in_joule_per_output_token": of_output * whole,
         "all_in_joule_per_input_token": of_input * whole,
         "kwh_per_m_output": kwh_per_million(of_output * whole),
@@ -127,10 +117,16 @@ def _given_power(given: float, alone: float) -> str:
     return f"{given:,.0f} W a chip with its host as given{less}"
 
 
-def busy_share(body: Body) -> float:
-    """Share of the time in kernels or messages: all but the host's work; the body's own where it has none."""
-    host = sum(float(term["share"]) for term in body.terms if term["name"] == _HOST_TERM)
-    return 1.0 - host if host else body.busy
+def paid_watts(chip: Chip, w: Watts, utilisation: Array) -> Array:
+    """Mean all-in watts of a machine while it is paid for: at work, and idle the rest of the time, with its host.
+
+    Worked: 560 W of 700 at work, idle .15 of the rating, used half of the time, host 1.5: (.5 560 + .5 105) 1.5 = 499.
+    """
+    from ..money.energy import idle_overhead
+    from ..physics.power import load_shares, system_ratio
+
+    idle = load_shares().idle
+    return w.chips_w * system_ratio(chip)[0] * utilisation * idle_overhead(idle, np.maximum(w.share, idle), utilisation)
 
 
 def site_overhead(ask: Question) -> tuple[float, str]:
@@ -173,15 +169,6 @@ class Price:
     record: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Watts:
-    """Mean watts of a replica: of its chips, all-in while paid for; joules of the chips per output token."""
-
-    chips_w: Array
-    system_w: Array
-    joule_per_output_token: Array
-
-
 def price_line(chip: Chip, given: Mapping[str, Any]) -> Price | None:
     """The price of a chip by the money options of a question (rent, own, price, on, currency, fx, region).
 
@@ -207,28 +194,3 @@ def price_line(chip: Chip, given: Mapping[str, Any]) -> Price | None:
         return None
     slope = (second.value - first.value) / (high - low)
     return Price(first.value - slope * low, slope, first.way, first.currency, first.price)
-
-
-def watts_of(chip: Chip, model: Model, weights: str, found: Landscape, load: Mapping[str, Any]) -> Watts | None:
-    """Power and energy by the rules of `answer_money.energy`; None where no power figure is published.
-
-    load: cache_hit and utilisation of the cases.
-    """
-    from ..money.energy import idle_overhead
-    from ..physics.power import compute_share, load_shares, power_share, rated_watts, system_ratio
-
-    rated = rated_watts(chip)
-    if rated is None:
-        return None
-    shares = load_shares()
-    fresh = 1.0 - load["cache_hit"]
-    computed = found.output_tok_s + found.input_tok_s * fresh
-    used = compute_share(chip, model, weights, computed, found.chips)
-    total = power_share(found.busy, used)
-    arithmetic = np.minimum(total, shares.compute * used)
-    full = rated[0] * found.chips
-    joules = full * (total - arithmetic) * (1.0 - found.prefill_share) / found.output_tok_s
-    joules = joules + full * arithmetic / computed
-    idle = idle_overhead(shares.idle, np.maximum(total, shares.idle), load["utilisation"])
-    machine = full * total * system_ratio(chip)[0]
-    return Watts(full * total, machine * (load["utilisation"] * idle), joules)

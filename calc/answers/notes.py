@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..engines.engine import Engine, expert_floor, software_day
-from ..engines.vendor import StackEngine
 from ..physics.step import NO_LINK, ideal_terms
 
 if TYPE_CHECKING:
@@ -34,8 +33,7 @@ def engine_notes(
             f"{engine.anchor_rate:.2f} of the shared constants' time per token, and "
             f"{engine.anchor_rate * engine.ttft_factor:.2f} of their first token"
         )
-    own = isinstance(engine, StackEngine)  # floors of a stack are of its own day
-    if model.is_moe and chip.kind == "gpu" and not own:
+    if model.is_moe and chip.kind == "gpu" and not engine.stack:  # floors of a stack are of its own day
         age, day = constants.tables["age"], software_day(constants, date)
         notes.append(
             f"expert kernels as software of {day} runs them (measured {age['first']} to {age['last']}): floors "

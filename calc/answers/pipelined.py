@@ -12,13 +12,17 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..engines import pipelines
 from ..errors import DoesNotFit, UsageError
 from ..hardware.formats import find_format, is_native
 from ..physics import pipeline as sram
 from ..physics.operators import component_formats
 from ..serving import piped_loop
-from ..serving.workload import Load, accepted_tokens
+from ..serving.closed_loop import evaluate
+from ..serving.piped_loop import Piped
+from ..serving.workload import Load, Served, accepted_tokens
 from .notes import waiting_note
 from .question import Body, Question
 
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from ..hardware.chip import Chip
     from ..models.model import Model
     from ..physics.operators import Formats
+    from ..physics.pipeline import Pipeline
 
 _TERMS = {
     "latency": ("latency of the layers", "latency per layer", "layers x (latency + span sqrt(r))"),
@@ -75,12 +80,13 @@ def sram_answer(
         ask.cache_hit, float(ask.draft), ask.acceptance,
     )  # fmt: skip
     if wanted is not None and wanted < least:
-        return _streamed(chip, model, fmt, ask, load, weights, kv, wanted, assumed)
-    s = piped_loop.steady(chip, model, fmt, load, float(wanted) if wanted else None, ask.software_date)
+        return _streamed(Piped(chip, model, fmt, float(wanted)), ask, load, assumed)
+    s = evaluate(Piped(chip, model, fmt, float(wanted) if wanted else None, ask.software_date), load)
     pipe, running = s.pipe, float(s.running)
+    assert pipe is not None
     if running < float(s.concurrency):
         ask = ask.with_note(waiting_note(float(s.concurrency), running, math.inf))
-    terms = _terms(s, load)
+    terms = _terms(s, pipe, load, float(model.layers))
     top = max(terms, key=lambda term: term["seconds"])
     count = int(pipe.chips)
     per_chip = pipe.weights_bytes / count
@@ -90,29 +96,26 @@ def sram_answer(
             "chips": count, "tp": 1, "pp": count, "dp": 1, "ep": 1, "weights": weights, "kv": kv,
             "engine": None,
         },
-        batch=float(s.concurrency), tpot_s=float(s.tpot_s), ttft_s=float(s.ttft_s),
-        output_tok_s=float(s.output_tok_s), input_tok_s=float(s.input_tok_s),
-        prefill_share=float(s.prefill_share),
+        served=s,
         memory={
             "weights_bytes_per_chip": per_chip, "kv_bytes_per_chip": cache, "workspace_bytes_per_chip": 0.0,
-            "capacity_bytes": chip.memory_bytes, "used_share": (per_chip + cache) / chip.memory_bytes,
-            "largest_batch": float(s.largest_batch), "full_pipeline": s.full,
+            "capacity_bytes": chip.memory_bytes, "used_share": float(s.used_share),
+            "largest_batch": float(s.largest_batch), "full_pipeline": float(model.layers),
         },
         terms=tuple({k: v for k, v in term.items() if k != "bound"} for term in terms),
         bound_by=str(top["bound"]), bound_share=float(top["share"]),
-        busy=min(1.0, 0.3 + 0.7 * running / s.full), scope=pipe.scope,
+        scope=pipe.scope,
         assumptions=(*assumed, *_filling(s, model), *_release(chip, ask, given), *_loop(ask), *ask.notes),
         placement=placement(chip, model, fmt, count, running * float(pipe.kv_bytes_per_sequence)),
     )  # fmt: skip
 
 
-def _terms(s: piped_loop.Steady, load: Load) -> list[dict[str, Any]]:
+def _terms(s: Served, pipe: Pipeline, load: Load, full: float) -> list[dict[str, Any]]:
     """Seconds per output token by cause, longest first; they sum to the TPOT."""
-    pipe = s.pipe
     yielded = float(accepted_tokens(load.acceptance, load.draft))
     token = float(pipe.token_s)
     verified = token * sram.DRAFT_COST * float(load.draft)
-    turns = max(0.0, float(s.running) / s.full - 1.0) * (token + verified)
+    turns = max(0.0, float(s.running) / full - 1.0) * (token + verified)
     seconds = {
         "latency": (token - float(pipe.hop_s) - float(pipe.matrix_s)) / yielded,
         "hop": float(pipe.hop_s) / yielded,
@@ -151,36 +154,15 @@ def _at_eight(chip: Chip, model: Model, fmt: Formats) -> str:
     return f"--weights int8 (then {chips:,} would do)"
 
 
-def _streamed(
-    chip: Chip, model: Model, fmt: Formats, ask: Question, load: Load, weights: str, kv: str, wanted: int,
-    assumed: list[str],
-) -> Body:  # fmt: skip
-    """Too few chips for the weights: all of them stream past once per step, one token for each running sequence.
-
-    Those whose cache the SRAM does not hold wait, so that in flight / rate = TTFT + (OSL - 1) TPOT (Little's law).
-    Worked: 0.94 s a step, 59 of 256 running, 1,024 tokens out: 0.061 requests/s, a TTFT of 3,200 s.
-    """
-    step = sram.streamed_step_s(chip, model, fmt, float(wanted))
-    if step is None:
-        raise DoesNotFit(
-            f"{chip.name} has no memory beside its SRAM to stream the weights of {model.name} from; "
-            f"give --chips {int(sram.place(chip, model, fmt, 1.0, ask.isl + ask.osl).chips)}"
-        )
-    per_sequence = float(model.kv_bytes(ask.isl + ask.osl, fmt.kv.bytes))
-    room = wanted * chip.memory_bytes * pipelines.constants_for(chip)[0]["usable_share"]
-    limit = float(room // max(per_sequence, 1.0))
-    if limit < 1.0:
-        raise DoesNotFit(
-            f"the cache of {ask.isl + ask.osl:,} tokens, {per_sequence / 1e9:,.0f} GB, does not fit the SRAM of "
-            f"{wanted:,} x {chip.name}; give --chips {math.ceil(per_sequence * wanted / room)} or fewer tokens"
-        )
-    batch = min(limit, 64.0) if ask.concurrency == "max" else float(ask.concurrency)
-    running = min(batch, limit)
+def _streamed(machine: Piped, ask: Question, load: Load, assumed: list[str]) -> Body:
+    """The body of a machine with too few chips for the weights, past which they stream."""
+    chip, wanted = machine.chip, int(np.asarray(machine.chips))
+    fmt = machine.formats
+    stored = fmt.experts.name if machine.model.is_moe else fmt.ffn.name
+    s = piped_loop.streamed(machine, load)
+    batch, running, tpot = float(s.concurrency), float(s.running), float(s.tpot_s)
     if running < batch:
         ask = ask.with_note(waiting_note(batch, running, math.inf))
-    tpot = step / float(accepted_tokens(load.acceptance, load.draft))
-    own = pipelines.frontend_s(chip) + step
-    rate = running / (own + (ask.osl - 1.0) * tpot)
     term = {
         "name": "weights streamed from beside the chips", "seconds": tpot, "share": 1.0,
         "formula": "weights / (link x chips)",
@@ -188,26 +170,26 @@ def _streamed(
     } if chip.host_memory and chip.host_memory.bandwidth_bytes_s else {}  # fmt: skip
     return Body(
         deployment={
-            "chips": wanted, "tp": 1, "pp": wanted, "dp": 1, "ep": 1, "weights": weights, "kv": kv,
+            "chips": wanted, "tp": 1, "pp": wanted, "dp": 1, "ep": 1, "weights": stored,
+            "kv": machine.formats.kv.name,
             "engine": None,
         },
-        batch=batch, tpot_s=tpot, ttft_s=own + (batch - running) / rate, output_tok_s=rate * ask.osl,
-        input_tok_s=rate * ask.isl, prefill_share=1.0 / (ask.osl + 1.0),
+        served=s,
         memory={
-            "weights_bytes_per_chip": 0.0, "kv_bytes_per_chip": running * per_sequence / wanted,
+            "weights_bytes_per_chip": 0.0, "kv_bytes_per_chip": float(s.used_share) * chip.memory_bytes,
             "workspace_bytes_per_chip": 0.0, "capacity_bytes": chip.memory_bytes,
-            "used_share": running * per_sequence / wanted / chip.memory_bytes, "largest_batch": limit,
+            "used_share": float(s.used_share), "largest_batch": float(s.largest_batch),
         },
-        terms=(term,), bound_by="weights streamed over the link", bound_share=1.0, busy=0.3, scope="any",
+        terms=(term,), bound_by="weights streamed over the link", bound_share=1.0, scope="any",
         assumptions=(*assumed, f"{_chips(wanted)} no weights: all of them stream past for every step",
                      *_loop(ask), *ask.notes),
     )  # fmt: skip
 
 
-def _filling(s: piped_loop.Steady, model: Model) -> tuple[str, ...]:
+def _filling(s: Served, model: Model) -> tuple[str, ...]:
     """What fills the pipeline, and whether the cache leaves room for it."""
     layers, fits = model.layers, int(s.largest_batch)
-    text = f"{_chips(int(s.pipe.chips))} {layers} layers in sequence; {layers} requests fill the pipeline"
+    text = f"{_chips(int(s.chips))} {layers} layers in sequence; {layers} requests fill the pipeline"
     if fits < layers:
         text += f", of which the SRAM that is left holds {fits:,}: more chips would raise the throughput"
     elif s.running > layers:

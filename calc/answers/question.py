@@ -10,6 +10,7 @@ from ..trust.bands import ANCHORED
 
 if TYPE_CHECKING:
     from ..money.hour import Terms
+    from ..serving.workload import Served
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,20 +49,14 @@ class Question:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Body:
-    """Physics of an answer in plain numbers, whichever kind of machine gave them."""
+    """Physics of an answer, whichever kind of machine gave it. served: its state, in plain numbers."""
 
     deployment: Mapping[str, Any]
-    batch: float
-    tpot_s: float
-    ttft_s: float
-    output_tok_s: float
-    input_tok_s: float
-    prefill_share: float
+    served: Served
     memory: Mapping[str, Any]
     terms: tuple[Mapping[str, Any], ...]
     bound_by: str
     bound_share: float
-    busy: float
     scope: str
     assumptions: tuple[str, ...]
     placement: tuple[Mapping[str, Any], ...] = ()

@@ -1,8 +1,7 @@
 """What one call of the core shares: chip, model, formats, engine, price, loaded once for each combination
 of names.
 
-Stands after the loaders and `landscape_money`, before sweeps, the planner and the atlas, which ask by
-names.
+Sweeps, the planner and the atlas ask by names.
 """
 
 from __future__ import annotations
@@ -12,6 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from ..arrays import Array
+from ..serving.piped_loop import Piped
+from ..serving.replica import Replica
 from ..trust.grades import answer_grade
 from .money import Price, price_line
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from ..hardware.chip import Chip
     from ..models.model import Model
     from ..physics.operators import Formats
+    from ..physics.parallel import Plan
 
 Key = tuple[tuple[str, Any], ...]
 MONEY = ("rent", "own", "price", "on", "currency", "fx", "region")
@@ -39,6 +42,12 @@ class Setting:
     constants: Constants
     price: Price | None
     grade: str
+
+    def machine(self, plan: Plan, chips: Array | None = None) -> Replica | Piped:
+        """Chips cut by `plan`; layers piped over `chips` (None: the fewest) where weights stay in SRAM."""
+        if self.chip.weights_in_sram:
+            return Piped(self.chip, self.model, self.formats, chips)
+        return Replica.of(self.chip, self.model, plan, self.formats, (self.engine, self.constants))
 
 
 def key_of(given: Mapping[str, Any]) -> Key:

@@ -6,24 +6,21 @@ Two bodies (served by HBM-like memory, or piped through SRAM) fill the same fiel
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..engines.resolve import engine_for
-from ..physics.memory import footprint
-from ..physics.parallel import on_cores
-from ..physics.passes import decode_operators, read_context
+from ..physics.passes import read_context
+from ..serving.closed_loop import evaluate
+from ..serving.kernels import case_of
 from ..serving.open_loop import arrivals, closed_percentiles
-from ..serving.serve import serve, shared_tpot_s, software_limit
+from ..serving.regimes import Parts, tpot_of
 from ..serving.workload import Load
 from .notes import engine_notes, term_inputs, waiting_note
 from .question import Body, Question
 
 if TYPE_CHECKING:
     from ..engines.constants import Constants
-    from ..hardware.chip import Chip
-    from ..models.model import Model
     from ..serving.deployment import Deployment
 
 
@@ -41,40 +38,33 @@ _BOUND = {
 
 def served_answer(deployment: Deployment, constants: Constants, ask: Question) -> Body:
     """Steady state of a deployment whose weights stream from HBM, GDDR, LPDDR or DDR."""
-    d, engine = deployment, deployment.engine
-    memory = d.memory
-    assert memory is not None
-    runs = engine_for(constants, engine, d.chip, d.model, d.weights)
-    if runs.memory_fraction != engine.memory_fraction:  # a chip's own stack keeps another share free
-        own = footprint(d.chip, d.model, d.plan, d.formats, runs, float(ask.isl + ask.osl))
-        memory = own if own.batch >= 1.0 else memory
+    d, r = deployment, deployment.replica(constants)
+    engine, memory = r.engine, r.memory(float(ask.isl + ask.osl))
+    if float(memory.batch) < 1.0 and d.memory is not None:  # sized for software that keeps less memory free
+        memory = d.memory
     load = Load(float(ask.isl), float(ask.osl), 1.0, ask.cache_hit, float(ask.draft), ask.acceptance)
-    taken = float(software_limit(runs, d.plan, load))
+    taken = float(r.software_limit(load))
     limit = float(min(memory.batch, taken // 1.0))
     batch = limit if ask.concurrency == "max" else float(ask.concurrency)
-    load = replace(load, concurrency=batch)
     offered = None
     if ask.rate is not None:
-        offered = arrivals(d, constants, load, ask.rate, limit)
+        offered = arrivals(r, load, ask.rate, limit)
         batch = offered.batch
-        load = replace(load, concurrency=max(batch, 1.0))  # between requests the machine idles
         ask = ask.with_note(offered.note)
-    s = serve(d.chip, d.model, d.plan, d.formats, engine, constants, load)
-    engine = engine_for(constants, engine, d.chip, d.model, d.weights)
-    constants = constants.tuned(engine)
-    step = float(s.step_s)
-    running = float(s.running)
+    load = replace(load, concurrency=max(batch, 1.0))  # between requests the machine idles
+    s = evaluate(r, load)
+    if offered:
+        out, read = offered.rate * ask.osl, offered.rate * ask.isl
+        s = replace(s, concurrency=batch, ttft_s=offered.ttft_s, output_tok_s=out, input_tok_s=read)
+    step, running = float(s.step_s), float(s.running)
+    passes = r.decode_operators(running, read_context(engine, load.isl, load.osl), load.verified)
+    decode = r.seconds(passes)
     kernel = [
         (n, float(np.ravel(t)[0]) * engine.factor, k)
-        for n, t, k in zip(s.decode.names, s.decode.terms_s, s.decode.bound, strict=True)
+        for n, t, k in zip(decode.names, decode.terms_s, decode.bound, strict=True)
     ]
-    inputs = term_inputs(
-        decode_operators(
-            d.model, on_cores(d.plan, d.chip), d.formats, running,
-            read_context(engine, load.isl, load.osl), float(ask.draft) + 1.0,
-        ), d.chip, constants,
-    )  # fmt: skip
-    host = engine.host_s(float(d.plan.pp)) + engine.sequence_s * running / float(d.plan.dp)
+    inputs = term_inputs(passes, d.chip, r.constants)
+    host = float(r.host_s(running))
     inputs["engine: host work per step"] = {
         "per step us": engine.host_s(float(d.plan.pp)) * 1e6,
         "per sequence us": engine.sequence_s * 1e6,
@@ -83,7 +73,8 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
         "g": engine.interference, "b": running, "prompt ms": float(s.prompt_s) * 1e3,
     }  # fmt: skip
     inputs["engine: front end that sends tokens"] = {"per token us": engine.stream_s * 1e6}
-    prompts = float(shared_tpot_s(step, float(s.prompt_s), running, load.osl, engine.interference)) - step
+    case = case_of(r, load, running)
+    prompts = float(tpot_of(Parts(step, s.alone_s, s.prompt_s), case, engine)) - step
     rows = _merge(kernel)
     rows += [("engine: host work per step", host, "host"), ("prompts of other requests", prompts, "prefill")]
     rows.append(("engine: front end that sends tokens", float(s.tpot_s) - step - prompts, "sending"))
@@ -92,13 +83,12 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
         {"name": n, "seconds": t, "share": t / total, "formula": _FORMULA.get(k, ""), "inputs": inputs.get(n, {})}
         for n, t, k in sorted(rows, key=lambda r: -r[1]) if t > 1e-9 * total
     )  # fmt: skip
-    bound_by, share = _bound(d.chip, d.model, d, constants, rows, total)
+    bound_by, share = _bound(rows, total)
     scope = constants.scope(d.chip, d.weights)
     if running < batch:
         ask = ask.with_note(waiting_note(batch, running, taken))
     # more run at once while they grow, in a pool that is full
     cache = min(running, float(memory.batch)) / float(d.plan.dp) * float(memory.kv_bytes_per_sequence)
-    used = (float(memory.weights_bytes) + float(memory.workspace_bytes) + cache) / float(memory.capacity_bytes)
     wait = float(s.queue_s) - engine.ttft_steps * step
     percentiles = closed_percentiles(float(s.ttft_s), max(0.0, wait))
     if offered:
@@ -108,16 +98,14 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
             "chips": d.chips, "tp": int(d.plan.tp), "pp": int(d.plan.pp), "dp": int(d.plan.dp), "ep": int(d.plan.ep),
             "weights": d.weights, "kv": d.kv, "engine": None if engine.name == "any" else engine.name,
         },
-        batch=batch, tpot_s=float(s.tpot_s), ttft_s=offered.ttft_s if offered else float(s.ttft_s),
-        output_tok_s=offered.rate * ask.osl if offered else float(s.output_tok_s),
-        input_tok_s=offered.rate * ask.isl if offered else float(s.input_tok_s), prefill_share=float(s.prefill_share),
+        served=s,
         memory={
             "weights_bytes_per_chip": float(memory.weights_bytes),
             "kv_bytes_per_chip": cache,
             "workspace_bytes_per_chip": float(memory.workspace_bytes),
-            "capacity_bytes": float(memory.capacity_bytes), "used_share": used, "largest_batch": limit,
+            "capacity_bytes": float(memory.capacity_bytes), "used_share": float(s.used_share), "largest_batch": limit,
         },
-        terms=terms, bound_by=bound_by, bound_share=share, busy=_busy(d, s), scope=scope,
+        terms=terms, bound_by=bound_by, bound_share=share, scope=scope,
         assumptions=(
             *d.assumed, *_loop(ask),
             *engine_notes(d.chip, d.model, engine, constants, ask.software_date or "", d.plan), *ask.notes,
@@ -152,22 +140,13 @@ def _merge(rows: list[tuple[str, float, str]]) -> list[tuple[str, float, str]]:
     return [(name, seconds, kind) for name, (seconds, kind) in merged.items()]
 
 
-def _bound(
-    chip: Chip, model: Model, d: Deployment, constants: Constants, rows: list[tuple[str, float, str]], total: float
-) -> tuple[str, float]:
+def _bound(rows: list[tuple[str, float, str]], total: float) -> tuple[str, float]:
     groups: dict[str, float] = {}
     for _, seconds, kind in rows:
         name = _BOUND.get(kind, {"prefill": "prompts of other requests"}.get(kind, "host work of the engine"))
         groups[name] = groups.get(name, 0.0) + seconds
     name = max(groups, key=lambda k: groups[k])
     return name, groups[name] / total
-
-
-def _busy(d: Deployment, s: Any) -> float:
-    """Rough load of the chip for its power: the share of time that it is not waiting on the host."""
-    step = float(s.step_s)
-    host = d.engine.host_s(float(d.plan.pp))
-    return float(min(1.0, max(0.2, 1.0 - host / step)))
 
 
 def _loop(ask: Question) -> tuple[str, ...]:

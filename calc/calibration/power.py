@@ -11,20 +11,16 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..arrays import Array, Values
-from ..physics.power import compute_share, power_share, rated_watts
+from ..physics.power import compute_share, rated_watts
 
 if TYPE_CHECKING:
-    from ..engines.engine import Engine
-    from ..hardware.chip import Chip
-    from ..models.model import Model
-    from ..physics.parallel import Plan
-    from ..serving.serve import Served
+    pass
 
 _WATTS = re.compile(r"mean ([\d.]+) W|= ([\d.]+) W")
 
@@ -58,9 +54,7 @@ class Fit:
 def cases(paths: Sequence[str]) -> list[Case]:
     """The rows of metric joule_per_output_token that name their power, as cases of the fit."""
     from ..engines.constants import load_constants
-    from ..physics.power import compute_share, rated_watts
-    from ..serving.serve import serve
-    from ..serving.workload import Load
+    from ..serving.closed_loop import closed_loop
     from ..validation.measured import read_rows
     from ..validation.predict import predict_rows
     from ..validation.rows.cases import build_blocks
@@ -71,10 +65,7 @@ def cases(paths: Sequence[str]) -> list[Case]:
     speed = rows.assign(regime="serving", metric="output_tok_s")
     rate = predict_rows(speed, constants)["predicted"].to_numpy(dtype=float)
     for block in build_blocks(rows, constants)[0]:
-        served = serve(
-            block.chip, block.model, block.plan, block.formats, block.engine, constants,
-            Load(block.isl, block.osl, block.batch, block.cached),
-        )  # fmt: skip
+        served = closed_loop(block.replica(constants), replace(block.load, draft=0.0, accepted=None, spread=None))
         rated = rated_watts(block.chip)
         size = len(block.index)
 
@@ -82,7 +73,7 @@ def cases(paths: Sequence[str]) -> list[Case]:
             return np.broadcast_to(np.asarray(value, dtype=float), (size,))
 
         chips = each(block.plan.chips)
-        working = each(served_busy(block.plan, block.engine, served))
+        working = each(served.busy)
         for i, row in enumerate(block.index):
             note = _WATTS.search(str(rows["note"][row]))
             if note is None or rated is None:
@@ -159,25 +150,3 @@ def main(paths: Sequence[str]) -> int:
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
-
-
-def served_watts(
-    chip: Chip, model: Model, weights: str, plan: Plan, engine: Engine, served: Served, fresh: Array = 1.0
-) -> Array | None:  # fmt: skip
-    """Watts of a served replica's chips, arrays of cases; None where no power figure is published.
-
-    fresh: share of the input that is computed, not found in a cache. Joules per output token as meters
-    count them, prompts included, are these watts over the output rate.
-    """
-    rated = rated_watts(chip)
-    if rated is None:
-        return None
-    computed = served.output_tok_s + np.asarray(fresh) * served.input_tok_s
-    used = compute_share(chip, model, weights, computed, plan.chips)
-    return rated[0] * plan.chips * power_share(served_busy(plan, engine, served), used)
-
-
-def served_busy(plan: Plan, engine: Engine, served: Served) -> Array:
-    """Share of a replica's time in kernels and messages: one less the host's share of a token's time."""
-    host = engine.host_s(plan.pp) + engine.sequence_s * served.running
-    return 1.0 - np.minimum(host / served.tpot_s, 1.0)

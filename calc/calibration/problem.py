@@ -8,13 +8,13 @@ prediction leaves them out. Used by `calibrate`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from types import SimpleNamespace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..engines.constants import Constants
+from ..engines.constants import Constants, load_constants
+from ..engines.engine import find_engine
 from ..engines.resolve import anchor_key
 from ..errors import UsageError
 from ..serving.regimes import Case, Seconds, metrics
@@ -45,7 +45,15 @@ _SOFT = {  # engine field -> prior classes of its deviations; see fit_space
     ),
 }  # fmt: skip
 # field: when an engine has none
-_FIXED = {"dp_steps": 0.0, "queue_time": 0.0, "stage_loss": 0.0, "stream_s": 0.0, "overlap": 1.0}
+_FIXED = {
+    "dp_steps": 0.0,
+    "queue_time": 0.0,
+    "stage_loss": 0.0,
+    "stream_s": 0.0,
+    "overlap": 1.0,
+    "layer_s": 0.0,
+    "ttft_factor": 1.0,
+}
 METRICS = ("tpot_ms", "ttft_ms", "output_tok_s", "output_tok_s_user", "input_tok_s", "total_tok_s", "e2e_s")
 REGIMES_FITTED = (
     "prefill-b1", "decode-b1", "decode-batch", "static-batch", "serving", "open-loop", "max-load", "mlperf-offline",
@@ -86,12 +94,9 @@ def build(table: pd.DataFrame, constants: Constants) -> Problem:
     table: typed measured rows. Rows of drafting (or where nobody says, on models that ship a draft), of energy and
     price, and rows that can't be predicted, stay out. A column `share` weighs rows.
     """
-    from ..engines.vendor import StackEngine
-
     found = gather(table, constants)
     blocks = [
-        b for b in found.blocks
-        if b.chip.kind == "gpu" and not b.chip.weights_in_sram and not isinstance(b.engine, StackEngine)
+        b for b in found.blocks if b.chip.kind == "gpu" and not b.chip.weights_in_sram and not b.engine.stack
     ]  # fmt: skip
     unknown = table["spec_decode"].isna().to_numpy()
     keep = [np.flatnonzero(_usable(b) & ~(unknown[b.index] & (b.model.mtp_layers > 0))) for b in blocks]
@@ -112,10 +117,10 @@ def build(table: pd.DataFrame, constants: Constants) -> Problem:
             continue
         whole = np.full(len(block.index), n)  # unusable rows of the block fall off the end
         whole[kept] = at
-        for flat, ops in zip(flats, block.passes(), strict=True):
+        for flat, ops in zip(flats, block.passes(constants), strict=True):
             flat.size = n + 1
             flat.add(ops, block.chip, constants, whole, space, block.engine.name, block.engine.expert_floor)
-        for name, value in vars(block.case()).items():
+        for name, value in vars(block.case(constants)).items():
             fields[name][at] = np.broadcast_to(np.asarray(value, dtype=float), len(block.index))[kept]
         combination[at] = anchor_key(block.model.id, block.chip.id, block.engine.name, block.weights)
         labels = {
@@ -150,8 +155,9 @@ def build(table: pd.DataFrame, constants: Constants) -> Problem:
     if "share" in part:
         weight = weight * part["share"].to_numpy(dtype=float)
     case = Case(**fields)
+    scale = np.asarray(case.pp * case.together)
     return Problem(
-        part, rows, np.log(part["value"].to_numpy(dtype=float)), weight, space, *flats, case, case.pp * case.together,
+        part, rows, np.log(part["value"].to_numpy(dtype=float)), weight, space, *flats, case, scale,
         base, index, group_index, kinds, combination,
     )  # fmt: skip
 
@@ -169,12 +175,12 @@ def compose(problem: Problem, z: Array, decode: Array, alone: Array, batched: Ar
         name: base * np.exp(sum(z[i] for i in problem.soft_index[name])) if name in problem.soft_index else base
         for name, base in problem.soft_base.items()
     }
-    seconds = (decode, alone, batched / problem.scale)
+    seconds, reference = (decode, alone, batched / problem.scale), find_engine(load_constants(fitted=False), None)
     out = np.full(len(problem.rows), np.nan)
     for (regime, metric), at in problem.kinds.items():
         case = Case(**{k: v[at] for k, v in vars(problem.case).items()})
         found = metrics(
-            regime, case, Seconds(*(s[at] for s in seconds)), SimpleNamespace(**{k: v[at] for k, v in soft.items()})
+            regime, case, Seconds(*(s[at] for s in seconds)), replace(reference, **{k: v[at] for k, v in soft.items()})
         )
         out[at] = np.broadcast_to(found[metric], len(at))
     logs: Array = np.log(np.maximum(out, 1e-12)) + z[problem.group_index]

@@ -6,7 +6,7 @@ constants came (grade A own fit, B family, C class, D nothing but defaults). Sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -15,13 +15,11 @@ import numpy as np
 
 from ..arrays import Array
 from ..catalog.tables import shipped_table
-from ..errors import UnknownName
 from ..hardware.formats import find_format, roof
 
 if TYPE_CHECKING:
     from ..hardware.chip import Chip
 
-TIERS = ("A", "B", "C", "D")
 _US = 1e-6
 
 
@@ -110,11 +108,11 @@ class Constants:
         own = float(t.get("row_s", 0.0)), float(t.get("block", 0.0))
         return Kernel(t0, eta_m, min(t["eta_c"], _most(chip, roof)), t["p"], *own)
 
-    def tuned(self, engine: Any) -> Constants:
-        """The same constants with what an engine changes in the kernels: floors of its expert and attention kernels,
-        the share of bandwidth of its attention.
+    def tuned(self, kernels: Iterable[tuple[str, float]]) -> Constants:
+        """The same constants with what an engine changes in them (`Engine.kernels`): floors of expert and attention
+        kernels, the share of bandwidth of attention.
         """
-        found = dict(getattr(engine, "kernels", ()))
+        found = dict(kernels)
         return self if found == self.scale else replace(self, scale=found)
 
     def collective(self, kind: str, chip: Chip, ranks: Array) -> tuple[Array, Array, Array]:
@@ -134,13 +132,6 @@ class Constants:
                 found: Mapping[str, Any] = table[scope]
                 return found, scope
         return table["any"], "any"
-
-    def engine(self, name: str) -> Mapping[str, Any]:
-        """Constants of a serving engine by name; unknown: UnknownName with the known ones."""
-        if name not in self.engines:
-            raise UnknownName(f"engine '{name}' is unknown; choose one of {', '.join(sorted(self.engines))}")
-        found: Mapping[str, Any] = self.engines[name]
-        return found
 
 
 _NEEDED = ("eta_m", "eta_c", "p")

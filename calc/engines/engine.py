@@ -35,6 +35,12 @@ class Engine:
     anchor_rows and anchor_rate, the measured numbers of this very combination (0: none) and the factor on every second
     that they show. layer_s: host work of all layers together, which pipeline stages share. expert_floor: floor of
     its expert kernels over that of the reference date, by its age.
+
+    Of software that a chip brings (`vendor`), stack says whose: buckets, compiled prompt lengths, ascending (none: any
+    length); decode_lengths, those of decode attention; whole_context: it always reads input + output, the compiled
+    length, however many tokens are cached so far; overlap: exponent that joins kernels and host time (1: their sum;
+    large: the longer, where hosts launch ahead); grain: prompt tokens by which pieces that join the steps of running
+    requests grow, 0 where prompts have passes of their own (`chunked_prefill`).
     """
 
     name: str
@@ -70,6 +76,12 @@ class Engine:
     ttft_factor: float = 1.0
     anchor_rows: int = 0
     anchor_rate: float = 1.0
+    buckets: tuple[float, ...] = ()
+    decode_lengths: tuple[float, ...] = ()
+    whole_context: bool = False
+    overlap: float = 1.0
+    grain: float = 0.0
+    stack: str = ""
     resolved: bool = False
 
     def host_s(self, stages: Array) -> Array:

@@ -52,9 +52,9 @@ def engine_for(constants: Constants, engine: Engine, chip: Chip, model: Model, w
     A combination that was measured is anchored: every second of its step times the factor that its own measurements
     show over the shared constants, TTFT by a factor of its own. Worked: shared 10 ms, anchor .85: 8.5 ms.
     """
-    from .vendor import StackEngine, engine_for_chip
+    from .vendor import engine_for_chip
 
-    if isinstance(engine, StackEngine) or engine.resolved:
+    if engine.resolved:
         return engine
     own = engine_for_chip(chip, engine, model, constants)
     if own is not engine:

@@ -7,7 +7,7 @@ that `serving` takes it as any other. Stands after `constants` and `engine`, bef
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from .constants import Constants, load_constants, scopes
@@ -34,25 +34,7 @@ _FIELDS = {
     "max_sequences": ("max_sequences", 1.0),
 }
 _LAYER = {"layer_us": "layer_s", "prefill_layer_us": "prefill_step_s"}
-
-
-@dataclass(frozen=True, repr=False)
-class StackEngine(Engine):
-    """An engine as a chip's software stack runs it.
-
-    buckets: compiled prompt lengths, ascending (empty: any length); decode_lengths: those of decode attention;
-    whole_context: it always reads input + output, the compiled length, however many tokens are cached so far;
-    overlap: exponent that joins kernels and host time (1: their sum; large: the longer, where hosts launch
-    ahead); grain: prompt tokens by which pieces that join the steps of running requests grow, 0 where prompts
-    have passes of their own (`joined`); scope: where found.
-    """
-
-    buckets: tuple[float, ...] = ()
-    decode_lengths: tuple[float, ...] = ()
-    whole_context: bool = False
-    overlap: float = 1.0
-    grain: float = 0.0
-    scope: str = ""
+_LENGTHS = {"buckets": "prefill_buckets", "decode_lengths": "decode_lengths"}
 
 
 def stack_table(chip: Chip, constants: Constants | None = None) -> tuple[Mapping[str, Any], str]:
@@ -84,7 +66,7 @@ def engine_for_chip(chip: Chip, engine: Engine, model: Model, constants: Constan
     table, scope = stack_table(chip, constants)
     if not table:
         return engine
-    values = {f.name: getattr(engine, f.name) for f in fields(Engine)}
+    values: dict[str, Any] = {f.name: getattr(engine, f.name) for f in fields(Engine)}
     for key, (name, scale) in _FIELDS.items():
         if key in table:
             values[name] = table[key] * scale
@@ -98,17 +80,12 @@ def engine_for_chip(chip: Chip, engine: Engine, model: Model, constants: Constan
     experts = max((group.ffn.experts for group in model.groups), default=0)
     if experts:  # one floor a layer: sorting tokens and scheduling tiles by expert is what GPUs' fused kernels do
         values["kernels"] = (("moe.t0", 1.0 / expert_launches(experts)),)
-    return StackEngine(
-        **values,
-        buckets=tuple(float(b) for b in table.get("prefill_buckets", ())),
-        decode_lengths=tuple(float(b) for b in table.get("decode_lengths", ())),
-        whole_context=bool(table.get("whole_context", False)),
-        overlap=float(table.get("overlap", 1.0)),
-        grain=grain,
-        scope=scope,
-    )
-
-
-def without_floors(engine: Engine) -> Engine:
-    """The same engine with no host time at all: what kernels alone would give."""
-    return replace(engine, step_s=0.0, layer_s=0.0, sequence_s=0.0, prefill_step_s=0.0, frontend_s=0.0)
+    values |= {key: tuple(float(n) for n in table.get(name, ())) for key, name in _LENGTHS.items()}
+    values |= {
+        "whole_context": bool(table.get("whole_context", False)),
+        "overlap": float(table.get("overlap", 1.0)),
+        "grain": grain,
+        "stack": scope,
+        "resolved": True,
+    }
+    return Engine(**values)

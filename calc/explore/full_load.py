@@ -76,9 +76,9 @@ def _replicas(
 ) -> Answer:
     from ..engines.constants import load_constants
     from ..engines.engine import find_engine
-    from ..engines.resolve import check_runs, engine_for
+    from ..engines.resolve import check_runs
+    from ..serving.closed_loop import closed_loop
     from ..serving.deployment import choose
-    from ..serving.serve import serve, software_limit
     from ..serving.workload import Load
 
     constants = asked.get("constants") or load_constants()
@@ -103,10 +103,10 @@ def _replicas(
             float(isl), float(osl), 1.0, asked.get("cache_hit", 0.0), float(asked.get("draft") or 0),
             float(asked.get("acceptance") or 0.0),
         )  # fmt: skip
-        runs = engine_for(constants, engine, chip, model, tried.weights)
-        pool = min(float(tried.memory.batch), float(software_limit(runs, plan, asking)))
+        runs = tried.replica(constants)
+        pool = min(float(tried.memory.batch), float(runs.software_limit(asking)))
         load = batches(pool)
-        served = serve(chip, model, plan, first.formats, engine, constants, replace(asking, concurrency=load))
+        served = closed_loop(runs, replace(asking, concurrency=load))
         users = np.broadcast_to(served.output_tok_s_user, load.shape)
         fits = (users >= speed) & (load <= np.broadcast_to(served.running, load.shape))
         if ttft is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,6 +37,16 @@ class Plan:
     def chips(self) -> Array:
         """Chips of the replica."""
         return self.tp * self.pp * self.dp
+
+    @property
+    def degrees(self) -> tuple[Array, Array, Array, Array]:
+        """tp, pp, dp, ep."""
+        return self.tp, self.pp, self.dp, self.ep
+
+    def at(self, where: Any) -> Plan:
+        """The plan of some of its cases, by any index of their arrays."""
+        tp, pp, dp, ep = (np.asarray(degree)[where] for degree in self.degrees)
+        return Plan(tp, pp, dp, ep, self.cores)
 
     @property
     def expert_tp(self) -> Array:

@@ -61,10 +61,9 @@ def padded_tokens(engine: Engine, tokens: Array) -> Array:
 
     Worked, buckets 128, 256, 1024, 1280, 2048: 257 and 1,024 cost 1,024; 2,049 costs 2,048 + 128.
     """
-    buckets = getattr(engine, "buckets", ())
-    if not buckets:
+    if not engine.buckets:
         return tokens
-    edges = np.asarray(buckets, dtype=float)
+    edges = np.asarray(engine.buckets, dtype=float)
     tokens = np.asarray(tokens, dtype=float)
     whole = np.floor(tokens / edges[-1])
     rest = tokens - whole * edges[-1]
@@ -78,10 +77,9 @@ def read_context(engine: Engine, isl: Array, osl: Array) -> Array:
     Where decode attention is compiled for some lengths, each step runs the next one: the mean of that staircase from
     ISL to ISL + OSL. Worked, lengths 1,024 and 2,048: 512 + 128 read 1,024; 960 + 128 half 1,024, half 2,048: 1,536.
     """
-    lengths = getattr(engine, "decode_lengths", ())
-    if not lengths:
-        return isl + (1.0 if getattr(engine, "whole_context", False) else 0.5) * osl
-    edges = np.concatenate(([0.0], lengths))
+    if not engine.decode_lengths:
+        return isl + (1.0 if engine.whole_context else 0.5) * osl
+    edges = np.concatenate(([0.0], engine.decode_lengths))
     areas = np.concatenate(([0.0], np.cumsum(np.diff(edges) * edges[1:])))
 
     def area(tokens: Array) -> Array:

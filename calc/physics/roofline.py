@@ -6,11 +6,9 @@ Pure functions over SI floats or arrays of cases. Stands after `operators` (what
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-Array = Any  # float or ndarray of cases; NumPy broadcasts them alike
+from ..arrays import Array
 
 
 def smooth_max(x: Array, y: Array, p: Array) -> Array:

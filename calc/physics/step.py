@@ -144,7 +144,7 @@ def host_joined(engine: Engine, kernel_s: Array, host_s: Array) -> Array:
     """Seconds of a step from its kernels and host work: (k^p + h^p)^(1/p), their sum on most stacks (p =
     1).
     """
-    return smooth_max(engine.factor * kernel_s, host_s, getattr(engine, "overlap", 1.0))
+    return smooth_max(engine.factor * kernel_s, host_s, engine.overlap)
 
 
 def mtp_token_s(plain: StepTime, model: Model) -> Array:

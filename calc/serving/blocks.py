@@ -1,20 +1,17 @@
-"""Long lists of unrelated cases in blocks: how `landscape` divides its work.
-
-Stands before `landscape`, whose evaluation it is given as a function.
-"""
+"""Long lists of unrelated cases in blocks: how the core divides its work (`closed_loop`, which it is given)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from ..arrays import Array
 from ..physics.parallel import Plan
-from .workload import Load
+from .workload import COLUMNS, Load, Served
 
-Columns = dict[str, np.ndarray]
 LIST = 12_288  # cases of a list that is divided
 BLOCK = 8_192  # cases of a block: its arrays stay in the processor's cache
 LEAST_ALIKE = 1_024  # cases of a plan, on average, that are worth sorting for
@@ -22,8 +19,7 @@ LEAST_ALIKE = 1_024  # cases of a plan, on average, that are worth sorting for
 
 def list_length(plan: Plan, load: Load) -> int:
     """Cases of a plain list of unrelated ones; 0 for a grid."""
-    given = (plan.tp, plan.pp, plan.dp, plan.ep, *_inputs(load))
-    shapes = {np.shape(value) for value in given} - {()}
+    shapes = {np.shape(value) for value in (*plan.degrees, *_inputs(load))} - {()}
     return next(iter(shapes))[0] if len(shapes) == 1 and len(next(iter(shapes))) == 1 else 0
 
 
@@ -31,12 +27,9 @@ def _inputs(load: Load) -> tuple[Array, ...]:
     return load.isl, load.osl, load.concurrency, load.cached_share, load.draft, load.acceptance
 
 
-def in_blocks(plan: Plan, load: Load, length: int, evaluate: Callable[[Plan, Load], Columns]) -> Columns:
-    """A long list block by block, cases of one plan together where there are few: its degrees are then
-    numbers.
-    """
-    given = (plan.tp, plan.pp, plan.dp, plan.ep)
-    degrees = [np.broadcast_to(np.asarray(value, dtype=float), length) for value in given]
+def in_blocks(plan: Plan, load: Load, length: int, evaluate: Callable[[Plan, Load], Served]) -> Served:
+    """A long list block by block, cases of one plan together where there are few: its degrees are then numbers."""
+    degrees = [np.broadcast_to(np.asarray(value, dtype=float), length) for value in plan.degrees]
     code = ((degrees[0] * 4099 + degrees[1]) * 4099 + degrees[2]) * 4099 + degrees[3]
     order = np.argsort(code, kind="stable")
     edges = [0, *(np.flatnonzero(np.diff(code[order])) + 1).tolist(), length]
@@ -45,18 +38,14 @@ def in_blocks(plan: Plan, load: Load, length: int, evaluate: Callable[[Plan, Loa
         order, edges = np.arange(length), [0, length]
     inputs = [np.asarray(v, dtype=float)[order] if np.ndim(v) else v for v in _inputs(load)]
     degrees = [degree[order] for degree in degrees]
-    whole: Columns = {}
+    whole: dict[str, Any] = {}
     for first, last in pairwise(edges):
         for start in range(first, last, BLOCK):
             part = slice(start, min(start + BLOCK, last))
-            own = Plan(*(float(d[start]) if alike else d[part] for d in degrees))
-            asked = Load(*(v[part] if np.ndim(v) else v for v in inputs))
-            _store(whole, evaluate(own, asked), order[part], length)
-    return whole
-
-
-def _store(whole: Columns, found: Columns, where: np.ndarray, length: int) -> None:
-    for name, values in found.items():
-        if name not in whole:
-            whole[name] = np.empty(length, dtype=values.dtype)
-        whole[name][where] = values
+            tp, pp, dp, ep = (float(d[start]) if alike else d[part] for d in degrees)
+            found = evaluate(
+                Plan(tp, pp, dp, ep, plan.cores), Load(*(np.asarray(v)[part] if np.ndim(v) else v for v in inputs))
+            )
+            for name, values in found.arrays().items():
+                whole.setdefault(name, np.empty(length, dtype=values.dtype))[order[part]] = values
+    return Served(**{name: whole[name] for name in COLUMNS})

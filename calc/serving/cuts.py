@@ -44,8 +44,7 @@ class Cuts:
 
     def at(self, where: tuple[slice, ...]) -> Cuts:
         """The same for a part of the five dimensions."""
-        p = self.plan
-        return Cuts(Plan(p.tp[where], p.pp[where], p.dp[where], p.ep[where]), self.wanted[where], self.reason[where])
+        return Cuts(self.plan.at(where), self.wanted[where], self.reason[where])
 
 
 def asked_cuts(
@@ -75,7 +74,8 @@ def asked_cuts(
         reasons.append(reason)
     arrays = {name: np.array(column).reshape(shape) for name, column in columns.items()}
     wanted_chips = arrays.pop("wanted")
-    return Cuts(Plan(**arrays), wanted_chips, np.array(reasons, dtype=object).reshape(shape))
+    plan = Plan(arrays["tp"], arrays["pp"], arrays["dp"], arrays["ep"])
+    return Cuts(plan, wanted_chips, np.array(reasons, dtype=object).reshape(shape))
 
 
 def _cut(

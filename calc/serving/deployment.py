@@ -13,8 +13,10 @@ from ..physics.memory import Footprint, footprint
 from ..physics.operators import Formats, component_formats
 from ..physics.parallel import Plan, check_heads, check_plan, cuts_heads, rank_cores, usual_degree
 from .precision import choose_formats
+from .replica import Replica
 
 if TYPE_CHECKING:
+    from ..engines.constants import Constants
     from ..engines.engine import Engine
     from ..hardware.chip import Chip
     from ..models.model import Model
@@ -43,6 +45,10 @@ class Deployment:
     def chips(self) -> int:
         """Chips of the replica."""
         return int(self.plan.chips)
+
+    def replica(self, constants: Constants) -> Replica:
+        """The replica that these constants make of it."""
+        return Replica.of(self.chip, self.model, self.plan, self.formats, (self.engine, constants))
 
 
 def choose(

@@ -16,21 +16,22 @@ import numpy as np
 
 from ..arrays import Array
 from ..engines import pipelines
-from ..engines.resolve import engine_for
 from ..errors import UsageError
 from ..physics.operators import component_formats
-from ..physics.passes import decode_operators, read_context
-from ..physics.step import StepTime, mtp_token_s, step_time
+from ..physics.passes import read_context
+from ..physics.step import mtp_token_s
 from ..trust.grades import constants_grade
 from . import piped_loop
-from .serve import decode_step_s, pool_limit
+from .kernels import case_of
+from .piped_loop import Piped
+from .regimes import Seconds, parts
+from .replica import Replica
 from .workload import Load, accepted_tokens
 
 if TYPE_CHECKING:
     from ..engines.constants import Constants
     from ..hardware.chip import Chip
     from ..models.model import Model
-    from .deployment import Deployment
 
 LENGTHS = tuple(range(9))  # drafted tokens per step that are tried: 0 to 8
 LOADS = tuple(4.0**n for n in range(7))  # requests in flight at which it is tried whether drafting still pays
@@ -75,7 +76,7 @@ def check_draft(chip: Chip, model: Model, constants: Constants, kind: str) -> No
         )
 
 
-def draft_token_s(d: Deployment, constants: Constants, batch: Array, context: Array, draft: str | Model) -> Array:
+def draft_token_s(r: Replica, batch: Array, context: Array, draft: str | Model) -> Array:
     """Seconds in which one token is drafted for every sequence of a batch.
 
     "ngram": 0 (found on the host while the step runs); "mtp": the model's own extra layers and its head;
@@ -84,45 +85,39 @@ def draft_token_s(d: Deployment, constants: Constants, batch: Array, context: Ar
     if draft == "ngram":
         return np.zeros_like(np.asarray(batch, dtype=float))
     if isinstance(draft, str):
-        return mtp_token_s(_kernels(d, constants, batch, context, 0), d.model)
-    fmt = component_formats(draft, "bf16" if draft.native_format in ("fp16", "fp32") else draft.native_format, d.kv)
-    ops = decode_operators(draft, d.plan, fmt, batch, context)
-    return step_time(ops, d.chip, constants.tuned(d.engine)).seconds
+        return mtp_token_s(r.decode(batch, context), r.model)
+    weights = "bf16" if draft.native_format in ("fp16", "fp32") else draft.native_format
+    fmt = component_formats(draft, weights, r.formats.kv.name)
+    return replace(r, model=draft, formats=fmt).decode(batch, context).seconds
 
 
-def _kernels(d: Deployment, constants: Constants, batch: Array, context: Array, length: int) -> StepTime:
-    ops = decode_operators(d.model, d.plan, d.formats, batch, context, length + 1.0)
-    return step_time(ops, d.chip, constants.tuned(d.engine))
-
-
-def lengths(
-    d: Deployment, constants: Constants, load: Load, draft: str | Model, tried: Sequence[int] = LENGTHS
-) -> list[Drafted]:
+def lengths(r: Replica, load: Load, draft: str | Model, tried: Sequence[int] = LENGTHS) -> list[Drafted]:
     """Every draft length at the load's batch: tpot = (verify(g + 1 rows) + g draft) / accepted(g).
 
-    Of more requests than run at once without a draft (`serving.pool_limit`) the others wait; where software lets
+    Of more requests than run at once without a draft (`Replica.pool`) the others wait; where software lets
     fewer run with one, all of these take turns, which tpot contains. Decode steps alone, without the prompts of
     other requests. Worked: a = .7 accepts 2.53 tokens of g = 3; a step that verifies four rows in 1.1 times the time
     of one and drafts at 5 % each gains 2.53 / 1.25 = 2.0.
     """
-    d = replace(d, engine=engine_for(constants, d.engine, d.chip, d.model, d.weights))  # as the chip's software runs it
-    context = read_context(d.engine, load.isl, load.osl)
-    batch = _running(d, replace(load, draft=0.0))
-    each = float(np.ravel(draft_token_s(d, constants, batch, context, draft))[0])
+    context = read_context(r.engine, load.isl, load.osl)
+    batch = _running(r, replace(load, draft=0.0))
+    each = float(np.ravel(draft_token_s(r, batch, context, draft))[0])
     plain, out = None, []
     for g in tried:
-        here = _running(d, replace(load, draft=float(g)))
-        kernels = float(np.ravel(_kernels(d, constants, here, context, g).seconds)[0])
-        step = float(np.ravel(decode_step_s(d.engine, kernels, here / d.plan.dp, d.plan.pp))[0]) + g * each
-        tpot = max(1.0, batch / here) * step / float(accepted_tokens(load.acceptance, g))
+        drafted = replace(load, draft=float(g))
+        here = _running(r, drafted)
+        kernels = r.decode(here, context, drafted.verified).seconds
+        case = case_of(r, load, here)
+        step = float(np.ravel(parts(case, Seconds(kernels, 0.0, 0.0), r.engine).step * case.accepted)[0]) + g * each
+        tpot = max(1.0, batch / here) * step / float(drafted.yielded)
         plain = tpot if plain is None else plain
         out.append(Drafted(here, g, step, g * each, tpot, plain / tpot))
     return out
 
 
-def _running(d: Deployment, load: Load) -> float:
-    """Requests of a load that run at once on a deployment, its engine resolved for the chip."""
-    return float(np.minimum(load.concurrency, pool_limit(d.engine, d.chip, d.model, d.plan, d.formats, load)))
+def _running(r: Replica, load: Load) -> float:
+    """Requests of a load that run at once."""
+    return float(np.minimum(load.concurrency, r.pool(load)))
 
 
 def pipe_lengths(
@@ -137,25 +132,27 @@ def pipe_lengths(
 
     fmt = component_formats(model, weights, "bf16")
     least = sram.place(chip, model, fmt, 1.0, load.isl + load.osl).chips
-    if chips is not None and chips < least and (streamed := sram.streamed_step_s(chip, model, fmt, chips)):
-        room = chips * chip.memory_bytes * pipelines.constants_for(chip)[0]["usable_share"]
-        held = max(1.0, room // float(model.kv_bytes(load.isl + load.osl, fmt.kv.bytes)))
-        found = [(g, float(accepted_tokens(load.acceptance, g))) for g in tried]
-        return [Drafted(min(float(load.concurrency), held), g, streamed, 0.0, streamed / a, a) for g, a in found]
+    if chips is not None and chips < least:
+        drafts = (
+            (g, piped_loop.streamed(Piped(chip, model, fmt, chips), replace(load, draft=float(g)))) for g in tried
+        )
+        found = [(g, s, float(accepted_tokens(load.acceptance, g))) for g, s in drafts]
+        return [Drafted(float(s.running), g, float(s.prompt_s), 0.0, float(s.tpot_s), a) for g, s, a in found]
     plain, out = None, []
     day = next(
         (str(g["date"]) for g in pipelines.generations(chip) if g.get("default")), None
     )  # a release without drafts
     for g in tried:
         # every drafted token is another sequence's place in a pipeline that is full
-        s = piped_loop.steady(chip, model, fmt, replace(load, draft=float(g)), float(chips) if chips else None, day)
-        crowd = float(s.running) * (g + 1.0)
-        turns = max(1.0, crowd / s.full) / max(1.0, float(s.running) / s.full)
+        machine = Piped(chip, model, fmt, float(chips) if chips else None, day)
+        s = piped_loop.closed_loop(machine, replace(load, draft=float(g)))
+        running, full = float(s.running), float(model.layers)
+        turns = max(1.0, running * (g + 1.0) / full) / max(1.0, running / full)
         tpot = float(s.tpot_s) * turns
         plain = tpot if plain is None else plain
         step = tpot * float(accepted_tokens(load.acceptance, g))
         share = sram.DRAFT_COST * g / (1.0 + sram.DRAFT_COST * g)
-        out.append(Drafted(float(s.running), g, step, step * share, tpot, plain / tpot))
+        out.append(Drafted(running, g, step, step * share, tpot, plain / tpot))
     return out
 
 

@@ -1,28 +1,26 @@
 """Time to first token as a distribution, and requests that arrive on their own: open loops, saturation.
 
 In a closed loop a new prompt finds its place in the queue of the others' prompts at random; open arrivals wait as in
-an M/D/1 queue of prompts. Stands after `serving`, before `answer_parts`.
+an M/D/1 queue of prompts.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..engines.resolve import engine_for
 from ..errors import NoAnswer
-from .serve import closed_ttft_s, independent_ranks, serve
-from .workload import Load, accepted_tokens
-
-if TYPE_CHECKING:
-    from ..engines.constants import Constants
-    from .deployment import Deployment
+from .closed_loop import closed_loop
+from .kernels import case_of
+from .regimes import Parts, mean_wait_s, ttft_of
+from .replica import Replica
+from .workload import Load
 
 QUANTILES = (0.5, 0.9, 0.99)
 _POINTS = 64  # loads tried between one request and the largest batch
+_BUSIEST = 0.999  # share of the time that prompts take beyond which a mean wait says nothing
 
 
 def closed_percentiles(mean_s: float, wait_s: float) -> tuple[float, float, float]:
@@ -44,11 +42,6 @@ def open_percentiles(base_s: float, service_s: float, load: float) -> tuple[floa
     pace = service_s / (2.0 * (1.0 - load))
     p50, p90, p99 = (base_s + max(0.0, pace * math.log(load / (1.0 - q))) if load > 0 else base_s for q in QUANTILES)
     return p50, p90, p99
-
-
-def mean_wait_s(service_s: float, load: float) -> float:
-    """Mean wait of an M/D/1 queue: rho S / (2 (1 - rho)). S 50 ms, rho .5: 25 ms."""
-    return load * service_s / (2.0 * (1.0 - load))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -80,7 +73,7 @@ class Arrivals:
         )
 
 
-def arrivals(d: Deployment, constants: Constants, load: Load, rate: float, limit: float) -> Arrivals:
+def arrivals(r: Replica, load: Load, rate: float, limit: float) -> Arrivals:
     """What an offered rate of requests per second does to a replica.
 
     Requests in flight follow from Little's law, b = rate x (TTFT + (OSL - 1) TPOT); below one, each runs as a lone
@@ -89,23 +82,23 @@ def arrivals(d: Deployment, constants: Constants, load: Load, rate: float, limit
     Worked: 0.01 requests/s of 20.6 s each: 0.206 in flight, 10.24 output tokens/s of 1,024 a request.
     """
     points = np.unique(np.concatenate([[1.0], np.geomspace(1.0, max(limit, 1.0), _POINTS)]))
-    s = serve(d.chip, d.model, d.plan, d.formats, d.engine, constants, replace(load, concurrency=points))
+    s = closed_loop(r, replace(load, concurrency=points))
     served_rate = np.maximum.accumulate(np.broadcast_to(s.output_tok_s, points.shape) / load.osl)
     highest = float(served_rate[-1])
     if rate >= highest:
         raise NoAnswer(
-            f"{rate:g} requests/s saturate {d.chips} x {d.chip.name}: the highest sustainable rate is "
+            f"{rate:g} requests/s saturate {int(r.plan.chips)} x {r.chip.name}: the highest sustainable rate is "
             f"{highest:.3g} requests/s; offer less, or divide the load over {math.ceil(rate / highest)} such replicas"
         )
     batch = float(np.interp(rate, served_rate, points))  # at least one: a step never has less
-    one = serve(d.chip, d.model, d.plan, d.formats, d.engine, constants, replace(load, concurrency=batch))
-    service = float(one.prompt_s)
-    runs = engine_for(constants, d.engine, d.chip, d.model, d.weights)  # as the chip's own software runs it
-    step = one.step_s * accepted_tokens(load.acceptance, load.draft)
-    ranks, dp = (float(d.plan.dp), 1.0) if independent_ranks(d.model, d.plan) else (1.0, d.plan.dp)
-    base = float(closed_ttft_s(runs, one.prompt_alone_s, step, one.prompt_s, 1.0, dp))
-    busy = min(rate / ranks * service, 0.999)  # ranks of their own take turns
-    ttft = base + mean_wait_s(service, busy)
+    one = closed_loop(r, replace(load, concurrency=batch))
+    service, ranks = float(one.prompt_s), 1.0
+    case = replace(case_of(r, load, 1.0), batch=1.0)
+    if r.independent_ranks:  # ranks of their own take turns
+        ranks, case = float(r.plan.dp), replace(case, dp=1.0)
+    base = float(ttft_of(Parts(one.step_s, one.alone_s, one.prompt_s), case, r.engine))
+    busy = min(rate / ranks * service, _BUSIEST)
+    ttft = base + float(mean_wait_s(service, busy))
     if rate < served_rate[0]:
-        batch = rate * (ttft + (load.osl - 1.0) * float(one.tpot_s))
+        batch = float(rate * (ttft + (load.osl - 1.0) * float(one.tpot_s)))
     return Arrivals(rate, batch, ttft, open_percentiles(base, service, busy), highest)

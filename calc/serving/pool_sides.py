@@ -19,10 +19,11 @@ from ..physics.operators import component_formats
 from ..trust.grades import answer_grade
 from . import piped_loop, wide_ep
 from .chunked_prefill import pooled_prompt_s
+from .closed_loop import closed_loop
 from .deployment import choose
 from .drafting import LENGTHS
+from .piped_loop import Piped
 from .precision import choose_formats
-from .serve import serve
 from .workload import Load
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ def prefill_side(chip: Chip, model: Model, isl: int, cache_hit: float, chips: in
             return wide
     d = choose(chip, model, engine, batch=1.0, context=float(isl), weights=weights, chips=chips)
     loads = Load(np.array([float(isl), engine.chunk_tokens]), 1.0, 1.0, np.array([cache_hit, 0.0]))
-    seconds, full = (float(s) for s in serve(chip, model, d.plan, d.formats, engine, constants, loads).prompt_alone_s)
+    alone = np.broadcast_to(closed_loop(d.replica(constants), loads).alone_s, 2)
+    seconds, full = float(alone[0]), float(alone[1])
     busy = pooled_prompt_s(engine, isl * (1.0 - cache_hit), seconds, full)
     side = Side(
         chip, d.chips, d.weights, d.kv, seconds, 1.0, 1.0 / busy, link_bytes_s(chip, d.chips),
@@ -179,18 +181,17 @@ def _pipe_side(
     draft: int, acceptance: float,
 ) -> Side:  # fmt: skip
     """Generation on a machine that pipes layers through SRAM."""
-    from ..physics import pipeline as sram
-
     constants = load_constants()
     engine = engine_for_chip(chip, find_engine(constants, None), model, constants)
     weights, kv, _ = choose_formats(chip, model, engine, weights, None)
     fmt = component_formats(model, weights, kv)
     asked = Load(float(isl), float(osl), batch or math.inf, 1.0, float(draft), acceptance)  # prompts are elsewhere
-    pipe = piped_loop.steady(chip, model, fmt, asked, float(chips) if chips else None)
-    least = int(sram.place(chip, model, fmt, 1.0, float(isl + osl)).chips)
+    machine = Piped(chip, model, fmt, float(chips) if chips else None)
+    pipe, least = piped_loop.closed_loop(machine, asked), int(np.asarray(machine.least(float(isl + osl))))
     if chips is not None and chips < least:
         raise DoesNotFit(f"{model.name} needs {least:,} x {chip.name} to decode; give --decode-chips {least}")
-    count, tpot, running = int(pipe.pipe.chips), float(pipe.tpot_s), float(pipe.running)
+    assert pipe.pipe is not None
+    count, tpot, running = int(pipe.chips), float(pipe.tpot_s), float(pipe.running)
     return Side(
         chip, count, weights, kv, tpot, running, running / (osl * tpot), link_bytes_s(chip, count),
         answer_grade(chip, constants, pipe.pipe.scope, model.is_moe),
@@ -211,7 +212,7 @@ def _tensor_side(
         tried = np.unique(np.floor(np.geomspace(1.0, max(most, 1.0), 64)))
     # prompts are computed elsewhere: all but a token is cached here
     load = Load(float(isl), float(osl), tried, 1.0 - 1.0 / isl, float(draft), acceptance)
-    steps = np.broadcast_to(serve(chip, model, d.plan, d.formats, engine, constants, load).step_s, tried.shape)
+    steps = np.broadcast_to(closed_loop(d.replica(constants), load).step_s, tried.shape)
     kept = np.flatnonzero(steps <= (max_tpot_s or np.inf)) if batch is None else np.array([0])
     at = int(kept[-1]) if kept.size else 0
     tpot, running = float(steps[at]), float(tried[at])

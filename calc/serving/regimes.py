@@ -1,23 +1,24 @@
-"""How measurements are taken, as compositions of seconds: one function per regime, arrays over rows, no
-physics.
+"""How runs are taken, as compositions of seconds: one function per regime, arrays over cases, no physics.
 
-Given the seconds of one decode step and of one prompt, each regime says what a benchmark of its kind
-prints. The answer, `predict` and `calibrate` share these. Stands after `passes` (whose seconds come in),
-before `serving`.
+The only composition from seconds to metrics: given the kernel seconds of one decode step and of one prompt, each regime
+says what a service or a benchmark of its kind shows. The answer, grids, `predict` and the fits share these.
 
-`soft` is anything with the fields of `engine.Engine`, each a number or an array over rows.
+`soft` is an engine; in a fit its fields are arrays over rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, Mask
 from ..physics.roofline import smooth_max
+
+if TYPE_CHECKING:
+    from ..engines.engine import Engine
 
 Metrics = dict[str, Array]
 MS = 1e3
@@ -69,18 +70,17 @@ class Parts:
     prompt: Array
 
 
-def parts(case: Case, seconds: Seconds, soft: Any) -> Parts:
+def parts(case: Case, seconds: Seconds, soft: Engine) -> Parts:
     """Kernels with their host work: step = f D + stages x c + b/dp s, prompt = m (f P + chunks x h).
 
     f: engine factor, m: its prompt factor; each further pipeline stage in use adds its share of bubbles. On
     stacks whose host runs ahead, kernels and host join as a smooth
     maximum. Worked: D 8 ms, f 1, c 1 ms, s 10 us, b 32: 9.32 ms.
     """
-    overlap = getattr(soft, "overlap", 1.0)
-    layers = getattr(soft, "layer_s", 0.0)
-    host = soft.step_s * case.pp + layers + (soft.sequence_s + case.sampling_s) * case.running / case.dp
+    overlap = soft.overlap
+    host = soft.step_s * case.pp + soft.layer_s + (soft.sequence_s + case.sampling_s) * case.running / case.dp
     stages = np.minimum(case.pp, np.maximum(case.running / case.dp, 1.0))
-    bubbles = 1.0 + getattr(soft, "stage_loss", 0.0) * (stages - 1.0)
+    bubbles = 1.0 + soft.stage_loss * (stages - 1.0)
     step = bubbles * smooth_max(soft.factor * seconds.decode, host, overlap) / case.accepted
     chunks = soft.prefill_step_s * case.passes
     alone = soft.prompt_factor * smooth_max(soft.factor * seconds.alone, chunks, overlap)
@@ -88,7 +88,7 @@ def parts(case: Case, seconds: Seconds, soft: Any) -> Parts:
     return Parts(step, alone, prompt)
 
 
-def tpot_of(p: Parts, case: Case, soft: Any) -> Array:
+def tpot_of(p: Parts, case: Case, soft: Engine) -> Array:
     """TPOT among others: step + g (running - 1)/OSL x prompt; each of the others brings one prompt in OSL
     tokens.
 
@@ -97,28 +97,58 @@ def tpot_of(p: Parts, case: Case, soft: Any) -> Array:
     return p.step + soft.interference * np.maximum(case.running - 1.0, 0.0) / case.osl * p.prompt
 
 
-def streamed(tpot: Array, case: Case, soft: Any) -> Array:
+def streamed(tpot: Array, case: Case, soft: Engine) -> Array:
     """TPOT through the front end, whose one process a rank sends the tokens of its running requests: max(TPOT, b/dp s).
 
     Worked: 1,024 running, s 45 us: at least 46.1 ms, 22,200 tokens per second.
     """
-    return np.maximum(tpot, getattr(soft, "stream_s", 0.0) * case.running / case.dp)
+    return np.maximum(tpot, soft.stream_s * case.running / case.dp)
 
 
-def ttft_of(p: Parts, case: Case, soft: Any, tpot: Array) -> Array:
-    """Mean TTFT of a closed loop: front + P1 + (n + poll + n_dp [dp > 1]) step + k b PM + w OSL TPOT
-    (b/running - 1).
+def ttft_of(p: Parts, case: Case, soft: Engine) -> Array:
+    """Mean TTFT of requests that all run: front + P1 + (n + poll + n_dp [dp > 1]) step + k (b - 1) PM.
 
-    n: steps from arrival to the first answer; k: share of the other prompts standing before one's own; the
-    last term is the wait of requests that memory does not hold, w of a running request's life. A measured
-    combination brings a factor of its own on all but that wait.
-    Worked: front 10 ms, P1 50 ms, n 2.5, step 10 ms, k .055, b 33, PM 40 ms, all running: 157.6 ms.
+    n: steps from arrival to the first answer; k: share of the other prompts standing before one's own. A measured
+    combination brings a factor of its own. Worked: front 10 ms, P1 50 ms, n 2.5, step 10 ms, k .055, 33 running, PM 40
+    ms: 155.4 ms.
     """
     steps = soft.ttft_steps + case.poll + soft.dp_steps * (np.asarray(case.dp) > 1)
-    standing = soft.queue_share * np.maximum(case.batch - 1.0, 0.0) * p.prompt
-    waiting = soft.queue_time * case.osl * tpot * np.maximum(case.batch / case.running - 1.0, 0.0)
-    service = soft.frontend_s + p.alone + steps * p.step * case.accepted + standing
-    return getattr(soft, "ttft_factor", 1.0) * service + waiting
+    standing = soft.queue_share * np.maximum(case.running - 1.0, 0.0) * p.prompt
+    return soft.ttft_factor * (soft.frontend_s + p.alone + steps * p.step * case.accepted + standing)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Steady:
+    """A closed loop whose requests all run: seconds a token and to the first one, requests per second."""
+
+    tpot: Array
+    ttft: Array
+    rate: Array
+
+
+def steady(p: Parts, case: Case, soft: Engine) -> Steady:
+    """What `running` requests give that follow each other: rate = running/(TTFT + (OSL - 1) TPOT), Little's law.
+
+    Worked: 32 running, TTFT 150 ms, TPOT 12 ms, OSL 800: 3.29 requests/s.
+    """
+    tpot = streamed(tpot_of(p, case, soft), case, soft)
+    ttft = sustained_ttft(ttft_of(p, case, soft), p.prompt, case.running, case.osl, tpot)
+    return Steady(tpot, ttft, case.running / (ttft + (case.osl - 1.0) * tpot))
+
+
+def busy_share(p: Parts, s: Steady, case: Case, soft: Engine) -> Array:
+    """Share of the time in kernels and messages: all but the host's work of a step. Worked: 1 of 10 ms: .9."""
+    host = soft.step_s * case.pp + soft.layer_s + (soft.sequence_s + case.sampling_s) * case.running / case.dp
+    return 1.0 - host / (s.tpot + p.step * (case.accepted - 1.0))
+
+
+def queue_s(asked: Array, running: Array, rate: Array) -> Array:
+    """What requests beyond the running ones wait for their turn: (b - running)/rate.
+
+    So that in flight = rate x (TTFT + (OSL - 1) TPOT) behind a full pool too. Worked: 64 in flight, 32 running, 3.29
+    requests/s: 9.7 s.
+    """
+    return np.maximum(asked - running, 0.0) / rate
 
 
 def _speed(tpot: Array, rate: Array, case: Case, ttft: Array, **more: Array) -> Metrics:
@@ -136,7 +166,7 @@ def _speed(tpot: Array, rate: Array, case: Case, ttft: Array, **more: Array) -> 
     }
 
 
-def prefill_alone(case: Case, seconds: Seconds, soft: Any) -> Metrics:
+def prefill_alone(case: Case, seconds: Seconds, soft: Engine) -> Metrics:
     """One prompt on an idle machine: TTFT = P1, after the front end of a server if there is one, input rate = ISL/P1.
 
     Worked: 1,000 tokens in 50 ms: 20,000 tok/s; through a server that takes 5 ms, TTFT 55 ms.
@@ -145,14 +175,14 @@ def prefill_alone(case: Case, seconds: Seconds, soft: Any) -> Metrics:
     return _speed(p.step, 1.0 / p.alone, case, case.front * soft.frontend_s + p.alone)
 
 
-def decode(case: Case, seconds: Seconds, soft: Any) -> Metrics:
+def decode(case: Case, seconds: Seconds, soft: Engine) -> Metrics:
     """Generation only, b streams in step: TPOT = step, rate = b/step. b 8, step 10 ms: 800 tok/s, 100 each."""
     p = parts(case, seconds, soft)
     step = streamed(p.step, case, soft)
     return _speed(step, case.running / (case.osl * step), case, p.alone)
 
 
-def static_batch(case: Case, seconds: Seconds, soft: Any) -> Metrics:
+def static_batch(case: Case, seconds: Seconds, soft: Engine) -> Metrics:
     """A batch from prompt to end: E2E = b PM + OSL step, output rate = b OSL/E2E; beyond memory in turns of
     `running`.
 
@@ -168,18 +198,27 @@ def static_batch(case: Case, seconds: Seconds, soft: Any) -> Metrics:
     return found | {"e2e_s": whole, "input_tok_s": case.running * case.isl / prompts * case.replicas}
 
 
-def serving(case: Case, seconds: Seconds, soft: Any) -> Metrics:
-    """Closed loop: rate = running/(TTFT + (OSL - 1) TPOT), what waits for memory is in TTFT and not in the
-    rate.
+def serving(case: Case, seconds: Seconds, soft: Engine) -> Metrics:
+    """A benchmark's closed loop: what waits for memory is in TTFT and not in the rate.
 
     Worked: 32 running, TTFT 150 ms, TPOT 12 ms, OSL 800: 3.29 requests/s, 2,629 output tok/s.
     """
     p = parts(case, seconds, soft)
-    tpot = streamed(tpot_of(p, case, soft), case, soft)
-    ttft = sustained_ttft(ttft_of(p, case, soft, tpot), p.prompt, case.running, case.osl, tpot)
-    service = sustained_ttft(ttft_of(p, _unqueued(case), soft, tpot), p.prompt, case.running, case.osl, tpot)
-    rate = case.running / (service + (case.osl - 1.0) * tpot)
-    return _speed(tpot, rate, case, ttft, output_tok_s_user=case.osl / (service + (case.osl - 1.0) * tpot))
+    s = steady(p, case, soft)
+    ttft = s.ttft + ramped_queue_s(p, s, case, soft)
+    return _speed(s.tpot, s.rate, case, ttft, output_tok_s_user=s.rate * case.osl / case.running)
+
+
+def ramped_queue_s(p: Parts, s: Steady, case: Case, soft: Engine) -> Array:
+    """Mean wait for memory in a finite benchmark, whose queue is only as long as its law asks once it has filled.
+
+    w of a running request's life, and k of the prompts of those that wait; joined steps (one launch, `together` inf)
+    wait as long as Little's law says. Worked: w .5, OSL 800, TPOT 12 ms, 64 in flight, 32 running, k PM 2 ms: 4.86 s.
+    """
+    more = np.maximum(case.batch - case.running, 0.0)
+    prompts = soft.ttft_factor * soft.queue_share * p.prompt
+    ramp = more * (prompts + soft.queue_time * case.osl * s.tpot / case.running)
+    return np.where(np.isinf(case.together), queue_s(case.batch, case.running, s.rate), ramp)
 
 
 def prompt_share(prompt: Array, step: Array, running: Array, osl: Array) -> Array:
@@ -199,13 +238,12 @@ def sustained_ttft(ttft: Array, prompt: Array, running: Array, osl: Array, tpot:
     return np.maximum(ttft, running * prompt - np.maximum(np.asarray(osl) - 1.0, 0.0) * tpot)
 
 
-def _unqueued(case: Case) -> Case:
-    from dataclasses import replace
+def mean_wait_s(service_s: Array, load: Array) -> Array:
+    """Mean wait of an M/D/1 queue: rho S / (2 (1 - rho)). Worked: S 50 ms, rho .5: 25 ms."""
+    return load * service_s / (2.0 * (1.0 - load))
 
-    return replace(case, batch=case.running)
 
-
-def open_loop(case: Case, seconds: Seconds, soft: Any) -> Metrics:
+def open_loop(case: Case, seconds: Seconds, soft: Engine) -> Metrics:
     """Offered rate: b = rate x TPOT of output tokens are decoding, so output rate = b/TPOT (b below 1: idle
     at times).
 
@@ -220,21 +258,20 @@ def open_loop(case: Case, seconds: Seconds, soft: Any) -> Metrics:
     p = parts(case, seconds, soft)
     tpot = tpot_of(p, case, soft)
     rate = case.batch / (case.osl * tpot)
-    steps = soft.ttft_steps + soft.dp_steps * (np.asarray(case.dp) > 1)
-    rho = np.minimum(rate * p.prompt, BUSIEST)
-    wait = rho * p.prompt / (2.0 * (1.0 - rho))
+    wait = mean_wait_s(p.prompt, np.minimum(rate * p.prompt, BUSIEST))
     others = 0.5 * (np.asarray(case.dp) - 1.0) * case.osl / np.maximum(case.batch, 1e-9)
     met = 1.0 - 0.5 * np.expm1(-np.asarray(case.batch)) + np.minimum(others, soft.dp_steps)
+    steps = soft.ttft_steps + soft.dp_steps * (np.asarray(case.dp) > 1)
     around = np.where(np.asarray(case.front) > 0, soft.frontend_s + steps * p.step, met * tpot)
     return _speed(tpot, rate, case, p.alone + around + wait)
 
 
-def saturated(case: Case) -> Array:
+def saturated(case: Case) -> Mask:
     """True where more streams would have to run than memory holds: the offered rate is not sustained."""
     return np.asarray(case.batch) > np.asarray(case.running)
 
 
-def max_load(case: Case, seconds: Seconds, soft: Any) -> Metrics:
+def max_load(case: Case, seconds: Seconds, soft: Engine) -> Metrics:
     """Everything queued at once: running = what memory holds, a slot turns over in PM + OSL TPOT.
 
     TPOT = step + (running - 1)/OSL PM: no prompt finds the machine idle, so each costs the others its own time.
@@ -253,7 +290,7 @@ def max_load(case: Case, seconds: Seconds, soft: Any) -> Metrics:
     return _speed(tpot, case.running / life, case, ttft, tpot_ms=shown * MS, output_tok_s_user=1.0 / shown)
 
 
-REGIMES: dict[str, Callable[[Case, Seconds, Any], Metrics]] = {
+REGIMES: dict[str, Callable[[Case, Seconds, Engine], Metrics]] = {
     "prefill-b1": prefill_alone,
     "decode-b1": decode,
     "decode-batch": decode,
@@ -268,6 +305,6 @@ REGIMES: dict[str, Callable[[Case, Seconds, Any], Metrics]] = {
 }
 
 
-def metrics(regime: str, case: Case, seconds: Seconds, soft: Any) -> Metrics:
+def metrics(regime: str, case: Case, seconds: Seconds, soft: Engine) -> Metrics:
     """Metrics of rows of one regime, keyed as in measured rows (ms, s, tokens per second of all replicas)."""
     return REGIMES[regime](case, seconds, soft)

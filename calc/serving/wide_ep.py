@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, Mask, Values
 from ..engines.constants import Constants, load_constants
 from ..engines.engine import Engine, find_engine
 from ..engines.resolve import engine_for
@@ -60,7 +60,7 @@ class Software:
         constants = self.constants or load_constants()
         engine = self.engine or find_engine(constants, None)
         engine = engine_for(constants, engine, chip, model, fmt.experts.name)
-        return engine, constants.tuned(engine)
+        return engine, constants.tuned(engine.kernels)
 
 
 DEFAULT = Software()
@@ -84,7 +84,7 @@ def decode(
     room = float(footprint(chip, model, plan, fmt, engine, context).batch) / chips
     yielded = accepted if accepted is not None else float(accepted_tokens(acceptance, draft))
 
-    def at(batch: Array) -> tuple[Array, Array, Array, StepTime]:
+    def at(batch: Values) -> tuple[Values, Values, Values, StepTime]:
         """(step, compute, exchange, terms) of each of a few batches."""
         whole = step_time(decode_operators(model, plan, fmt, batch * chips, context, draft + 1.0), chip, constants)
         compute = _compute(whole)
@@ -94,26 +94,27 @@ def decode(
         exchange = exchange_s(chip, model, float(chips), batch * (draft + 1.0), constants, "decode")
         kernels = smooth_max(compute, exchange, wide_table()["phase"]["overlap"])
         host = engine.host_s(1.0) + engine.sequence_s * batch * tp
-        return host_joined(engine, kernels, host), compute, exchange, whole
+        return np.asarray(host_joined(engine, kernels, host)), np.asarray(compute), np.asarray(exchange), whole
 
     batch = batch_per_chip
     if batch is None:
         batch = max(1.0, min(room, engine.max_sequences))
         if max_tpot_s is not None:
-            batch = _largest(lambda b: at(b)[0] / yielded <= max_tpot_s, batch)
+            batch = _largest(lambda b: np.asarray(at(b)[0] / yielded <= max_tpot_s), batch)
+    batch = float(batch)
     step, compute, exchange, whole = at(np.array([batch]))
     seconds, moved = float(step[0]), float(np.ravel(exchange)[0])
     tpot = seconds / yielded
     return Phase(
         chips, batch, seconds, tpot, batch / tpot, float(np.ravel(compute)[0]), moved,
-        engine.host_s(1.0) + engine.sequence_s * batch * tp, room, _sums(whole, moved),
+        float(engine.host_s(1.0) + engine.sequence_s * batch * tp), room, _sums(whole, moved),
     )  # fmt: skip
 
 
-def _largest(keeps: Callable[[Array], Array], most: float) -> float:
+def _largest(keeps: Callable[[Values], Mask], most: float) -> float:
     """Largest whole batch from 1 to `most` that keeps a limit, which larger batches break; 1 if none does."""
     low, high = 1.0, float(np.floor(most)) + 1.0  # low is taken, high is beyond
-    if bool(keeps(np.array([most]))[0]):
+    if bool(np.all(keeps(np.array([most])))):
         return most
     while high - low > 1.0:
         tried = np.unique(np.floor(np.geomspace(low + 1.0, high - 1.0, 32)))

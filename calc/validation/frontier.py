@@ -20,8 +20,9 @@ from ..engines.engine import find_engine
 from ..errors import NoAnswer
 from ..physics.memory import footprint
 from ..physics.parallel import Plan
+from ..serving.closed_loop import closed_loop
 from ..serving.pools import DECODE_BUSY, PREFILL_BUSY
-from ..serving.serve import serve
+from ..serving.replica import Replica
 from ..serving.wide_ep import Software, decode, prefill
 from ..serving.workload import Load
 from .rows.drafts import chance_of, drafting_table
@@ -129,7 +130,7 @@ def _machine(
         return NONE
     yielded = drafting_table()["mtp"]["yields"][draft - 1] if draft else 1.0
     load = Load(point.isl, point.osl, BATCHES, 0.0, float(draft), chance_of(yielded, draft) if draft else 0.0)
-    s = serve(chip, model, plan, fmt, software, constants, load)
+    s = closed_loop(Replica.of(chip, model, plan, fmt, (software, constants)), load)
     speed = np.broadcast_to(s.output_tok_s_user, BATCHES.shape)
     rate = np.broadcast_to(s.output_tok_s + s.input_tok_s, BATCHES.shape) / plan.chips
     if speed[0] < point.user:

@@ -15,12 +15,14 @@ from ..arrays import Array, Values
 from ..engines import pipelines
 from ..engines.constants import Constants, load_constants
 from ..errors import TokcalcError
-from ..physics.parallel import on_cores
-from ..physics.passes import decode_operators
-from ..physics.step import StepTime, mtp_token_s, step_time
+from ..physics.passes import read_context
+from ..physics.step import StepTime, mtp_token_s
 from ..serving import piped_loop
-from ..serving.chunked_prefill import busy_kernels_s
-from ..serving.regimes import REGIMES, Seconds, metrics
+from ..serving.kernels import passes_of
+from ..serving.piped_loop import Piped
+from ..serving.power import Work, watts
+from ..serving.regimes import REGIMES, Seconds, busy_share, metrics, parts, prompt_share, steady
+from ..serving.replica import Replica
 from ..trust.bands import ANCHORED, band_factor, has_own
 from ..trust.grades import answer_grade
 from .prices import price_value
@@ -89,22 +91,15 @@ def _block_values(block: Block, constants: Constants) -> tuple[Values, Values, s
     """(values in the rows' units, what binds, grade, reasons by place) of one block."""
     if block.chip.weights_in_sram:
         return _piped(block)
-    decode_ops, alone_ops, _ = block.passes()
-    constants = constants.tuned(block.engine)
-    decode = step_time(decode_ops, block.chip, constants)
-    drafts = _mtp_s(block, constants)
-    alone = step_time(alone_ops, block.chip, constants)
-    batched = busy_kernels_s(
-        block.chip, block.model, on_cores(block.plan, block.chip), block.formats, block.engine, constants,
-        block.fresh, block.isl * block.cached, block.running, block.osl / block.accepted,
-        decode, alone, block.draft + 1.0,
-    )  # fmt: skip
-    size = len(block.index)
-    seconds = Seconds(*(np.broadcast_to(s, size) for s in (decode.seconds + drafts, alone.seconds, batched)))
+    r, size, case = block.replica(constants), len(block.index), block.case(constants)
+    passes = passes_of(r, block.load, block.running)
+    decode = passes.decode
+    kernels = (decode.seconds + _mtp_s(r, block), passes.alone.seconds, passes.batched)
+    seconds = Seconds(*(np.broadcast_to(s, size) for s in kernels))
     scope = constants.scope(block.chip, block.weights)
     letter = answer_grade(block.chip, constants, scope, block.model.is_moe)
     words = _binding(block, decode)
-    values, missing = _pick(block, {r: metrics(r, block.case(), seconds, block.engine) for r in _kinds(block)})
+    values, missing = _pick(block, {kind: metrics(kind, case, seconds, block.engine) for kind in _kinds(block)})
     for i in np.flatnonzero(block.regime == "wide-ep"):
         values[i], text = wide_value(block, int(i), constants)
         missing |= {int(i): text}
@@ -116,7 +111,7 @@ def _block_values(block: Block, constants: Constants) -> tuple[Values, Values, s
     words[points] = "a stated speed of one user"
     of_energy = block.metric == "joule_per_output_token"
     if of_energy.any():
-        values = np.where(of_energy, _joules(block, seconds), values)
+        values = np.where(of_energy, _joules(r, block, seconds), values)
         missing = {i: text for i, text in missing.items() if not of_energy[i] or not np.isfinite(values[i])}
     return values, words, letter, missing
 
@@ -128,12 +123,12 @@ def _band(block: Block, regime: str) -> str:
     return ANCHORED if regime == "serving" and block.engine.anchor_rows > 0 else regime
 
 
-def _mtp_s(block: Block, constants: Constants) -> Array:
+def _mtp_s(r: Replica, block: Block) -> Array:
     """Seconds in which a step's drafted tokens come from the model's own MTP layers; 0 where nothing is drafted."""
     if not block.model.mtp_layers or not np.any(block.draft > 0):
         return np.zeros(1)
-    plain = decode_operators(block.model, block.plan, block.formats, block.running, block.context)
-    return block.draft * mtp_token_s(step_time(plain, block.chip, constants), block.model)
+    plain = r.decode(block.running, read_context(r.engine, block.isl, block.osl))
+    return block.draft * mtp_token_s(plain, block.model)
 
 
 def _kinds(block: Block) -> list[str]:
@@ -157,20 +152,18 @@ def _pick(block: Block, tables: Mapping[str, Mapping[str, Array]]) -> tuple[Valu
     return values, missing
 
 
-def _joules(block: Block, seconds: Seconds) -> Values:
-    """Joules of the chips per output token: rated power x its share under this load / output rate."""
-    from ..physics.power import compute_share, power_share, rated_watts
-
-    rated = rated_watts(block.chip)
-    if rated is None:
-        return np.full(len(block.index), np.nan)
-    case = block.case()
-    served = metrics("serving", case, seconds, block.engine)
-    host = block.engine.host_s(case.pp) + block.engine.sequence_s * case.running
-    busy = 1.0 - np.minimum(host / (served["tpot_ms"] * 1e-3), 1.0)
-    chips = block.plan.chips * block.replicas
-    used = compute_share(block.chip, block.model, block.weights, served["total_tok_s"], chips)
-    return rated[0] * chips * power_share(busy, used) / served["output_tok_s"]
+def _joules(r: Replica, block: Block, seconds: Seconds) -> Values:
+    """Joules of the chips per output token, prompts included, as meters count them."""
+    case = block.case(r.constants)
+    p = parts(case, seconds, r.engine)
+    s = steady(p, case, r.engine)
+    rate = s.rate * case.replicas
+    share = prompt_share(p.prompt, p.step, case.running, case.osl)
+    work = Work(
+        block.plan.chips * case.replicas, rate * case.osl, rate * case.isl, busy_share(p, s, case, r.engine), share
+    )
+    drawn = watts(block.chip, block.model, block.weights, work)
+    return np.full(len(block.index), np.nan) if drawn is None else np.asarray(drawn.chips_w / work.output_tok_s)
 
 
 def _binding(block: Block, decode: StepTime) -> Values:
@@ -204,8 +197,8 @@ def _piped(block: Block) -> tuple[Values, Values, str, dict[int, str]]:
         day = _day(block.date[i]) or _day(block.model.release_date or "")
         context = load.isl + load.osl
         full = sram.place(block.chip, block.model, block.formats, block.model.layers, context, None, day).chips
-        chips = np.where(block.chips_known[i], np.maximum(block.plan.chips[i], 1.0), full)
-        s = piped_loop.steady(block.chip, block.model, block.formats, load, chips, day)
+        chips = np.where(block.chips_known[i], np.maximum(block.plan.at(i).chips, 1.0), full)
+        s = piped_loop.closed_loop(Piped(block.chip, block.model, block.formats, chips, day), load)
         whole = block.regime[i] == "serving"  # its speed of one user counts the first token as well
         per_token = s.ttft_s / load.osl + (1.0 - 1.0 / load.osl) * s.tpot_s if whole else s.tpot_s
         table = {

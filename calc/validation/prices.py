@@ -32,7 +32,7 @@ def point_of(block: Block, i: int) -> Point:
     pooled = True if "disaggregated" in note else None
     if speed != speed:
         speed = float(frontier_table()["user_speed"])
-        chips = float(block.plan.chips[i] * block.replicas[i])
+        chips = float(block.plan.at(i).chips * block.replicas[i])
         pooled = True if chips >= frontier_table()["pooled_chips"] else pooled
     return Point(
         float(block.isl[i]), float(block.osl[i]), speed, float(flight[1] or flight[2]) if flight else np.inf,
@@ -69,7 +69,7 @@ def price_value(
     if found is NONE:
         return np.nan, f"no layout that is tried gives one user {point.user:g} tokens per second"
     if metric == "total_tok_s":
-        return found.rate * float(block.plan.chips[i] * block.replicas[i]), ""
+        return found.rate * float(block.plan.at(i).chips * block.replicas[i]), ""
     rate = found.rate
     if metric == "usd_per_m_output":
         rate *= point.osl / (point.isl + point.osl)

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ..physics.exchange import fills_memory, wide_table
+from ..physics.passes import read_context
 from ..serving.wide_ep import Software, decode, prefill
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def wide_value(block: Block, i: int, constants: Constants) -> tuple[float, str]:
     """
     software = Software(block.engine, constants)
     metric, note = str(block.metric[i]), str(block.note[i])
-    tp, replica = int(block.plan.tp[i]), block.plan.chips[i] / block.plan.pp[i]
+    plan = block.plan.at(i)
+    tp, replica = int(plan.tp), float(plan.chips / plan.pp)
     chips = float(replica * block.replicas[i])  # that the value refers to
     if metric in ("input_tok_s", "ttft_ms"):
         hits, tokens = _HITS.search(note), _TOKENS.search(note)
@@ -60,10 +62,12 @@ def _decoded(block: Block, i: int, chips: int, tp: int, software: Software) -> P
     phase = wide_table()["phase"]
     asked = float(block.asked[i])
 
+    context = float(read_context(block.engine, block.isl[i], block.osl[i]))
+
     def at(batch: float | None, limit: float | None) -> Phase:
         return decode(
             block.chip, block.model, block.formats, chips=chips, batch_per_chip=batch,
-            context=float(block.context[i]), draft=int(block.draft[i]), accepted=float(block.accepted[i]),
+            context=context, draft=int(block.draft[i]), accepted=float(block.accepted[i]),
             max_tpot_s=limit, tp=tp, software=software,
         )  # fmt: skip
 

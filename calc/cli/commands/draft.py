@@ -94,10 +94,9 @@ def rows_of(
     from ...catalog import load_chip, load_model
     from ...engines.constants import load_constants
     from ...engines.engine import default_engine, find_engine
-    from ...engines.resolve import engine_for
     from ...serving import drafting
     from ...serving.deployment import choose
-    from ...serving.serve import sized_for, software_limit
+    from ...serving.replica import sized_for
     from ...serving.workload import Load
 
     device, network, constants = load_chip(chip), load_model(model), load_constants()
@@ -110,10 +109,10 @@ def rows_of(
         if device.weights_in_sram:
             found, count, most = *_piped(device, network, engine, load, weights, chips), float("inf")
         else:
-            wanted = float(sized_for(device, network, engine, constants, load))
+            wanted = float(sized_for(device, network, (engine, constants), load))
             d = choose(device, network, engine, batch=wanted, context=float(isl + osl), weights=weights, chips=chips)
-            found, count = drafting.lengths(d, constants, load, helper), d.chips
-            most = float(software_limit(engine_for(constants, engine, device, network, d.weights), d.plan, load))
+            runs = d.replica(constants)
+            found, count, most = drafting.lengths(runs, load, helper), d.chips, float(runs.software_limit(load))
         top, running = drafting.best(found), found[0].batch
         top = top if top.gain >= drafting.LEAST_GAIN else found[0]
         notes = [waiting_note(batch, running, most)] if running < batch else []

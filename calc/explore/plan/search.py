@@ -13,15 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from ...answers.money import watts_of
+from ...answers.money import paid_watts
 from ...answers.setting import Setting, key_of, setting
 from ...engines.resolve import check_runs
 from ...errors import UsageError
 from ...money.cost import blend, input_output
 from ...physics.parallel import Plan
-from ...serving.closed_loop import Landscape, evaluate
+from ...serving.closed_loop import evaluate
 from ...serving.cuts import search_cuts
-from ...serving.workload import Load
+from ...serving.power import watts
+from ...serving.workload import Load, Served
 
 BATCHES = (1, 2, 3, *(round(step * 2**octave) for octave in range(2, 13) for step in (1.0, 1.25, 1.5, 1.75)))
 MOST_CHIPS = 64  # of a replica, where nobody says how many there are
@@ -152,15 +153,16 @@ def search(
     else:
         plans = list(cuts) if cuts is not None else search_cuts(s.chip, s.model, most_chips)
 
-    def axis(values: Iterable[float], place: int) -> np.ndarray:
+    def axis(values: Iterable[Any], place: int) -> np.ndarray:
         return np.array([float(v) for v in values]).reshape([-1 if i == place else 1 for i in range(4)])
 
-    plan = Plan(*(axis((getattr(p, name) for p in plans), 0) for name in ("tp", "pp", "dp", "ep")))
+    tp, pp, dp, ep = (axis((p.degrees[i] for p in plans), 0) for i in range(4))
+    plan = Plan(tp, pp, dp, ep)
     isl, osl = axis((pair[0] for pair in lengths), 1), axis((pair[1] for pair in lengths), 1)
     draft, batch = axis(drafts, 2), axis(batches, 3)
     load = Load(isl, osl, batch, cached, draft, np.where(draft > 0, acceptance, 0.0))
-    found = evaluate(s.chip, s.model, plan, s.formats, s.engine, s.constants, load)
-    shape = (plan.tp.size, isl.size, draft.size, batch.size)
+    found = evaluate(s.machine(plan), load)
+    shape = (len(plans), isl.size, draft.size, batch.size)
     figures = {
         "isl": isl, "osl": osl, "chips": found.chips, "tp": plan.tp, "pp": plan.pp, "dp": plan.dp,
         "ep": plan.ep,
@@ -180,19 +182,20 @@ def search(
     return Candidates((s,), np.zeros(holds.size, dtype=np.intp), holds & ~waits, holds, columns)
 
 
-def _money(s: Setting, found: Landscape, ratio: Any, cached: float, utilisation: float) -> dict[str, Any]:
+def _money(s: Setting, found: Served, ratio: Any, cached: float, utilisation: float) -> dict[str, Any]:
     """Power, energy and money columns; NaN where a chip publishes no power or has no price.
 
     ratio: isl / osl.
     """
-    watts = watts_of(s.chip, s.model, s.weights, found, {"cache_hit": cached, "utilisation": utilisation})
+    drawn = watts(s.chip, s.model, s.weights, found, cached_share=cached)
     figures: dict[str, Any] = dict.fromkeys(
         ("power_w", "tok_per_joule", "per_hour", "per_m_input", "per_m_output", "per_m_blended"), np.nan
     )
-    if watts is not None:
-        figures |= {"power_w": watts.chips_w, "tok_per_joule": found.output_tok_s / watts.chips_w}
+    if drawn is not None:
+        figures |= {"power_w": drawn.chips_w, "tok_per_joule": found.output_tok_s / drawn.chips_w}
     if s.price is not None:
-        extra = s.price.per_watt * watts.system_w if watts is not None and s.price.per_watt else 0.0
+        paid = paid_watts(s.chip, drawn, utilisation) if drawn is not None and s.price.per_watt else 0.0
+        extra = s.price.per_watt * paid
         hour = s.price.fixed * found.chips + extra
         of_input, of_output = input_output(
             hour, found.input_tok_s, found.output_tok_s, found.prefill_share, utilisation

@@ -15,17 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from ...answers.money import Watts, watts_of
+from ...answers.money import paid_watts
 from ...answers.setting import Key, Setting, key_of, setting
-from ...engines.resolve import engine_for
 from ...engines.resolve import refusal as engine_refusal
 from ...errors import UsageError
 from ...money.cost import blend, input_output
 from ...physics.parallel import Plan
-from ...serving.closed_loop import Landscape, evaluate
+from ...serving.closed_loop import evaluate
 from ...serving.cuts import Cuts, asked_cuts, fewest_chips
-from ...serving.serve import sized_for
-from ...serving.workload import Load
+from ...serving.piped_loop import Piped
+from ...serving.power import Watts, watts
+from ...serving.replica import Replica, sized_for
+from ...serving.workload import Load, Served
 from ...trust.bands import ANCHORED, band_factor
 from .axes import DEGREES, Axis
 from .cases import DEFAULTS, LOADS, SPEEDS, Columns, Question, Words, boxes, join
@@ -122,7 +123,7 @@ class _Rectangle:
         if not varied and all(value is None for value in fixed.values()):
             if s.chip.weights_in_sram:
                 return Plan(1, 1, 1, 1), None, ""
-            wanted = sized_for(s.chip, s.model, s.engine, s.constants, load)
+            wanted = sized_for(s.chip, s.model, (s.engine, s.constants), load)
             return fewest_chips(s.chip, s.model, s.formats, s.engine, load.isl + load.osl, wanted), None, ""
         degrees = tuple(
             tuple(varied[name][0].numbers().tolist()) if name in varied else (fixed[name],) for name in DEGREES
@@ -136,13 +137,13 @@ class _Rectangle:
         for name in kept:
             shape[varied[name][2]] = varied[name][1].stop - varied[name][1].start
 
-        def fit(array: np.ndarray) -> Any:
+        def fit(array: Any) -> Any:
             squeezed = array.reshape([n for n, name in zip(array.shape, DEGREES, strict=True) if name in varied])
             return squeezed.transpose(order).reshape(shape) if kept else squeezed.item()
 
         p = found.plan
-        wanted = None if np.isnan(found.wanted).any() else fit(found.wanted)
-        return Plan(fit(p.tp), fit(p.pp), fit(p.dp), fit(p.ep)), wanted, fit(found.reason)
+        pipe = None if np.isnan(found.wanted).any() else fit(found.wanted)
+        return Plan(fit(p.tp), fit(p.pp), fit(p.dp), fit(p.ep)), pipe, fit(found.reason)
 
     def columns(self) -> Columns:
         """The columns asked for, flat in row order."""
@@ -152,12 +153,13 @@ class _Rectangle:
         load = Load(inputs["isl"], inputs["osl"], asked, inputs["cache_hit"], inputs["draft"], inputs["acceptance"])
         plan, wanted, reason = self.cuts(replace(load, concurrency=np.where(np.isinf(asked), 1.0, asked)))
         reason = engine_refusal(s.constants, s.engine, s.chip) or reason
-        found = evaluate(s.chip, s.model, plan, s.formats, s.engine, s.constants, load, wanted)
+        machine = s.machine(plan, wanted)
+        found = evaluate(machine, load)
         if refusal := _no_draft(self.key):  # as a single question is refused
             reason = np.where(np.asarray(inputs["draft"]) > 0, np.array(refusal, dtype=object), reason)
         invalid = np.asarray(reason, dtype=object) != ""
         bad = np.broadcast_to(~np.asarray(found.fits) | invalid, self.shape)
-        cells = _figures(s, plan, found, inputs)
+        cells = _figures(s, machine, found, inputs)
         cells["reason"] = lambda: _reasons(reason, bad, self.shape)
         cells |= {"chip": lambda: _word(s.chip.id), "model": lambda: _word(s.model.id)}
         out: Columns = {}
@@ -198,12 +200,9 @@ def _reasons(reason: Any, bad: np.ndarray, shape: tuple[int, ...]) -> Words:
     return Words(codes, words)
 
 
-def _anchored(s: Setting) -> bool:
-    """True where this very combination was measured, so that its answers have bands of their own."""
-    return engine_for(s.constants, s.engine, s.chip, s.model, s.weights).anchor_rows > 0
-
-
-def _figures(s: Setting, plan: Plan, found: Landscape, inputs: Mapping[str, Any]) -> dict[str, Callable[[], Any]]:
+def _figures(
+    s: Setting, machine: Replica | Piped, found: Served, inputs: Mapping[str, Any]
+) -> dict[str, Callable[[], Any]]:
     """How each numeric column is computed; only those asked for are."""
     sram = s.chip.weights_in_sram
     speeds: dict[str, Callable[[], Any]] = {
@@ -215,7 +214,9 @@ def _figures(s: Setting, plan: Plan, found: Landscape, inputs: Mapping[str, Any]
         "tpot_s": lambda: found.tpot_s,
     }
     cells: dict[str, Callable[[], Any]] = {f"speed.{name}.value": how for name, how in speeds.items()}
-    bands = s.chip.id if sram or not _anchored(s) else ANCHORED
+    plan = machine.plan if isinstance(machine, Replica) else Plan()
+    measured = isinstance(machine, Replica) and machine.engine.anchor_rows > 0  # this very combination
+    bands = ANCHORED if measured else s.chip.id
     for name, how in speeds.items():
         factor = band_factor(SPEEDS[name], s.grade, bands, s.model.is_moe)
         cells[f"speed.{name}.low"] = lambda how=how, factor=factor: how() / factor  # type: ignore[misc]
@@ -233,14 +234,14 @@ def _figures(s: Setting, plan: Plan, found: Landscape, inputs: Mapping[str, Any]
     cells["workload.concurrency"] = lambda: found.concurrency
 
     @cache
-    def watts() -> Watts | None:
-        return watts_of(s.chip, s.model, s.weights, found, inputs)
+    def drawn() -> Watts | None:
+        return watts(s.chip, s.model, s.weights, found, cached_share=inputs["cache_hit"])
 
-    return cells | _money(s, found, inputs, watts) | _energy(watts)
+    return cells | _money(s, found, inputs, drawn) | _energy(drawn)
 
 
 def _money(
-    s: Setting, found: Landscape, inputs: Mapping[str, Any], watts: Callable[[], Watts | None]
+    s: Setting, found: Served, inputs: Mapping[str, Any], drawn: Callable[[], Watts | None]
 ) -> dict[str, Callable[[], Any]]:
     price = s.price
     if price is None:
@@ -250,8 +251,9 @@ def _money(
 
     @cache
     def hour() -> Any:
-        drawn = watts() if price.per_watt else None
-        return price.fixed * found.chips + (price.per_watt * drawn.system_w if drawn else 0.0)
+        w = drawn() if price.per_watt else None
+        paid = paid_watts(s.chip, w, inputs["utilisation"]) if w else 0.0
+        return price.fixed * found.chips + price.per_watt * paid
 
     @cache
     def split() -> tuple[Any, Any]:
@@ -265,8 +267,8 @@ def _money(
     }
 
 
-def _energy(watts: Callable[[], Watts | None]) -> dict[str, Callable[[], Any]]:
+def _energy(drawn: Callable[[], Watts | None]) -> dict[str, Callable[[], Any]]:
     def of(name: str) -> Callable[[], Any]:
-        return lambda: getattr(watts(), name, None)
+        return lambda: getattr(drawn(), name, None)
 
     return {"energy.power_w": of("chips_w"), "energy.joule_per_output_token": of("joule_per_output_token")}

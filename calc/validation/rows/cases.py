@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...arrays import Array
 from ...engines.constants import Constants
 from ...engines.engine import Engine, expert_floor, find_engine, poll_wait_steps
 from ...engines.resolve import engine_for
@@ -23,19 +22,13 @@ from ...errors import TokcalcError
 from ...hardware.formats import find_format
 from ...physics.exchange import wide_batch_words
 from ...physics.operators import Formats, Operator, component_formats
-from ...physics.parallel import Plan, on_cores
-from ...physics.passes import (
-    decode_operators,
-    padded_tokens,
-    passes_per_prompt,
-    prompt_operators,
-    prompts_per_pass,
-    read_context,
-)
+from ...physics.parallel import Plan
+from ...physics.passes import padded_tokens, read_context
 from ...serving import precision
 from ...serving.chunked_prefill import joins
+from ...serving.kernels import case_of, together_of
 from ...serving.regimes import Case
-from ...serving.serve import pool_limit
+from ...serving.replica import Replica
 from ...serving.workload import Load
 from . import inputs as row_inputs
 from . import runs as row_runs
@@ -95,40 +88,32 @@ class Block:
     spread: np.ndarray  # independent choices of experts that a further token counts for
     sampling: np.ndarray  # seconds that sampling takes for each sequence and step beyond a draw from all tokens
 
-    @property
-    def context(self) -> Array:
-        """Mean tokens cached by a running request."""
-        return read_context(self.engine, self.isl, self.osl)
+    def replica(self, constants: Constants) -> Replica:
+        """The replica that the rows ran on, with these constants."""
+        return Replica.of(self.chip, self.model, self.plan, self.formats, (self.engine, constants))
 
     @property
-    def together(self) -> Array:
-        """Prompts that share a pass of the replica; inf where they join steps that run anyway."""
-        if joins(self.engine):
-            return np.full(len(self.index), np.inf)
-        return prompts_per_pass(self.engine, self.running / self.plan.dp, self.fresh) * self.plan.dp
+    def load(self) -> Load:
+        """What the rows asked of it."""
+        return Load(self.isl, self.osl, self.batch, self.cached, self.draft, spread=self.spread, accepted=self.accepted)
 
-    @property
-    def fresh(self) -> Array:
-        """Prompt tokens that no cache holds, at least one."""
-        return np.maximum(self.isl * (1.0 - self.cached), 1.0)
-
-    def passes(self) -> tuple[Sequence[Operator], Sequence[Operator], Sequence[Operator]]:
-        """Operators of a decode step, of one prompt alone, and of a full pass of prompts (`joined` where they join)."""
-        tokens, old = self.fresh, self.isl * self.cached
-        model, plan, fmt = self.model, on_cores(self.plan, self.chip), self.formats
-        padded, together = padded_tokens(self.engine, tokens), 1.0 if joins(self.engine) else self.together
+    def passes(self, constants: Constants) -> tuple[Sequence[Operator], Sequence[Operator], Sequence[Operator]]:
+        """Operators of a decode step, of one prompt alone, and of a full pass of prompts, for fits of their kernels."""
+        r, load = self.replica(constants), self.load
+        padded = padded_tokens(r.engine, load.fresh)
+        together = 1.0 if joins(r.engine) else together_of(r, load.fresh, self.running)
+        context = read_context(r.engine, load.isl, load.osl)
         return (
-            decode_operators(model, plan, fmt, self.running, self.context, self.draft + 1.0, self.spread),
-            prompt_operators(model, plan, fmt, 1.0, padded, old),
-            prompt_operators(model, plan, fmt, together, padded, old),
+            r.decode_operators(self.running, context, load.verified, load.spread),
+            r.prompt_operators(1.0, padded, load.cached),
+            r.prompt_operators(together, padded, load.cached),
         )
 
-    def case(self) -> Case:
-        """The block's rows for `regimes`."""
-        return Case(
-            self.isl, self.osl, self.batch, self.running, self.plan.pp, self.plan.dp, self.together,
-            passes_per_prompt(self.engine, self.fresh), self.poll, self.accepted, self.replicas, self.front,
-            self.sampling,
+    def case(self, constants: Constants) -> Case:
+        """The block's rows for `regimes`, with what their benchmarks did."""
+        return replace(
+            case_of(self.replica(constants), self.load, self.running), batch=self.batch, poll=self.poll,
+            replicas=self.replicas, front=self.front, sampling_s=self.sampling,
         )  # fmt: skip
 
 
@@ -237,11 +222,16 @@ def _block(
     for words, share in zip(mine, cached, strict=True):
         words += ["prompts repeated, found in a cache"] if share > 0 else []
     apart = Load(isl * (1.0 - cached), osl, 1.0)  # what is shared is held once
-    limit = np.minimum(pool_limit(engine, chip, model, plan, formats, apart), most)
+    ran = Replica.of(chip, model, plan, formats, (engine, constants))
+    limit = np.minimum(ran.pool(apart), most)
     batch = _batch(part, regime, plan, replicas, limit, mine)
     held = np.minimum(batch, limit)
     held = np.where(regime == "max-load", row_runs.even_waves(batch, held), held)
     running = np.maximum(np.where(np.isin(regime, _AS_ASKED), batch, held), 1.0)
+    if not model.is_moe:  # ranks of a dense model are machines of their own, each with its share of the requests
+        ranks = np.minimum(plan.dp, np.maximum(batch, 1.0))
+        plan, replicas = replace(plan, dp=np.ones(len(part))), replicas * ranks
+        batch, limit, running = batch / ranks, limit / ranks, np.maximum(running / ranks, 1.0)
     polled = np.array([text.startswith("inferencex") for text in row_inputs.texts(part, "note")])
     return Block(
         chip, model, weights, kv, formats, engine,
