@@ -136,10 +136,11 @@ def test_a_cache_format_that_was_not_probed_takes_the_nearest_in_bits() -> None:
 def test_the_written_spec_reads_each_cache_as_its_engine_does(
     fmt: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from test_measure import KNOWN, _found
     from tokcalc.catalog import load_chip
     from tokcalc.engines.constants import format_chain, load_constants
     from tokcalc.measure.localspec import write_spec
+
+    from .test_measure import KNOWN, _found
 
     monkeypatch.setenv("TOKCALC_SPECS", str(tmp_path))
     monkeypatch.setenv("TOKCALC_CACHE", str(tmp_path / "cache"))

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from test_roofs import excesses
 from tokcalc import estimate
 from tokcalc.catalog import list_ids, load_chip, load_model
 from tokcalc.errors import TokcalcError
+
+from .test_roofs import excesses
 
 
 def numbers(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
