@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..engines.engine import Engine, expert_floor, software_day
-from ..physics.step import NO_LINK, ideal_terms
+from ..hardware.links import NO_LINK, domain
+from ..physics.step import ideal_terms
 
 if TYPE_CHECKING:
     from ..engines.constants import Constants
@@ -39,10 +40,9 @@ def engine_notes(
             f"expert kernels as software of {day} runs them (measured {age['first']} to {age['last']}): floors "
             f"{expert_floor(constants, day):.2f} of those of {age['reference']}"
         )
-    domain = (chip.scale_up.domain_chips if chip.scale_up else None) or chip.chips_per_system or 1
-    if model.is_moe and plan.dp > 1 and plan.tp * plan.dp > domain:
+    if model.is_moe and plan.dp > 1 and plan.tp * plan.dp > domain(chip):
         notes.append(
-            f"experts over more than the {domain} chips of a domain: every copy of a prompt's token crosses the "
+            f"experts over more than the {domain(chip)} chips of a domain: every copy of a prompt's token crosses the "
             "network here and nothing overlaps, so prompts may be several times faster in pools of their own "
             "(tokcalc mixed)"
         )

@@ -16,8 +16,8 @@ import numpy as np
 
 from ..arrays import Array
 from ..catalog.tables import shipped_table
+from ..hardware.links import bandwidth_bytes_s, domain
 from .roofline import smooth_max
-from .step import NO_LINK
 
 if TYPE_CHECKING:
     from ..engines.constants import Constants
@@ -61,11 +61,9 @@ def exchange_s(chip: Chip, model: Model, chips: float, tokens: Array, constants:
     """
     table = wide_table()
     message = table["message"]["dispatch_bytes"] + table["message"]["combine_bytes"]
-    link, out = chip.scale_up, chip.link("scale_out") or chip.link("host")
-    inner = (link.bandwidth_bytes_s if link else None) or NO_LINK
-    outer = (out.bandwidth_bytes_s if out else None) or NO_LINK
-    domain = float((link.domain_chips if link else None) or chip.chips_per_system or 8)
-    alpha, eta, q = (float(v) for v in constants.collective("all_to_all", chip, min(chips, domain)))
+    joined = min(chips, float(domain(chip)))
+    inner, outer = bandwidth_bytes_s(chip, joined), bandwidth_bytes_s(chip, chips)
+    alpha, eta, q = (float(v) for v in constants.collective("all_to_all", chip, joined))
     total: Array = 0.0
     for group in model.groups:
         if group.ffn.kind != "moe" or chips <= 1:
@@ -73,10 +71,10 @@ def exchange_s(chip: Chip, model: Model, chips: float, tokens: Array, constants:
         top_k, each = group.ffn.top_k, tokens * model.hidden * message
         away = each * visited(chips, top_k) * (chips - 1.0) / chips
         inside = smooth_max(alpha, away / (eta * inner), q)
-        if chips > domain:
+        if chips > joined:
             net = table["network"][phase]
             if phase == "prefill":
-                nodes = chips / domain
+                nodes = chips / joined
                 sent = each * min(visited(nodes, top_k), _limited(model, top_k))
             else:
                 sent, inside = each * top_k, 0.0

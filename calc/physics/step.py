@@ -16,6 +16,7 @@ from ..arrays import Array
 from ..engines.engine import Engine
 from ..errors import NoAnswer
 from ..hardware.formats import find_format, roof
+from ..hardware.links import bandwidth_bytes_s
 from .operators import Operator
 from .roofline import smooth_max
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from ..hardware.chip import Chip
     from ..models.model import Model
 
-NO_LINK = 16e9
-"""Bytes/s of a chip that publishes no link: taken as a PCIe 4 x8 card."""
 _COLLECTIVES = ("all_reduce", "all_to_all")
 
 
@@ -68,7 +67,7 @@ def ideal_terms(ops: Sequence[Operator], chip: Chip) -> list[Term]:
     out = []
     for op in ops:
         if op.kind in _COLLECTIVES:
-            link = link_bandwidth(chip, op.ranks)
+            link = bandwidth_bytes_s(chip, op.ranks)
             out.append(Term(op.name, op.kind, "", "", op.count, op.kernels, op.message_bytes / link, 0.0, op.ranks))
             continue
         fmt = find_format(op.format)
@@ -81,18 +80,6 @@ def ideal_terms(ops: Sequence[Operator], chip: Chip) -> list[Term]:
                  op.flops / (fmt_roof[1] * sustained), 1.0, op.outputs, op.context)
         )  # fmt: skip
     return out
-
-
-def link_bandwidth(chip: Chip, ranks: Array) -> Array:
-    """Bytes/s per direction between `ranks` chips: scale-up inside its domain, scale-out or host link beyond."""
-    links = {link.level: link for link in chip.links if link.bandwidth_bytes_s}
-    host = links.get("host")
-    floor = (host.bandwidth_bytes_s if host else None) or NO_LINK
-    up, out = links.get("scale_up"), links.get("scale_out")
-    beyond = (out.bandwidth_bytes_s if out else None) or floor
-    inside = (up.bandwidth_bytes_s if up else None) or floor
-    domain = (up.domain_chips or chip.chips_per_system or 8) if up else 8
-    return np.where(np.asarray(ranks) <= domain, inside, beyond)
 
 
 def term_time(term: Term, chip: Chip, constants: Constants) -> Array:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..errors import DoesNotFit, TokcalcError, UsageError
+from ..hardware.links import domain
 from ..physics.memory import footprint
 from ..physics.parallel import Plan, rank_cores, usual_degree
 from .deployment import MOST_CHIPS, choose
@@ -131,17 +132,17 @@ def search_cuts(chip: Chip, model: Model, most_chips: int) -> list[Plan]:
     """
     from .deployment import _sizes
 
-    domain, allowed = _scale_up(chip), most_chips
+    reach, allowed = domain(chip), most_chips
     if chip.scale_up is None:
         most_chips = min(most_chips, CARDS)
     plans = []
-    for tp in _powers(min(domain, most_chips)):
+    for tp in _powers(min(reach, most_chips)):
         if not usual_degree(model, tp, rank_cores(chip)):
             continue
         for pp in _powers(min(most_chips // tp, model.layers, 64)):
-            if pp > 1 and tp < min(domain, 4) and pp * tp <= domain:
+            if pp > 1 and tp < min(reach, 4) and pp * tp <= reach:
                 continue  # inside a domain, tensor parallelism before stages
-            for dp in _powers(min(domain // tp, most_chips // (tp * pp))) if model.is_moe else [1]:
+            for dp in _powers(min(reach // tp, most_chips // (tp * pp))) if model.is_moe else [1]:
                 plans += [Plan(tp, pp, dp, ep) for ep in _expert_degrees(model, tp, dp)]
     largest = max(plan.chips for plan in plans)
     if largest * chip.memory_bytes < 2.0 * model.params_total:
@@ -154,13 +155,6 @@ def _expert_degrees(model: Model, tp: int, dp: int) -> list[int]:
     experts = max((group.ffn.experts for group in model.groups), default=0)
     ends = [1, tp * dp]
     return sorted({ep for ep in ends if ep == 1 or (ep <= experts)})
-
-
-def _scale_up(chip: Chip) -> int:
-    link = chip.scale_up
-    if link is not None and link.domain_chips:
-        return max(1, link.domain_chips)
-    return 8 if chip.kind == "gpu" else max(1, min(chip.chips_per_system or 1, 8))
 
 
 def _powers(most: int) -> list[int]:

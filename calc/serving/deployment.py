@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import DoesNotFit, UsageError
+from ..hardware.links import domain
 from ..physics.memory import Footprint, footprint
 from ..physics.operators import Formats, component_formats
 from ..physics.parallel import Plan, check_heads, check_plan, cuts_heads, rank_cores, usual_degree
@@ -104,10 +105,8 @@ def _has_room(memory: Footprint, batch: float) -> bool:
 
 
 def _domain(chip: Chip) -> int:
-    link = chip.scale_up
-    if link is not None and link.domain_chips:
-        return min(link.domain_chips, 8)
-    return min(chip.chips_per_system or 1, 8)
+    """Widest tensor degree that is tried unasked: cards on a bus only as far as they are sold in one machine."""
+    return min(domain(chip), 8 if chip.scale_up else chip.chips_per_system or 1)
 
 
 def _sizes(chip: Chip, model: Model) -> list[Plan]:
@@ -117,9 +116,8 @@ def _sizes(chip: Chip, model: Model) -> list[Plan]:
     a card of 16 GB by itself, 61 layers: 1 to 51 cards in as many stages, then 8 x 7, 8 x 8 ... 8 x 61. Tensor
     degrees are those that the model's heads allow.
     """
-    domain = max(1, _domain(chip))
     plans, tp = [], 1
-    while tp <= domain and usual_degree(model, tp, rank_cores(chip)):
+    while tp <= _domain(chip) and usual_degree(model, tp, rank_cores(chip)):
         plans.append(Plan(tp, 1, 1, 1))
         tp *= 2
     top = plans[-1].tp

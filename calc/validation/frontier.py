@@ -18,6 +18,7 @@ import numpy as np
 from ..catalog.tables import shipped_table
 from ..engines.engine import find_engine
 from ..errors import NoAnswer
+from ..hardware.links import box
 from ..physics.memory import footprint
 from ..physics.parallel import Plan
 from ..serving.closed_loop import closed_loop
@@ -105,12 +106,12 @@ def _engines(chip: Chip) -> Sequence[str]:
 
 def _plans(chip: Chip, model: Model) -> Iterator[Plan]:
     """Tensor parallel, and for mixtures attention data parallel, inside a box; stages or wider ranks on two."""
-    box = float(min(chip.chips_per_system or 8, 8))
+    one = float(min(box(chip), 8))
     for width in frontier_table()["machine_chips"]:
-        if width <= box:
+        if width <= one:
             yield Plan(width)
         else:
-            yield Plan(box, width / box)
+            yield Plan(one, width / one)
             yield Plan(width)
         if model.is_moe and width > 1:
             yield Plan(1, 1, width, width)

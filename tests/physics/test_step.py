@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from tokcalc.catalog import load_chip, load_model
 from tokcalc.engines.constants import Constants, Kernel, format_chain, load_constants, scopes
 from tokcalc.errors import UnknownName
+from tokcalc.hardware.links import bandwidth_bytes_s
 from tokcalc.physics.operators import Operator, component_formats
 from tokcalc.physics.parallel import Plan
 from tokcalc.physics.passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
-from tokcalc.physics.step import ideal_terms, link_bandwidth, step_time, term_time
+from tokcalc.physics.step import ideal_terms, step_time, term_time
 
 # every kernel at the datasheet's peaks, without a floor: a plain roofline
 PERFECT = {"any": {"any": {"t0_us": 0.0, "eta_m": 1.0, "eta_c": 1.0, "p": 500.0}}}
@@ -129,14 +130,14 @@ def test_more_bandwidth_peak_or_link_is_never_slower(pair: tuple[str, str, str],
 # ------------------------------------------------------------------ links
 def test_links_are_counted_per_direction() -> None:
     # NVLink 4 is sold as 900 GB/s, both directions together
-    assert link_bandwidth(load_chip("h100-sxm"), 8) == 450e9
-    assert link_bandwidth(load_chip("h800-sxm"), 8) == 200e9
-    assert link_bandwidth(load_chip("b200-sxm"), 8) == 900e9
+    assert bandwidth_bytes_s(load_chip("h100-sxm"), 8) == 450e9
+    assert bandwidth_bytes_s(load_chip("h800-sxm"), 8) == 200e9
+    assert bandwidth_bytes_s(load_chip("b200-sxm"), 8) == 900e9
 
 
 def test_beyond_its_domain_a_chip_uses_the_network() -> None:
     chip = load_chip("h100-sxm")
-    inside, beyond = link_bandwidth(chip, np.array([8, 16])).tolist()
+    inside, beyond = bandwidth_bytes_s(chip, np.array([8, 16])).tolist()
     assert inside == 450e9
     assert beyond < inside / 4
 
@@ -146,7 +147,7 @@ def test_a_card_without_a_link_of_its_own_uses_the_host_bus() -> None:
     host = chip.link("host")
     assert chip.scale_up is None
     assert host is not None
-    assert link_bandwidth(chip, 2) <= 64e9
+    assert bandwidth_bytes_s(chip, 2) <= 64e9
 
 
 # ------------------------------------------------------------------ constants by scope
