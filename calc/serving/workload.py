@@ -61,8 +61,9 @@ def accepted_tokens(acceptance: Array, draft: Array) -> Array:
     2.533
     """
     a, g = np.asarray(acceptance, dtype=float), np.asarray(draft, dtype=float)
-    series = (1.0 - a ** (g + 1.0)) / np.maximum(1.0 - a, 1e-12)
-    return np.where(a < 1.0, series, g + 1.0)
+    missed = 1.0 - a
+    surely = missed < 1e-9  # where the quotient loses its digits
+    return np.where(surely, g + 1.0, (1.0 - a ** (g + 1.0)) / np.where(surely, 1.0, missed))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -17,6 +17,7 @@ from tokcalc.errors import DoesNotFit, UsageError
 from tokcalc.physics import pipeline as sram
 from tokcalc.physics.operators import component_formats
 from tokcalc.serving import piped_loop
+from tokcalc.serving.piped_loop import Piped
 from tokcalc.serving.workload import Load
 
 
@@ -86,7 +87,7 @@ def test_more_requests_never_slow_the_system_nor_speed_a_user(batch: int, model:
     fmt = component_formats(network, "int8", "bf16")
     chips = float(sram.place(device, network, fmt, 500.0, 2048.0).chips)
     load = Load(1024.0, 1024.0, np.array([batch, batch + 1.0]))
-    s = piped_loop.steady(device, network, fmt, load, chips)
+    s = piped_loop.closed_loop(Piped(device, network, fmt, chips), load)
     assert s.output_tok_s[1] >= s.output_tok_s[0] * 0.999
     assert s.tpot_s[1] >= s.tpot_s[0]
     assert np.all(s.running <= s.largest_batch)
@@ -231,7 +232,7 @@ def test_drafted_cases_of_a_grid_equal_single_ones() -> None:
     device, network = load_chip("wse-3"), load_model("llama-3.3-70b")
     fmt = component_formats(network, "bf16", "bf16")
     drafts = np.array([0.0, 3.0])
-    grid = piped_loop.steady(device, network, fmt, Load(1024.0, 512.0, 4.0, 0.0, drafts, 0.7))
+    grid = piped_loop.closed_loop(Piped(device, network, fmt), Load(1024.0, 512.0, 4.0, 0.0, drafts, 0.7))
     for i, g in enumerate(drafts):
-        alone = piped_loop.steady(device, network, fmt, Load(1024.0, 512.0, 4.0, 0.0, float(g), 0.7))
+        alone = piped_loop.closed_loop(Piped(device, network, fmt), Load(1024.0, 512.0, 4.0, 0.0, float(g), 0.7))
         assert grid.tpot_s[i] == pytest.approx(float(alone.tpot_s), rel=1e-12)

@@ -119,7 +119,7 @@ def test_expert_kernels_of_stacks_have_one_floor_a_layer() -> None:
     for name in ("mixtral-8x7b", "gpt-oss-120b", "deepseek-v3"):  # 8, 128 and 256 experts
         model = load_model(name)
         engine = engine_for_chip(chip, PLAIN, model, CONSTANTS)
-        floor = CONSTANTS.tuned(engine).kernel("moe", chip, "fp8", "bf16").t0_s
+        floor = CONSTANTS.tuned(engine.kernels).kernel("moe", chip, "fp8", "bf16").t0_s
         launches = expert_launches(max(group.ffn.experts for group in model.groups))
         assert floor * launches == pytest.approx(TABLES["moe"]["sn40l"]["any"]["t0_us"] * 1e-6)
 

@@ -8,6 +8,7 @@ from tokcalc.engines import pipelines
 from tokcalc.physics import pipeline as sram
 from tokcalc.physics.operators import causal_pairs, component_formats
 from tokcalc.serving import piped_loop
+from tokcalc.serving.piped_loop import Piped
 from tokcalc.serving.workload import Load
 
 
@@ -78,9 +79,9 @@ def test_windows_cap_what_a_token_sees():
 def test_grids_of_lengths_and_cached_shares_equal_single_cases():
     device, network, fmt, _ = _pipe("wse-3", "llama-3.1-8b", "bf16", 1024.0)
     lengths, shares = np.array([[1024.0], [65_536.0]]), np.array([[0.0, 0.5, 0.9]])
-    grid = piped_loop.steady(device, network, fmt, Load(lengths, 256.0, 4.0, shares))
+    grid = piped_loop.closed_loop(Piped(device, network, fmt), Load(lengths, 256.0, 4.0, shares))
     for i, isl in enumerate(lengths[:, 0]):
         for j, share in enumerate(shares[0]):
-            alone = piped_loop.steady(device, network, fmt, Load(float(isl), 256.0, 4.0, float(share)))
+            alone = piped_loop.closed_loop(Piped(device, network, fmt), Load(float(isl), 256.0, 4.0, float(share)))
             assert grid.ttft_s[i, j] == pytest.approx(float(alone.ttft_s), rel=1e-12)
             assert grid.tpot_s[i, j] == pytest.approx(float(alone.tpot_s), rel=1e-12)

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokcalc.catalog import load_chip, load_model
 from tokcalc.engines.constants import Constants, Kernel, format_chain, load_constants, scopes
-from tokcalc.errors import UnknownName
 from tokcalc.hardware.links import bandwidth_bytes_s
 from tokcalc.physics.operators import Operator, component_formats
 from tokcalc.physics.parallel import Plan
@@ -201,11 +200,6 @@ def test_shipped_shares_are_shares() -> None:
             assert len(row["alpha_us"]) == len(row["eta_b"]) == len(row["q"]) == 3, (kind, scope)
             assert all(a > 0 for a in row["alpha_us"]), (kind, scope)
             assert all(q > 0 for q in row["q"]), (kind, scope)
-
-
-def test_an_unknown_engine_names_the_known() -> None:
-    with pytest.raises(UnknownName, match="vllm"):
-        load_constants().engine("no-such-engine")
 
 
 # ------------------------------------------------------------------ passes

@@ -12,21 +12,14 @@ from tokcalc.answers.estimate import estimate
 from tokcalc.catalog import load_chip, load_model
 from tokcalc.engines.constants import load_constants
 from tokcalc.engines.engine import Engine, find_engine
-from tokcalc.engines.vendor import StackEngine, engine_for_chip
+from tokcalc.engines.vendor import engine_for_chip
 from tokcalc.physics.operators import component_formats
 from tokcalc.physics.parallel import Plan
-from tokcalc.physics.passes import decode_operators, padded_tokens, prompt_operators
-from tokcalc.physics.step import step_time
-from tokcalc.serving.chunked_prefill import (
-    alone_share,
-    busy_kernels_s,
-    joins,
-    launched,
-    pooled_prompt_s,
-    room,
-    running_limit,
-)
-from tokcalc.serving.serve import software_limit
+from tokcalc.physics.passes import padded_tokens
+from tokcalc.serving.chunked_prefill import alone_share, joins, pooled_prompt_s, room, running_limit
+from tokcalc.serving.kernels import case_of, passes_of
+from tokcalc.serving.regimes import parts
+from tokcalc.serving.replica import Replica, software_limit
 from tokcalc.serving.workload import Load
 
 CONSTANTS = load_constants()
@@ -35,21 +28,15 @@ CHIP, MODEL = load_chip("rngd"), load_model("qwen3-8b")
 ONE = Plan(1, 1, 1, 1)
 
 
-def rngd() -> StackEngine:
+def rngd() -> Engine:
     """RNGD's software for Qwen3-8B: 1,024 tokens a step, pieces of 128."""
-    engine = engine_for_chip(CHIP, PLAIN, MODEL, CONSTANTS)
-    assert isinstance(engine, StackEngine)
-    return engine
+    return engine_for_chip(CHIP, PLAIN, MODEL, CONSTANTS)
 
 
 def busy_ms(engine: Engine, fresh: float, running: float, osl: float) -> float:
     """Milliseconds of kernels that one prompt adds beside `running` requests on one card."""
-    fmt = component_formats(MODEL, "fp8", "bf16")
-    decode = step_time(decode_operators(MODEL, ONE, fmt, running, fresh + osl / 2.0), CHIP, CONSTANTS)
-    tokens = float(padded_tokens(engine, fresh))
-    alone = step_time(prompt_operators(MODEL, ONE, fmt, 1.0, tokens), CHIP, CONSTANTS)
-    found = busy_kernels_s(CHIP, MODEL, ONE, fmt, engine, CONSTANTS, fresh, 0.0, running, osl, decode, alone)
-    return float(found) * 1e3
+    machine = Replica.of(CHIP, MODEL, ONE, component_formats(MODEL, "fp8", "bf16"), (engine, CONSTANTS))
+    return float(passes_of(machine, Load(fresh, osl, running), running).batched) * 1e3
 
 
 def test_prompts_of_rngd_join_and_those_of_gpus_do_not() -> None:
@@ -82,8 +69,11 @@ def test_a_joined_prompt_costs_less_than_one_of_its_own() -> None:
 
 
 def test_joined_prompts_launch_nothing() -> None:
-    passes, _ = launched(rngd(), ONE, 512.0, 16.0)
-    assert float(passes) == 0.0
+    machine = Replica.of(CHIP, MODEL, ONE, component_formats(MODEL, "fp8", "bf16"), (PLAIN, CONSTANTS))
+    load = Load(512.0, 128.0, 16.0)
+    passes = passes_of(machine, load, 16.0)
+    joined = parts(case_of(machine, load, 16.0), passes.seconds, machine.engine).prompt  # kernels alone
+    assert float(joined) == pytest.approx(float(passes.batched) * machine.engine.prompt_factor * machine.engine.factor)
     assert rngd().prefill_step_s == pytest.approx(rngd().step_s + rngd().layer_s)  # alone, the graph of any step
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokcalc import estimate, load_chip, load_model
-from tokcalc.answers.money import price_line, watts_of
+from tokcalc.answers.money import paid_watts, price_line
 from tokcalc.engines.constants import load_constants
 from tokcalc.engines.engine import find_engine
 from tokcalc.errors import DoesNotFit
@@ -13,7 +13,9 @@ from tokcalc.physics.operators import component_formats
 from tokcalc.physics.parallel import Plan
 from tokcalc.serving.blocks import LIST
 from tokcalc.serving.closed_loop import MAX, evaluate
-from tokcalc.serving.serve import serve
+from tokcalc.serving.piped_loop import Piped
+from tokcalc.serving.power import watts as drawn_watts
+from tokcalc.serving.replica import Replica
 from tokcalc.serving.workload import Load
 
 PAIRS = [
@@ -33,6 +35,23 @@ def setting(pair, engine="vllm"):
     return chip, model, component_formats(model, pair[2], "bf16"), software, constants
 
 
+def machine(pair, plan, engine="vllm"):
+    chip, model, fmt, software, constants = setting(pair, engine)
+    return (
+        Piped(chip, model, fmt) if chip.weights_in_sram else Replica.of(chip, model, plan, fmt, (software, constants))
+    )
+
+
+def single(pair, engine, cases, hit, draft):
+    """Figures of each case asked for by itself, as columns."""
+    found = [
+        evaluate(machine(pair, Plan(float(t), float(p)), engine), Load(float(n), float(m), float(b), hit, *draft))
+        for t, p, n, m, b in cases
+    ]
+    names = ("tpot_s", "ttft_s", "output_tok_s", "input_tok_s", "running", "prefill_share")
+    return {name: np.array([float(getattr(s, name)) for s in found]) for name in names}
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     pair=st.sampled_from(PAIRS[:4]),
@@ -46,26 +65,21 @@ def setting(pair, engine="vllm"):
     draft=st.sampled_from([(0.0, 0.0), (3.0, 0.7)]),
 )
 def test_a_grid_equals_serving_case_by_case(pair, engine, tp, pp, isl, osl, batch, hit, draft):
-    chip, model, fmt, software, constants = setting(pair, engine)
-
     def axis(values, place):
         return np.array(values, dtype=float).reshape([-1 if i == place else 1 for i in range(5)])
 
     plan = Plan(axis(tp, 0), axis(pp, 1), 1, 1)
     load = Load(axis(isl, 2), axis(osl, 3), axis(batch, 4), hit, *draft)
-    grid = evaluate(chip, model, plan, fmt, software, constants, load).arrays()
+    grid = evaluate(machine(pair, plan, engine), load).arrays()
     shape = grid["tpot_s"].shape
     flat = [np.broadcast_to(v, shape).ravel() for v in (plan.tp, plan.pp, load.isl, load.osl, load.concurrency)]
-    listed = serve(
-        chip, model, Plan(flat[0], flat[1], 1, 1), fmt, software, constants,
-        Load(flat[2], flat[3], flat[4], hit, *draft),
-    )  # fmt: skip
-    for name in ("tpot_s", "ttft_s", "output_tok_s", "input_tok_s", "running", "prefill_share"):
-        np.testing.assert_allclose(grid[name].ravel(), np.broadcast_to(getattr(listed, name), flat[0].shape), rtol=1e-9)
-    unrelated = evaluate(
-        chip, model, Plan(flat[0], flat[1], 1, 1), fmt, software, constants,
-        Load(flat[2], flat[3], flat[4], hit, *draft),
-    )  # fmt: skip
+    cases = list(zip(*flat, strict=True))
+    some = np.unique(np.linspace(0, len(cases) - 1, 12).astype(int))
+    listed = single(pair, engine, [cases[i] for i in some], hit, draft)
+    for name, values in listed.items():
+        np.testing.assert_allclose(grid[name].ravel()[some], values, rtol=1e-9)
+    load = Load(flat[2], flat[3], flat[4], hit, *draft)
+    unrelated = evaluate(machine(pair, Plan(flat[0], flat[1], 1, 1), engine), load)
     for name, values in unrelated.arrays().items():
         np.testing.assert_allclose(values, grid[name].ravel(), rtol=1e-9)
 
@@ -74,7 +88,7 @@ def test_a_grid_equals_serving_case_by_case(pair, engine, tp, pp, isl, osl, batc
 @pytest.mark.parametrize("concurrency", [1, 7, 300, "max"])
 @pytest.mark.parametrize(("isl", "osl"), [(1000, 1000), (9000, 300)])
 def test_one_case_equals_the_answer(pair, concurrency, isl, osl):
-    chip, model, fmt, engine, constants = setting(pair)
+    chip, model = load_chip(pair[0]), load_model(pair[1])
     degrees = {} if chip.weights_in_sram else {"tp": 8}
     try:
         answer = estimate(
@@ -91,7 +105,7 @@ def test_one_case_equals_the_answer(pair, concurrency, isl, osl):
     except DoesNotFit:
         answer = None
     load = Load(float(isl), float(osl), MAX if concurrency == "max" else float(concurrency))
-    found = evaluate(chip, model, Plan(degrees.get("tp", 1), 1, 1, 1), fmt, engine, constants, load)
+    found = evaluate(machine(pair, Plan(degrees.get("tp", 1), 1, 1, 1)), load)
     assert bool(found.fits) == (answer is not None)
     if answer is None:
         return
@@ -105,17 +119,15 @@ def test_one_case_equals_the_answer(pair, concurrency, isl, osl):
 @pytest.mark.parametrize("pair", PAIRS)
 @pytest.mark.parametrize("own", [None, {}, {"pue": 1.5}])
 def test_money_and_energy_are_those_of_the_answer(pair, own):
-    chip, model, fmt, engine, constants = setting(pair)
+    chip, model = load_chip(pair[0]), load_model(pair[1])
     degrees = {} if chip.weights_in_sram else {"tp": 8}
     answer = estimate(
         chip, model, isl=2000, osl=500, concurrency=8, weights=pair[2], kv="bf16", on="2026-07-01", own=own,
         utilisation=0.6, cache_hit=0.3, **degrees,
     ).to_dict()  # fmt: skip
-    load = {"cache_hit": 0.3, "utilisation": 0.6}
-    found = evaluate(
-        chip, model, Plan(degrees.get("tp", 1), 1, 1, 1), fmt, engine, constants, Load(2000.0, 500.0, 8.0, 0.3)
-    )
-    watts = watts_of(chip, model, pair[2], found, load)
+    found = evaluate(machine(pair, Plan(degrees.get("tp", 1), 1, 1, 1)), Load(2000.0, 500.0, 8.0, 0.3))
+    watts = drawn_watts(chip, model, pair[2], found, cached_share=0.3)
+    paid = 0.0 if watts is None else float(paid_watts(chip, watts, 0.6))
     price = price_line(chip, {"on": "2026-07-01", "own": own})
     if watts is None:
         assert "power_w" not in answer["energy"]
@@ -124,19 +136,17 @@ def test_money_and_energy_are_those_of_the_answer(pair, own):
         assert float(watts.joule_per_output_token) == pytest.approx(
             answer["energy"]["joule_per_output_token"], rel=1e-9
         )
-        assert float(watts.system_w) == pytest.approx(answer["energy"]["system_power_w"], rel=1e-9)
+        assert paid == pytest.approx(answer["energy"]["system_power_w"], rel=1e-9)
     if price is None:
         assert "per_hour" not in answer["cost"]
     else:
-        hour = price.fixed * float(found.chips) + (price.per_watt * float(watts.system_w) if watts else 0.0)
+        hour = price.fixed * float(found.chips) + price.per_watt * paid
         assert hour == pytest.approx(answer["cost"]["per_hour"], rel=1e-9)
 
 
 def test_more_requests_than_fit_wait():
-    chip, model, fmt, engine, constants = setting(PAIRS[0])
-    found = evaluate(
-        chip, model, Plan(2, 1, 1, 1), fmt, engine, constants, Load(8000.0, 1000.0, np.array([8.0, 64, 512, 2048]))
-    ).arrays()
+    load = Load(8000.0, 1000.0, np.array([8.0, 64, 512, 2048]))
+    found = evaluate(machine(PAIRS[0], Plan(2, 1, 1, 1)), load).arrays()
     assert np.all(found["running"] <= found["concurrency"])
     assert np.all(np.diff(found["ttft_s"]) > 0)
     assert found["running"][-1] == found["running"][-2]
@@ -146,12 +156,12 @@ def test_more_requests_than_fit_wait():
 @pytest.mark.parametrize("pair", [PAIRS[0], PAIRS[1]])
 @pytest.mark.parametrize("plans", [4, 9000])
 def test_a_long_list_of_unrelated_cases_equals_serving(pair, plans):
-    chip, model, fmt, engine, constants = setting(pair)
     rng = np.random.default_rng(1)
     count = LIST + 1500
     tp = (2.0 ** rng.integers(0, 4, count)) if plans == 4 else 1.0 + rng.integers(0, plans, count) % 4096
     isl, osl, batch = (rng.integers(low, high, count).astype(float) for low, high in ((1, 9000), (1, 900), (1, 3000)))
-    listed = evaluate(chip, model, Plan(tp, 1, 1, 1), fmt, engine, constants, Load(isl, osl, batch))
-    whole = serve(chip, model, Plan(tp, 1, 1, 1), fmt, engine, constants, Load(isl, osl, batch))
-    for name in ("tpot_s", "ttft_s", "output_tok_s", "running"):
-        np.testing.assert_allclose(getattr(listed, name), getattr(whole, name), rtol=1e-9)
+    whole = evaluate(machine(pair, Plan(tp, 1, 1, 1)), Load(isl, osl, batch))
+    some = rng.integers(0, count, 12)
+    cases = [(tp[i], 1.0, isl[i], osl[i], batch[i]) for i in some]
+    for name, values in single(pair, "vllm", cases, 0.0, (0.0, 0.0)).items():
+        np.testing.assert_allclose(np.broadcast_to(getattr(whole, name), count)[some], values, rtol=1e-9)

@@ -28,7 +28,7 @@ def deployed(chip: str, model: str, batch: float = 1.0, chips: int | None = None
 
 def rows(batch: float, acceptance: float = 0.7, draft: object = "ngram") -> list:
     d = deployed("h100-sxm", "llama-3.3-70b", batch, 8)
-    return lengths(d, CONSTANTS, Load(1024.0, 1024.0, batch, 0.0, 0.0, acceptance), draft)  # type: ignore[arg-type]
+    return lengths(d.replica(CONSTANTS), Load(1024.0, 1024.0, batch, 0.0, 0.0, acceptance), draft)  # type: ignore[arg-type]
 
 
 def test_no_draft_is_the_plain_step() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,15 +12,16 @@ from tokcalc.engines.constants import load_constants
 from tokcalc.engines.engine import engine_names, find_engine, poll_wait_steps
 from tokcalc.serving.regimes import REGIMES, Case, Seconds, metrics
 
-BARE = SimpleNamespace(
-    step_s=0.0, sequence_s=0.0, prefill_step_s=0.0, interference=1.0, frontend_s=0.01, ttft_steps=2.5,
-    dp_steps=0.0,
-    queue_share=0.055, queue_time=0.76, factor=1.0, prompt_factor=1.0,
+BARE = replace(
+    find_engine(load_constants(), None),
+    step_s=0.0, sequence_s=0.0, prefill_step_s=0.0, interference=1.0, frontend_s=0.01,
+    ttft_steps=2.5, dp_steps=0.0, queue_share=0.055, queue_time=0.76, factor=1.0, prompt_factor=1.0, stage_loss=0.0,
+    stream_s=0.0,
 )  # fmt: skip
 
 
 def with_(**more):
-    return SimpleNamespace(**{**vars(BARE), **more})
+    return replace(BARE, **more)
 
 
 def test_a_prompt_alone_is_isl_over_its_seconds():

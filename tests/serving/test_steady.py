@@ -18,9 +18,10 @@ from tokcalc.errors import UnknownName
 from tokcalc.hardware.chip import Chip
 from tokcalc.physics.operators import component_formats
 from tokcalc.physics.parallel import Plan
-from tokcalc.serving.regimes import prompt_share
-from tokcalc.serving.serve import Served, open_loop, pool_limit, serve, shared_tpot_s, waiting_s
-from tokcalc.serving.workload import Load, accepted_tokens
+from tokcalc.serving.closed_loop import evaluate
+from tokcalc.serving.regimes import Case, Parts, mean_wait_s, prompt_share, queue_s, tpot_of
+from tokcalc.serving.replica import Replica
+from tokcalc.serving.workload import Load, Served, accepted_tokens
 
 PAIRS = [
     ("h100-sxm", "llama-3.3-70b", "fp8"),
@@ -42,7 +43,8 @@ def served(
     constants = load_constants()
     model = load_model(pair[1])
     fmt = component_formats(model, pair[2])
-    return serve(chip or load_chip(pair[0]), model, plan, fmt, find_engine(constants, engine), constants, load)
+    software = (find_engine(constants, engine), constants)
+    return evaluate(Replica.of(chip or load_chip(pair[0]), model, plan, fmt, software), load)
 
 
 setups = {"pair": st.sampled_from(PAIRS), "plan": st.sampled_from(PLANS), "engine": st.sampled_from(ENGINES)}
@@ -54,10 +56,11 @@ lengths = {"isl": st.integers(1, 30_000), "osl": st.integers(1, 4_000)}
 def test_requests_in_flight_are_rate_times_time_in_the_system(
     pair: tuple[str, str, str], plan: Plan, engine: str | None, isl: int, osl: int, batch: int
 ) -> None:
-    # Little's law: running = requests/s x (TTFT + (OSL - 1) TPOT), waiting for memory left out of the TTFT
+    # Little's law: in flight = requests/s x (TTFT + (OSL - 1) TPOT), behind a full pool too
     s = served(pair, plan, Load(float(isl), float(osl), float(batch)), engine)
     per_s = float(s.output_tok_s) / osl
     assert float(s.input_tok_s) == pytest.approx(per_s * isl)
+    assert per_s * float(s.ttft_s + (osl - 1) * s.tpot_s) == pytest.approx(batch, rel=1e-6)
     alone = served(pair, plan, Load(float(isl), float(osl), float(s.running)), engine)
     assert float(alone.running) == float(s.running)
     assert per_s * float(alone.ttft_s + (osl - 1) * alone.tpot_s) == pytest.approx(float(s.running))
@@ -84,7 +87,7 @@ def test_a_longer_context_is_never_cheaper(
     pair: tuple[str, str, str], plan: Plan, engine: str | None, isl: int, osl: int, more: int, batch: int
 ) -> None:
     s = served(pair, plan, Load(np.array([isl, isl + more], dtype=float), float(osl), float(batch)), engine)
-    for name in ("step_s", "prompt_s", "prompt_alone_s"):
+    for name in ("step_s", "prompt_s", "alone_s"):
         short, long = np.broadcast_to(getattr(s, name), 2)
         assert long >= short * CLOSE, name
     if s.running[0] == s.running[1]:  # a shorter queue of running requests is another question
@@ -154,9 +157,10 @@ def test_requests_that_memory_does_not_hold_wait() -> None:
     model, chip = load_model("llama-3.3-70b"), load_chip("h100-sxm")
     fmt = component_formats(model, "fp8")
     engine = find_engine(constants, None)
-    limit = float(pool_limit(engine, chip, model, Plan(tp=2), fmt, Load(8000.0, 1000.0, 1.0)))
+    machine = Replica.of(chip, model, Plan(tp=2), fmt, (engine, constants))
+    limit = float(machine.pool(Load(8000.0, 1000.0, 1.0)))
     load = Load(8000.0, 1000.0, np.array([limit, 2 * limit, 10 * limit]))
-    s = serve(chip, model, Plan(tp=2), fmt, engine, constants, load)
+    s = evaluate(machine, load)
     assert s.running.tolist() == [limit] * 3
     assert np.ptp(s.output_tok_s) == 0.0  # no more than what runs
     assert s.ttft_s[0] < s.ttft_s[1] < s.ttft_s[2]
@@ -164,8 +168,9 @@ def test_requests_that_memory_does_not_hold_wait() -> None:
 
 # ------------------------------------------------------------------ compositions by hand
 def test_prompts_of_others_lengthen_the_step() -> None:
-    assert shared_tpot_s(0.010, 0.050, 33.0, 800.0, 1.2) == pytest.approx(0.0124)
-    assert shared_tpot_s(0.010, 0.050, 1.0, 800.0, 1.2) == 0.010
+    engine = replace(find_engine(load_constants(), None), interference=1.2)
+    assert tpot_of(Parts(0.010, 0.0, 0.050), Case(0.0, 800.0, 33.0, 33.0), engine) == pytest.approx(0.0124)
+    assert tpot_of(Parts(0.010, 0.0, 0.050), Case(0.0, 800.0, 1.0, 1.0), engine) == 0.010
 
 
 @pytest.mark.parametrize(
@@ -185,21 +190,12 @@ def test_a_verified_step_yields_between_one_and_all_its_tokens(a: float, g: int)
 
 @given(st.floats(0.01, 0.99), st.floats(0.1, 100))
 def test_open_arrivals_wait_as_one_queue_of_constant_service(load: float, capacity: float) -> None:
-    wait, saturated = open_loop(None, load * capacity, capacity)
-    assert not saturated
-    assert wait == pytest.approx(load / (2 * (1 - load) * capacity))
+    assert mean_wait_s(1.0 / capacity, load) == pytest.approx(load / (2 * (1 - load) * capacity))
 
 
-def test_offered_more_than_it_sustains_the_queue_has_no_end() -> None:
-    wait, saturated = open_loop(None, np.array([0.5, 1.0, 2.0]), 1.0)
-    assert saturated.tolist() == [False, True, True]
-    assert wait.tolist() == [0.5, np.inf, np.inf]
-
-
-def test_nobody_waits_where_all_run() -> None:
-    engine = find_engine(load_constants(), None)
-    assert waiting_s(engine, 0.01, 0.05, 100.0, 8.0, 8.0) == 0.0
-    assert waiting_s(engine, 0.01, 0.05, 100.0, 16.0, 8.0) > 0.0
+def test_those_that_do_not_run_wait_for_as_many_ends_as_stand_before_them() -> None:
+    assert queue_s(8.0, 8.0, 3.0) == 0.0
+    assert queue_s(64.0, 32.0, 3.29) == pytest.approx(9.73, abs=0.01)
 
 
 # ------------------------------------------------------------------ engines

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from tokcalc.engines.constants import load_constants
+from tokcalc.physics.passes import read_context
 from tokcalc.validation.rows.cases import gather
 from tokcalc.validation.rows.runs import cached_share
 
@@ -33,7 +34,7 @@ def test_a_prompt_that_repeats_is_cached_but_for_its_last_token() -> None:
 
 def test_cached_prompts_cost_a_small_pass_and_their_cache_is_held_once() -> None:
     blocks = gather(rows([NOTE, ""]), load_constants()).blocks
-    found = {int(i): (b.fresh[k], b.limit[k]) for b in blocks for k, i in enumerate(b.index)}
+    found = {int(i): (b.load.fresh[k], b.limit[k]) for b in blocks for k, i in enumerate(b.index)}
     assert found[0][0] == pytest.approx(1.0)
     assert found[1][0] == 1024.0
     # 128 whole caches of 1,152 tokens, 29 GB, do not fit beside 30 GB of weights on 48 GB
@@ -42,4 +43,6 @@ def test_cached_prompts_cost_a_small_pass_and_their_cache_is_held_once() -> None
 
 def test_the_running_context_is_still_read_whole() -> None:
     block = gather(rows([NOTE]), load_constants()).blocks[0]
-    assert float(block.context[0]) == 2048.0  # 1,024 to 1,280 tokens in kernels compiled for 2,048
+    assert (
+        float(read_context(block.engine, block.isl, block.osl)[0]) == 2048.0
+    )  # 1,024 to 1,280 tokens in kernels compiled for 2,048
