@@ -58,7 +58,8 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
         s = replace(s, concurrency=batch, ttft_s=offered.ttft_s, output_tok_s=out, input_tok_s=read)
     step, running = float(s.step_s), float(s.running)
     passes = r.decode_operators(running, read_context(engine, load.isl, load.osl), load.verified)
-    decode = r.seconds(passes)
+    decode = s.decode
+    assert decode is not None
     kernel = [
         (n, float(np.ravel(t)[0]) * engine.factor, k)
         for n, t, k in zip(decode.names, decode.terms_s, decode.bound, strict=True)

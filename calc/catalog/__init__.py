@@ -6,7 +6,8 @@ Between the files in `specs/` (and the user's own folder) and the dataclasses of
 from __future__ import annotations
 
 from .index import find_id, list_ids
-from .load import load_chip, load_memory, load_model, spec_word
+from .load import load_memory, spec_word
+from .remembered import load_chip, load_model
 
 __all__ = ["find_id", "json_schema", "list_ids", "load_chip", "load_memory", "load_model", "spec_word"]
 

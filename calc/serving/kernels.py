@@ -44,6 +44,8 @@ def passes_of(r: Replica, load: Load, running: Array) -> Passes:
     alone = r.prompts(1.0, padded_tokens(r.engine, load.fresh), load.cached)
     if joins(r.engine):
         return Passes(decode, alone, _joined_s(r, load, running, decode, alone))
+    if np.size(running) == 1 and np.all(together_of(r, load.fresh, running) == 1.0):  # a pass of one prompt
+        return Passes(decode, alone, alone.seconds / np.asarray(r.plan.pp))
     return Passes(decode, alone, _shared_s(r, load, running))
 
 
