@@ -30,6 +30,16 @@ class Work:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Effort:
+    """What sets the power of chips: how many, computed tokens per second of all, share of the time that they work."""
+
+    chips: Array
+    computed_tok_s: Array
+    busy: Array
+    in_use: Array = 1.0  # share of the time in which requests are in flight; between them the chips idle
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Watts:
     """Mean watts of a machine's chips, of which arithmetic; joules per token, and the chips' rated watts together.
 
@@ -57,16 +67,25 @@ def watts(
     cached_share: of the input, which costs no arithmetic; in_use: share of the time in which requests are in flight;
     between them the chips idle. Worked: an H100 of 700 W, busy .8, at a tenth of its dense peak: 552 W.
     """
+    fresh = 1.0 - np.asarray(cached_share)
+    computed = s.output_tok_s + s.input_tok_s * fresh
+    drawn = chips_watts(chip, model, weights, Effort(s.chips, computed, s.busy, in_use))
+    if drawn is None:
+        return None
+    total, arithmetic, rated = drawn
+    awake, each = total - arithmetic, arithmetic / computed
+    of_output = awake * (1.0 - s.prefill_share) / s.output_tok_s + each
+    of_input = awake * s.prefill_share / s.input_tok_s + each * fresh
+    return Watts(total, arithmetic, of_output, of_input, rated)
+
+
+def chips_watts(chip: Chip, model: Model, weights: str, effort: Effort) -> tuple[Array, Array, Array] | None:
+    """(watts of the chips, those of arithmetic, rated watts of all); None where no power figure is published."""
     rated = rated_watts(chip)
     if rated is None:
         return None
-    shares, fresh = load_shares(), 1.0 - np.asarray(cached_share)
-    computed = s.output_tok_s + s.input_tok_s * fresh
-    used = compute_share(chip, model, weights, computed, s.chips)
-    total = in_use * power_share(s.busy, used / in_use) + (1.0 - in_use) * shares.idle
-    arithmetic = np.minimum(total, shares.compute * used)
-    full = rated[0] * s.chips
-    awake, each = full * (total - arithmetic), full * arithmetic / computed
-    of_output = awake * (1.0 - s.prefill_share) / s.output_tok_s + each
-    of_input = awake * s.prefill_share / s.input_tok_s + each * fresh
-    return Watts(full * total, full * arithmetic, of_output, of_input, full)
+    shares, in_use = load_shares(), effort.in_use
+    used = compute_share(chip, model, weights, effort.computed_tok_s, effort.chips)
+    total = in_use * power_share(effort.busy, used / in_use) + (1.0 - in_use) * shares.idle
+    full = rated[0] * effort.chips
+    return full * total, full * np.minimum(total, shares.compute * used), full

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Phase:
+class WideStep:
     """Seconds of one step (decode) or pass (prefill) of all chips, and tokens per second of one chip."""
 
     chips: int
@@ -70,7 +70,7 @@ def decode(
     chip: Chip, model: Model, fmt: Formats, *, chips: int, batch_per_chip: float | None, context: float,
     draft: int = 0, acceptance: float = 0.0, max_tpot_s: float | None = None, tp: int = 1,
     accepted: float | None = None, software: Software = DEFAULT,
-) -> Phase:  # fmt: skip
+) -> WideStep:  # fmt: skip
     """Generation over `chips`: step = host joined with (compute^p + exchange^p)^(1/p), divided by accepted
     tokens.
 
@@ -105,7 +105,7 @@ def decode(
     step, compute, exchange, whole = at(np.array([batch]))
     seconds, moved = float(step[0]), float(np.ravel(exchange)[0])
     tpot = seconds / yielded
-    return Phase(
+    return WideStep(
         chips, batch, seconds, tpot, batch / tpot, float(np.ravel(compute)[0]), moved,
         float(engine.host_s(1.0) + engine.sequence_s * batch * tp), room, _sums(whole, moved),
     )  # fmt: skip
@@ -129,7 +129,7 @@ def prefill(
     chip: Chip, model: Model, fmt: Formats, *, chips: int, isl: float, cache_hit: float = 0.0,
     tokens_per_chip: float | None = None, tp: int = 1, balanced: bool = False,
     software: Software = DEFAULT,
-) -> Phase:  # fmt: skip
+) -> WideStep:  # fmt: skip
     """Prompts over `chips`, `tokens_per_chip` new tokens at a time; tokens per second are computed ones.
 
     With cache hits the input rate is tok_s_chip / (1 - cache_hit). balanced: every expert gets as many
@@ -147,7 +147,7 @@ def prefill(
     kernels = smooth_max(compute, exchange, wide_table()["phase"]["overlap"])
     kernels = kernels * (1.0 if balanced else imbalance(model, float(chips)))
     step = float(np.ravel(host_joined(engine, kernels, engine.prefill_step_s))[0])
-    return Phase(
+    return WideStep(
         chips, each, step, step, each / step, compute, exchange, engine.prefill_step_s, prompts / chips,
         _sums(whole, exchange),
     )  # fmt: skip

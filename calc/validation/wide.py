@@ -16,7 +16,7 @@ from ..serving.wide_ep import Software, decode, prefill
 
 if TYPE_CHECKING:
     from ..engines.constants import Constants
-    from ..serving.wide_ep import Phase
+    from ..serving.wide_ep import WideStep
     from .rows.cases import Block
 
 _HITS = re.compile(r"INCLUDES ([\d.]+)% (?:disk-)?cache hits")
@@ -58,13 +58,13 @@ def wide_value(block: Block, i: int, constants: Constants) -> tuple[float, str]:
     return table[metric], ""
 
 
-def _decoded(block: Block, i: int, chips: int, tp: int, software: Software) -> Phase:
+def _decoded(block: Block, i: int, chips: int, tp: int, software: Software) -> WideStep:
     phase = wide_table()["phase"]
     asked = float(block.asked[i])
 
     context = float(read_context(block.engine, block.isl[i], block.osl[i]))
 
-    def at(batch: float | None, limit: float | None) -> Phase:
+    def at(batch: float | None, limit: float | None) -> WideStep:
         return decode(
             block.chip, block.model, block.formats, chips=chips, batch_per_chip=batch,
             context=context, draft=int(block.draft[i]), accepted=float(block.accepted[i]),

@@ -12,7 +12,7 @@ from tokcalc import load_chip, load_model
 from tokcalc.answers.setting import key_of, setting
 from tokcalc.explore.plan.plan import plan
 from tokcalc.explore.plan.pools import MOST_REPLICAS, pool_candidates
-from tokcalc.serving.pools import mixed
+from tokcalc.serving.pools import Job, mixed
 
 DAY = "2026-07-01"
 
@@ -22,8 +22,7 @@ def test_a_pool_of_the_same_replicas_is_the_mixed_system(pair):
     model = load_model("llama-3.3-70b")
     settings = [setting(key_of({"chip": chip, "model": model.id, "on": DAY})) for chip in dict.fromkeys(pair)]
     found = pool_candidates(settings, isl=4000.0, osl=500.0, most_chips=4096)
-    asked = mixed(model, load_chip(pair[0]), load_chip(pair[1]), isl=4000, osl=500, batch=16.0,
-                  weights=None, hour_price=lambda chip: None)  # fmt: skip
+    asked = mixed(Job(load_chip(pair[0]), model, 4000), Job(load_chip(pair[1]), model, 4000, 500, batch=16.0))
     if max(asked.prefill_replicas, asked.decode_replicas) > MOST_REPLICAS:
         pytest.skip("more replicas than a plan searches")
     same = (
@@ -36,9 +35,9 @@ def test_a_pool_of_the_same_replicas_is_the_mixed_system(pair):
     )
     assert same.any()
     place = int(np.flatnonzero(same)[0])
-    assert found["ttft_s"][place] == pytest.approx(asked.ttft_s, rel=1e-9)
-    assert found["tpot_s"][place] == pytest.approx(asked.tpot_s, rel=1e-9)
-    assert found["output_tok_s"][place] == pytest.approx(asked.requests_per_s * 500, rel=1e-9)
+    assert found["ttft_s"][place] == pytest.approx(asked.together.ttft_s, rel=1e-9)
+    assert found["tpot_s"][place] == pytest.approx(asked.decode.seconds, rel=1e-9)
+    assert found["output_tok_s"][place] == pytest.approx(asked.together.requests_per_s * 500, rel=1e-9)
 
 
 def test_money_of_both_pools_is_the_bill():

@@ -11,7 +11,7 @@ from tokcalc import estimate
 from tokcalc.answers.setting import key_of, setting
 from tokcalc.catalog import load_chip
 from tokcalc.engines.constants import load_constants
-from tokcalc.serving.pools import decode_side, prefill_side
+from tokcalc.serving.pools import Job, decode, prefill
 from tokcalc.trust.bands import band_factor, has_own
 from tokcalc.trust.evidence import evidence, known_chips, measured_mixture
 from tokcalc.trust.grades import answer_grade, grade_reason
@@ -90,8 +90,8 @@ def test_commands_agree_on_a_mixture_that_was_not_measured() -> None:
     assert alone["grade"] == setting(key_of({"chip": "rngd", "model": "deepseek-r1"})).grade == "B"
     assert tpot["high"] / tpot["value"] == pytest.approx(band_factor("tpot", "B", moe=True))
     chip, model = load_chip("rngd"), setting(key_of({"chip": "rngd", "model": "deepseek-r1"})).model
-    assert prefill_side(chip, model, 1024, 0.0, None, None).grade == "B"
-    assert decode_side(chip, model, 1024, 1024, None, None, None).grade == "B"
+    assert prefill(Job(chip, model, 1024)).grade == "B"
+    assert decode(Job(chip, model, 1024, 1024)).grade == "B"
     dense = estimate("rngd", "llama-8b", concurrency=64).to_dict()
     assert dense["grade"] == "A"
 

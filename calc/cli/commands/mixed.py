@@ -82,9 +82,11 @@ def _mixed_answer(
     prefill_chips: int | None, decode_chips: int | None, weights: str | None, currency: str, on: str | None,
     **speculation: Any,
 ) -> dict[str, Any]:  # fmt: skip
+    from ...answers.mixed import mixed_answer
     from ...catalog import load_chip, load_model
     from ...money.hour import Terms, chip_hour
-    from ...serving import pools as disagg
+    from ...serving import pools
+    from ...serving.pools import Job
 
     network = load_model(model)
     terms = Terms(on=on, currency=currency).checked()
@@ -98,12 +100,15 @@ def _mixed_answer(
             unpriced.append(str(error))
             return None
 
-    m = disagg.mixed(
-        network, load_chip(prefill_chip), load_chip(decode_chip), batch=batch, cache_hit=cache_hit,
-        prefill_chips=prefill_chips, decode_chips=decode_chips, weights=weights, hour_price=hour,
-        **speculation, **tokens,
+    draft = speculation["draft"]
+    reads = Job(load_chip(prefill_chip), network, tokens["isl"], 1, cache_hit, prefill_chips, weights)
+    writes = Job(
+        load_chip(decode_chip), network, tokens["isl"], tokens["osl"], chips=decode_chips, weights=weights, batch=batch,
+        max_tpot_s=speculation["max_tpot_s"], draft=0 if isinstance(draft, str) else draft,
+        acceptance=speculation["acceptance"],
     )  # fmt: skip
-    answer = disagg.as_answer(m, network, tokens["isl"], tokens["osl"], currency)
+    found = pools.mixed(reads, writes, best_draft=isinstance(draft, str), hour_price=hour)
+    answer = mixed_answer(found, writes, currency)
     if unpriced:
         answer["cost"]["reason"] = unpriced[0]
     return answer

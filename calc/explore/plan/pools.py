@@ -14,8 +14,8 @@ import numpy as np
 
 from ...answers.setting import Setting
 from ...errors import TokcalcError
-from ...physics.operators import component_formats
-from ...serving.pools import DECODE_BUSY, PREFILL_BUSY, Side, decode_side, prefill_side, transfer_s
+from ...serving.pools import DECODE_BUSY, Job, Phase, decode, matched, prefill
+from ...serving.power import Effort, chips_watts
 from .search import NUMBERS, POOLS, Candidates
 
 COLUMNS = (*NUMBERS, *POOLS)
@@ -65,28 +65,28 @@ def pool_candidates(
     return Candidates(tuple(unique), where, fits, fits.copy(), {name: joined[name] for name in COLUMNS})
 
 
-def _prefill(s: Setting, isl: float, cached: float) -> Side | None:
+def _prefill(s: Setting, isl: float, cached: float) -> Phase | None:
     try:
-        return prefill_side(s.chip, s.model, int(isl), cached, None, s.weights)
+        return prefill(Job(s.chip, s.model, int(isl), 1, cached, None, s.weights))
     except (TokcalcError, ZeroDivisionError):
         return None
 
 
-def _decodes(s: Setting, isl: float, osl: float) -> list[Side]:
+def _decodes(s: Setting, isl: float, osl: float) -> list[Phase]:
     """Decode replicas of the fewest chips and of a whole box, at each batch that they hold."""
-    found: list[Side] = []
+    found: list[Phase] = []
     box = s.chip.chips_per_system
     for chips in dict.fromkeys((None, None if s.chip.weights_in_sram or not box or box > 16 else box)):
         for batch in BATCHES:
             try:
-                found.append(decode_side(s.chip, s.model, int(isl), int(osl), float(batch), chips, s.weights))
+                found.append(decode(Job(s.chip, s.model, int(isl), int(osl), 0.0, chips, s.weights, float(batch))))
             except TokcalcError:
                 break
     return found
 
 
 def _system(
-    first: Setting, second: Setting, sender: Side, receiver: Side, isl: float, osl: float, most_chips: int,
+    first: Setting, second: Setting, sender: Phase, receiver: Phase, isl: float, osl: float, most_chips: int,
     cached: float, utilisation: float,
 ) -> dict[str, np.ndarray] | None:  # fmt: skip
     """Figures of x prefill and y decode replicas, for all x and y that the chips allow."""
@@ -95,19 +95,14 @@ def _system(
     x, y = x[kept], y[kept]
     if not x.size:
         return None
-    fmt = component_formats(second.model, receiver.weights, receiver.kv)
-    move = transfer_s(float(second.model.kv_bytes(isl, fmt.kv.bytes)), sender.link_bytes_s, receiver.link_bytes_s)
-    service = 1.0 / sender.requests_per_s + move
-    rate = np.minimum(PREFILL_BUSY * x / service, DECODE_BUSY * y * receiver.requests_per_s)
-    load = rate * service / x
-    wait = load * service / (2.0 * (1.0 - load)) / x
-    chips = x * sender.chips + y * receiver.chips
+    both = matched(sender, receiver, second.model, isl, (x, y))
+    rate, chips = np.asarray(both.requests_per_s), np.asarray(both.chips)
     figures: dict[str, Any] = dict.fromkeys(COLUMNS, np.nan)
     figures |= {
         "isl": isl, "osl": osl, "chips": chips, "tp": 1.0, "pp": 1.0, "dp": 1.0, "ep": 1.0, "draft": 0.0,
-        "concurrency": y * receiver.batch, "largest_batch": y * receiver.batch, "tpot_s": receiver.phase_s,
-        "ttft_s": sender.phase_s + move + wait + receiver.phase_s, "output_tok_s": rate * osl,
-        "input_tok_s": rate * isl, "output_tok_s_user": 1.0 / receiver.phase_s,
+        "concurrency": y * receiver.batch, "largest_batch": y * receiver.batch, "tpot_s": receiver.seconds,
+        "ttft_s": both.ttft_s, "output_tok_s": rate * osl,
+        "input_tok_s": rate * isl, "output_tok_s_user": 1.0 / receiver.seconds,
         "output_tok_s_chip": rate * osl / chips, "prefill_chips": float(sender.chips), "prefill_replicas": x,
         "decode_chips": float(receiver.chips), "decode_replicas": y,
     }  # fmt: skip
@@ -131,13 +126,7 @@ def _system(
     }
 
 
-def _watts(s: Setting, side: Side, replicas: np.ndarray, tokens_s: np.ndarray) -> np.ndarray | None:
+def _watts(s: Setting, side: Phase, replicas: np.ndarray, tokens_s: np.ndarray) -> np.ndarray | None:
     """Watts of a pool's chips at that token rate; None where no power is published."""
-    from ...physics.power import compute_share, power_share, rated_watts
-
-    rated = rated_watts(s.chip)
-    if rated is None:
-        return None
-    chips = replicas * side.chips
-    share = power_share(DECODE_BUSY, compute_share(s.chip, s.model, side.weights, tokens_s, chips))
-    return np.asarray(rated[0] * chips * share)
+    drawn = chips_watts(s.chip, s.model, side.weights, Effort(replicas * side.chips, tokens_s, DECODE_BUSY))
+    return None if drawn is None else np.asarray(drawn[0])
