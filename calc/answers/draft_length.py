@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..errors import NoAnswer
+from ..serving.deployment import Wish, choose
 from ..serving.drafting import LEAST_GAIN, LOADS, Drafted, best, lengths, pipe_lengths, stops_paying
 from ..serving.replica import Replica, sized_for
 from ..serving.workload import Load
@@ -29,21 +29,19 @@ def _kept(r: Replica, load: Load, rate: float, most: float) -> float:
 
 
 def best_length(
-    chip: Chip, model: Model, engine: Engine, constants: Constants, ask: Question, weights: str | None,
-    kv: str | None, degrees: Mapping[str, int | None],
-) -> tuple[int, str]:  # fmt: skip
+    chip: Chip, model: Model, software: tuple[Engine, Constants], ask: Question, wish: Wish
+) -> tuple[int, str]:
     """(draft length that is fastest at a question's load, 0 where none pays; where drafting stops paying).
 
     The draft itself is taken as free, as in an answer: n-grams or a lookup (`lengths` counts other drafts).
     """
-    from ..serving.deployment import choose
     from ..serving.precision import choose_formats
 
     isl, osl = float(ask.isl), float(ask.osl)
     here = 1.0 if isinstance(ask.concurrency, str) else float(ask.concurrency)
     if chip.weights_in_sram:
-        name, most = choose_formats(chip, model, engine, weights, kv)[0], float(model.layers)
-        chips = degrees.get("chips") or degrees.get("pp")
+        name, most = choose_formats(chip, model, software[0], wish.weights, wish.kv)[0], float(model.layers)
+        chips = wish.chips or wish.pp
 
         def at(batch: float) -> list[Drafted]:
             load = Load(isl, osl, batch, ask.cache_hit, 0.0, ask.acceptance)
@@ -51,12 +49,10 @@ def best_length(
 
         most = at(most)[0].batch
     else:
-        d = choose(
-            chip, model, engine, context=isl + osl, weights=weights, kv=kv, **degrees,
-            batch=float(sized_for(chip, model, (engine, constants), Load(isl, osl, here, ask.cache_hit))),
-        )  # fmt: skip
+        wanted = float(sized_for(chip, model, software, Load(isl, osl, here, ask.cache_hit)))
+        d = choose(chip, model, software[0], wish, batch=wanted, context=isl + osl)
         held = d.memory.batch if d.memory is not None else here
-        runs = d.replica(constants)
+        runs = d.replica(software[1])
         most = float(min(held, runs.software_limit(Load(isl, osl, 1.0, ask.cache_hit))))
         here = most if isinstance(ask.concurrency, str) else here
         if ask.rate is not None:

@@ -15,7 +15,7 @@ from ..engines.constants import load_constants
 from ..engines.engine import default_engine, find_engine
 from ..engines.resolve import check_runs, own_software_note
 from ..errors import UsageError
-from ..serving.deployment import choose
+from ..serving.deployment import Wish, choose
 from ..serving.replica import sized_for
 from ..serving.workload import Load
 from ..trust.grades import answer_grade
@@ -83,26 +83,23 @@ def estimate(
             f"--stream is for chips that hold weights in SRAM; {device.name} streams them from memory anyway"
         )
     chips = 1 if stream and chips is None else chips
+    wish = Wish(weights, kv, chips, tp, pp, dp, ep)
     if pick:
         from .draft_length import best_length
 
-        degrees = {"chips": chips, "tp": tp, "pp": pp, "dp": dp, "ep": ep}
-        count, note = best_length(device, network, software, constants, ask, weights, kv, degrees)
+        count, note = best_length(device, network, (software, constants), ask, wish)
         draft, acceptance = (count, acceptance) if count else (None, None)
         ask = replace(ask, draft=count, acceptance=acceptance or 0.0).with_note(note)
     if device.weights_in_sram:
         from .pipelined import sram_answer
 
-        body = sram_answer(device, network, software, ask, weights, kv, chips, tp, pp, dp, ep, stream)
+        body = sram_answer(device, network, software, ask, wish, stream=stream)
         scope = body.scope
     else:
         wanted = 1.0 if isinstance(concurrency, str) else float(concurrency)
         load = Load(float(ask.isl), float(ask.osl), wanted, ask.cache_hit, float(ask.draft), ask.acceptance)
         wanted = float(sized_for(device, network, (software, constants), load))
-        deployment = choose(
-            device, network, software, batch=wanted, context=ask.isl + ask.osl, weights=weights, kv=kv,
-            chips=chips, tp=tp, pp=pp, dp=dp, ep=ep,
-        )  # fmt: skip
+        deployment = choose(device, network, software, wish, batch=wanted, context=ask.isl + ask.osl)
         body = parts.served_answer(deployment, constants, ask)
         scope = body.scope
     grade = answer_grade(device, constants, scope, network.is_moe)

@@ -21,6 +21,7 @@ from ..physics import pipeline as sram
 from ..physics.operators import component_formats
 from ..serving import piped_loop
 from ..serving.closed_loop import evaluate
+from ..serving.deployment import Wish
 from ..serving.piped_loop import Piped
 from ..serving.workload import Load, Served, accepted_tokens
 from .notes import waiting_note
@@ -44,10 +45,7 @@ _TERMS = {
 _DRAWN = 16  # chips that get a line of their own
 
 
-def sram_answer(
-    chip: Chip, model: Model, engine: Engine, ask: Question, weights: str | None, kv: str | None,
-    chips: int | None, tp: int | None, pp: int | None, dp: int | None, ep: int | None, stream: bool = False,
-) -> Body:  # fmt: skip
+def sram_answer(chip: Chip, model: Model, engine: Engine, ask: Question, wish: Wish, *, stream: bool = False) -> Body:
     """A model piped through SRAM chips: latency per layer, hops, and how many sequences fill the pipeline.
 
     stream: let weights come from memory beside the wafer when `chips` cannot hold them.
@@ -56,7 +54,8 @@ def sram_answer(
     """
     from ..serving.precision import choose_formats
 
-    for name, value in (("tp", tp), ("dp", dp), ("ep", ep)):
+    weights, kv = wish.weights, wish.kv
+    for name, value in (("tp", wish.tp), ("dp", wish.dp), ("ep", wish.ep)):
         if value not in (None, 1):
             raise UsageError(f"--{name} does not apply to {chip.name}, whose layers are piped over chips; give --chips")
     given = ask.software_date is not None
@@ -71,7 +70,7 @@ def sram_answer(
     else:
         weights, kv, assumed = choose_formats(chip, model, engine, weights, kv)
     fmt = component_formats(model, weights, kv)
-    wanted = chips or pp
+    wanted = wish.chips or wish.pp
     least = int(sram.place(chip, model, fmt, 1.0, ask.isl + ask.osl, None, ask.software_date).chips)
     if wanted is not None and wanted < least and not stream:
         raise DoesNotFit(too_few(chip, model, fmt, weights, wanted, least))

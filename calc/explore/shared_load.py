@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import DoesNotFit, NoAnswer, UsageError
+from ..errors import NoAnswer, TokcalcError, UsageError
+from .full_load import loaded
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def share_load(
     """
     found, out = [], []
     for name, count in owned.items():
-        best = _largest(name, model, count, max_tpot_s, max_ttft_s, workload)
+        best = _largest(name, model, count, (max_tpot_s, max_ttft_s), workload)
         if isinstance(best, str):
             out.append((name, best))
         else:
@@ -64,43 +65,19 @@ def share_load(
 
 
 def _largest(
-    name: str, model: str, count: int, max_tpot_s: float, max_ttft_s: float, workload: Mapping[str, Any]
+    name: str, model: str, count: int, limits: tuple[float, float], workload: Mapping[str, Any]
 ) -> dict[str, Any] | str:
-    """The answer at the largest batch within the limits, or why there is none. Halving between powers of
-    two.
-    """
-    from ..answers.estimate import estimate
-    from ..errors import TokcalcError
-
-    def at(batch: int) -> dict[str, Any] | None:
-        try:
-            a = estimate(name, model, concurrency=batch, **workload).to_dict()
-        except DoesNotFit:
-            return None
-        kept = a["speed"]["tpot_s"]["value"] <= max_tpot_s and a["speed"]["ttft_s"]["value"] <= max_ttft_s
-        return a if kept and a["memory"]["largest_batch"] >= batch else None
-
+    """The answer at the largest load of (seconds per token, to the first one), or why there is none."""
+    tpot, ttft = limits
     try:
-        one = estimate(name, model, concurrency=1, **workload).to_dict()
+        best = loaded(name, model, speed=1.0 / tpot, ttft=None if math.isinf(ttft) else ttft, **workload).to_dict()
     except TokcalcError as error:
         return str(error)
-    if one["deployment"]["chips"] > count:
-        return f"one replica needs {one['deployment']['chips']:,} chips"
-    best = at(1)
-    if best is None:
-        return f"{one['speed']['tpot_s']['value'] * 1e3:.1f} ms a token even for one user"
-    low, high = 1, 2
-    while high <= 8192 and (found := at(high)) is not None:
-        low, high, best = high, high * 2, found
-    while high - low > max(1, low // 16):
-        middle = (low + high) // 2
-        found = at(middle)
-        if found is None:
-            high = middle
-        else:
-            low, best = middle, found
     if best["deployment"]["chips"] > count:
-        return f"one replica needs {best['deployment']['chips']:,} chips"
+        try:
+            best = loaded(name, model, speed=1.0 / tpot, chips=count, **workload).to_dict()
+        except TokcalcError as error:
+            return str(error)
     return best
 
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from ..errors import DoesNotFit, TokcalcError, UsageError
 from ..hardware.links import domain
 from ..physics.memory import footprint
 from ..physics.parallel import Plan, rank_cores, usual_degree
-from .deployment import MOST_CHIPS, choose
+from .deployment import LEAST_BATCH, MOST_CHIPS, MOST_FILLED, Wish, asked_plan, choose, sizes
 
 if TYPE_CHECKING:
     from ..engines.engine import Engine
@@ -79,18 +79,13 @@ def asked_cuts(
     return Cuts(plan, wanted_chips, np.array(reasons, dtype=object).reshape(shape))
 
 
-def _cut(
-    chip: Chip, model: Model, engine: Engine, weights: str, kv: str, given: Mapping[str, int | None]
-) -> tuple[Plan, str]:
+def _cut(chip: Chip, model: Model, engine: Engine, weights: str, kv: str, given: Mapping[str, Any]) -> tuple[Plan, str]:
     """The plan that one question with these degrees would use; memory is judged per case, later."""
     try:
-        return choose(chip, model, engine, batch=0.0, context=0.0, weights=weights, kv=kv, **given).plan, ""
+        return choose(chip, model, engine, Wish(weights, kv, **given), batch=0.0, context=0.0).plan, ""
     except DoesNotFit:
         # the weights alone are too much; only the degrees matter here
-        from .deployment import _asked_plan
-
-        plan = _asked_plan(chip, model, **given)
-        return plan, ""
+        return asked_plan(chip, model, Wish(**given)), ""
     except TokcalcError as error:
         return Plan(1, 1, 1, 1), str(error)
 
@@ -106,17 +101,15 @@ def _pipe(chip: Chip, given: Mapping[str, int | None]) -> tuple[Plan, float, str
 
 def fewest_chips(chip: Chip, model: Model, fmt: Formats, engine: Engine, context: Array, batch: Array) -> Plan:
     """For each case the plan that `deployment.choose` takes for `batch` requests; the largest where none does."""
-    from .deployment import _LEAST_BATCH, _MOST_FILLED, _sizes
-
     shape = np.broadcast_shapes(np.shape(context), np.shape(batch))
     tp, pp = np.ones(shape), np.ones(shape)
     open_ = np.ones(shape, dtype=bool)
-    wanted = np.maximum(1.0, np.minimum(batch, _LEAST_BATCH))
-    for plan in _sizes(chip, model):
+    wanted = np.maximum(1.0, np.minimum(batch, LEAST_BATCH))
+    for plan in sizes(chip, model):
         tp, pp = np.where(open_, plan.tp, tp), np.where(open_, plan.pp, pp)
         held = footprint(chip, model, plan, fmt, engine, context)
         filled = (held.weights_bytes + held.workspace_bytes) / held.usable_bytes
-        open_ = open_ & ~((held.batch >= wanted) & (filled <= _MOST_FILLED))
+        open_ = open_ & ~((held.batch >= wanted) & (filled <= MOST_FILLED))
         if not open_.any():
             break
     return Plan(tp, pp, np.ones(shape), np.ones(shape))
@@ -130,8 +123,6 @@ def search_cuts(chip: Chip, model: Model, most_chips: int) -> list[Plan]:
     host bus are searched up to CARDS; where those cannot hold the model in 16 bit, also the larger sizes that
     `deployment.choose` tries.
     """
-    from .deployment import _sizes
-
     reach, allowed = domain(chip), most_chips
     if chip.scale_up is None:
         most_chips = min(most_chips, CARDS)
@@ -146,7 +137,7 @@ def search_cuts(chip: Chip, model: Model, most_chips: int) -> list[Plan]:
                 plans += [Plan(tp, pp, dp, ep) for ep in _expert_degrees(model, tp, dp)]
     largest = max(plan.chips for plan in plans)
     if largest * chip.memory_bytes < 2.0 * model.params_total:
-        plans += [plan for plan in _sizes(chip, model) if largest < plan.chips <= allowed]
+        plans += [plan for plan in sizes(chip, model) if largest < plan.chips <= allowed]
     return plans
 
 

@@ -5,11 +5,12 @@ Stands after `memory` and `sram`, before `estimate`; the planner searches wider,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import DoesNotFit, UsageError
 from ..hardware.links import domain
+from ..hardware.tiers import hint as next_tier
 from ..physics.memory import Footprint, footprint
 from ..physics.operators import Formats, component_formats
 from ..physics.parallel import Plan, check_heads, check_plan, cuts_heads, rank_cores, usual_degree
@@ -23,9 +24,8 @@ if TYPE_CHECKING:
     from ..models.model import Model
 
 MOST_CHIPS = 4096
-_MOST_FILLED = 0.92  # of the usable memory by weights and workspace, when nobody says how many chips
-_LEAST_BATCH = 64.0  # sequences that a default deployment holds at once, if that many are asked for
-_WEIGHT_ONLY = ("int4", "q")  # formats that any chip can expand while it multiplies in 16 bit
+MOST_FILLED = 0.92  # of the usable memory by weights and workspace, when nobody says how many chips
+LEAST_BATCH = 64.0  # sequences that a default deployment holds at once, if that many are asked for
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,45 +52,83 @@ class Deployment:
         return Replica.of(self.chip, self.model, self.plan, self.formats, (self.engine, constants))
 
 
+@dataclass(frozen=True)
+class Wish:
+    """What of a deployment was asked for; None where nobody says."""
+
+    weights: str | None = None
+    kv: str | None = None
+    chips: int | None = None
+    tp: int | None = None
+    pp: int | None = None
+    dp: int | None = None
+    ep: int | None = None
+
+    @property
+    def degrees(self) -> tuple[int | None, int | None, int | None, int | None]:
+        """tp, pp, dp, ep as asked."""
+        return self.tp, self.pp, self.dp, self.ep
+
+    @property
+    def named_degrees(self) -> bool:
+        """Whether any way to cut the chips was asked for."""
+        return any(value is not None for value in self.degrees)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Fit:
+    """What is to be held: a model in formats, with one request of `context` tokens, on chips run by an engine."""
+
+    chip: Chip
+    model: Model
+    formats: Formats
+    engine: Engine
+    context: float
+
+    def on(self, plan: Plan) -> Footprint:
+        return footprint(self.chip, self.model, plan, self.formats, self.engine, self.context)
+
+
 def choose(
-    chip: Chip, model: Model, engine: Engine, *, batch: float, context: float, weights: str | None = None,
-    kv: str | None = None, chips: int | None = None, tp: int | None = None, pp: int | None = None,
-    dp: int | None = None, ep: int | None = None,
-) -> Deployment:  # fmt: skip
+    chip: Chip, model: Model, engine: Engine, wish: Wish | None = None, *, batch: float, context: float
+) -> Deployment:
     """The deployment with the fewest chips that holds weights and `batch` sequences of `context` tokens.
 
     Powers of two inside the scale-up domain as tensor parallel, whole systems as pipeline stages beyond it, stages of
-    eight chips where that is too few (`_sizes`). Where no size holds `batch`, the largest holds what it can. Degrees
+    eight chips where that is too few (`sizes`). Where no size holds `batch`, the largest holds what it can. Degrees
     that are given are kept; contradictory ones raise UsageError, too few chips DoesNotFit with how many would do.
     """
-    weights, kv, assumed = choose_formats(chip, model, engine, weights, kv)
-    fmt = component_formats(model, weights, kv)
+    wish = wish or Wish()
+    weights, kv, assumed = choose_formats(chip, model, engine, wish.weights, wish.kv)
+    fit = _Fit(chip, model, component_formats(model, weights, kv), engine, context)
 
-    asked = any(value is not None for value in (chips, tp, pp, dp, ep))
-    if asked:
-        plan = _asked_plan(chip, model, chips, tp, pp, dp, ep)
-        memory = footprint(chip, model, plan, fmt, engine, context)
+    def deployed(plan: Plan, memory: Footprint, words: tuple[str, ...] = ()) -> Deployment:
+        return Deployment(chip, model, plan, weights, kv, fit.formats, engine, memory, (*assumed, *words))
+
+    if wish.chips is not None or wish.named_degrees:
+        plan = asked_plan(chip, model, wish)
+        memory = fit.on(plan)
         if memory.batch < 1:
-            raise _no_room(chip, model, plan, fmt, engine, context)
-        return Deployment(chip, model, plan, weights, kv, fmt, engine, memory, tuple(assumed))
+            raise _no_room(fit, plan)
+        return deployed(plan, memory)
     found, least = None, 0
-    for plan in _sizes(chip, model):
-        memory = footprint(chip, model, plan, fmt, engine, context)
+    for plan in sizes(chip, model):
+        memory = fit.on(plan)
         if not least and _has_room(memory, 0.0):
             least = int(plan.chips)
         if memory.batch >= 1:
-            found = Deployment(chip, model, plan, weights, kv, fmt, engine, memory, ())
+            found = plan, memory
             if _has_room(memory, batch):
                 break
     if found is None:
-        raise _too_large(chip, model, weights, fmt, engine, context)
-    return replace(found, assumed=(*assumed, _why_chips(found, least, batch, context)))
+        raise _too_large(fit, weights)
+    return deployed(*found, (_why_chips(deployed(*found), least, batch, context),))
 
 
 def _why_chips(d: Deployment, least: int, batch: float, context: float) -> str:
     """Why a deployment has its chips, as half a sentence. least: chips that hold the model without a request."""
     chips = f"{d.chips:,} chip{'s' if d.chips > 1 else ''}"
-    wanted, held = min(batch, _LEAST_BATCH), float(d.memory.batch) if d.memory is not None else 0.0
+    wanted, held = min(batch, LEAST_BATCH), float(d.memory.batch) if d.memory is not None else 0.0
     count = min(wanted, held)
     load = f"{count:.0f} request{'s' if count != 1 else ''} of {context:,.0f} tokens"
     if held < wanted:
@@ -101,7 +139,7 @@ def _why_chips(d: Deployment, least: int, batch: float, context: float) -> str:
 def _has_room(memory: Footprint, batch: float) -> bool:
     """A sensible fit: weights leave a share of the usable memory to the cache, which holds the load."""
     filled = float(memory.weights_bytes + memory.workspace_bytes) / float(memory.usable_bytes)
-    return filled <= _MOST_FILLED and float(memory.batch) >= min(batch, _LEAST_BATCH)
+    return filled <= MOST_FILLED and float(memory.batch) >= min(batch, LEAST_BATCH)
 
 
 def _domain(chip: Chip) -> int:
@@ -109,7 +147,7 @@ def _domain(chip: Chip) -> int:
     return min(domain(chip), 8 if chip.scale_up else chip.chips_per_system or 1)
 
 
-def _sizes(chip: Chip, model: Model) -> list[Plan]:
+def sizes(chip: Chip, model: Model) -> list[Plan]:
     """Numbers of chips to try, rising: tensor degrees of the domain, stages of whole domains, then stages of eight.
 
     The last are what `--chips N` cuts as well: chips of small domains share their layers over the host's links. Worked:
@@ -141,13 +179,12 @@ def _wide(chip: Chip, model: Model, of: int = 0) -> int:
     return max(t for t in range(1, most + 1) if of % t == 0 and usual_degree(model, t, rank_cores(chip)))
 
 
-def _asked_plan(
-    chip: Chip, model: Model, chips: int | None, tp: int | None, pp: int | None, dp: int | None, ep: int | None
-) -> Plan:
+def asked_plan(chip: Chip, model: Model, wish: Wish) -> Plan:
     """Degrees that were given, the rest filled in: what is left of `chips` becomes tensor parallel, then stages.
 
     Worked: 7 chips for 64 heads are 7 stages, 12 are 4 x 3.
     """
+    chips, (tp, pp, dp, ep) = wish.chips, wish.degrees
     if pp is not None and pp > model.layers:
         raise UsageError(f"--pp {pp} is more stages than {model.name} has layers ({model.layers}); give --tp or --dp")
     if chips is None:
@@ -188,41 +225,41 @@ def _no_cut(chip: Chip, model: Model, chips: int, dp: int, stages: int) -> Usage
     )
 
 
-def _no_room(chip: Chip, model: Model, plan: Plan, fmt: Formats, engine: Engine, context: float) -> DoesNotFit:
-    memory = footprint(chip, model, plan, fmt, engine, context)
+def _no_room(fit: _Fit, plan: Plan) -> DoesNotFit:
+    memory, chip = fit.on(plan), fit.chip
     need = memory.weights_bytes + memory.workspace_bytes + memory.kv_bytes_per_sequence
     missing = float(need - memory.usable_bytes) / 1e9
-    enough = _enough(chip, model, fmt, engine, context)
+    enough = _enough(fit)
     hint = f"{enough} chips would do" if enough else "no number of these chips holds it"
-    from ..hardware.tiers import hint as next_tier
-
     hint = f"{hint} {next_tier(chip)}".strip()
     return DoesNotFit(
-        f"{model.name} does not fit {int(plan.chips)} x {chip.name}: {missing:,.1f} GB are missing on each chip; {hint}"
+        f"{fit.model.name} does not fit {int(plan.chips)} x {chip.name}: {missing:,.1f} GB are missing on each chip; "
+        f"{hint}"
     )
 
 
-def _enough(chip: Chip, model: Model, fmt: Formats, engine: Engine, context: float) -> int | None:
+def _enough(fit: _Fit) -> int | None:
     """The fewest of the sizes tried that hold weights and one request, cut as `--chips N` cuts them."""
-    for size in _sizes(chip, model):
+    for size in sizes(fit.chip, fit.model):
         try:
-            plan = _asked_plan(chip, model, int(size.chips), None, None, None, None)
+            plan = asked_plan(fit.chip, fit.model, Wish(chips=int(size.chips)))
         except UsageError:  # more stages than layers
             continue
-        if footprint(chip, model, plan, fmt, engine, context).batch >= 1:
+        if fit.on(plan).batch >= 1:
             return int(size.chips)
     return None
 
 
-def _too_large(chip: Chip, model: Model, weights: str, fmt: Formats, engine: Engine, context: float) -> DoesNotFit:
+def _too_large(fit: _Fit, weights: str) -> DoesNotFit:
     """What is too large for every size, and the degrees that hold it where there are any."""
-    largest = _sizes(chip, model)[-1]
-    memory = footprint(chip, model, largest, fmt, engine, context)
+    chip, model = fit.chip, fit.model
+    largest = sizes(chip, model)[-1]
+    memory = fit.on(largest)
     alone = float(memory.usable_bytes - memory.weights_bytes - memory.workspace_bytes) < 0.0
-    what = "does not fit" if alone else f"and one request of {context:,.0f} tokens do not fit"
+    what = "does not fit" if alone else f"and one request of {fit.context:,.0f} tokens do not fit"
     degrees = [tp for tp in (16, 32, 64, 128) if cuts_heads(model, tp, rank_cores(chip))]
     wider = (Plan(tp, model.layers, 1, 1) for tp in degrees if tp * model.layers <= MOST_CHIPS)
-    enough = next((p for p in wider if footprint(chip, model, p, fmt, engine, context).batch >= 1), None)
+    enough = next((p for p in wider if fit.on(p).batch >= 1), None)
     way = f"give --tp {enough.tp} --pp {enough.pp}, " if enough else ""
     fewer = "fewer bits" if alone else "a shorter request"
     return DoesNotFit(

@@ -25,7 +25,7 @@ from ..trust.grades import answer_grade
 from . import piped_loop, wide_ep
 from .chunked_prefill import pooled_prompt_s
 from .closed_loop import closed_loop
-from .deployment import choose
+from .deployment import Wish, choose
 from .drafting import LENGTHS
 from .piped_loop import Piped
 from .precision import choose_formats
@@ -60,6 +60,11 @@ class Job:
     max_tpot_s: float | None = None
     draft: int = 0
     acceptance: float = 0.0
+
+    @property
+    def wish(self) -> Wish:
+        """What of its deployment is asked for."""
+        return Wish(weights=self.weights, chips=self.chips)
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,7 @@ def prefill(job: Job) -> Phase:
         if wide_ep.is_wide(job.model, job.chips):
             return wide
     engine = ways.engine
-    d = choose(job.chip, job.model, engine, batch=1.0, context=float(job.isl), weights=job.weights, chips=job.chips)
+    d = choose(job.chip, job.model, engine, job.wish, batch=1.0, context=float(job.isl))
     lone_and_full = Load(np.array([float(job.isl), engine.chunk_tokens]), 1.0, 1.0, np.array([job.cache_hit, 0.0]))
     alone = np.broadcast_to(closed_loop(d.replica(ways.constants), lone_and_full).alone_s, 2)
     busy = pooled_prompt_s(engine, job.isl * (1.0 - job.cache_hit), float(alone[0]), float(alone[1]))
@@ -226,10 +231,8 @@ def _piped_decode(ways: _Ways) -> Phase:
 def _tensor_decode(ways: _Ways) -> Phase:
     """Generation on a tensor parallel replica; DoesNotFit where the batch asked for is too large."""
     job = ways.job
-    d = choose(
-        job.chip, job.model, ways.engine, batch=job.batch or 1.0, context=float(job.isl + job.osl),
-        weights=job.weights, chips=job.chips,
-    )  # fmt: skip
+    context = float(job.isl + job.osl)
+    d = choose(job.chip, job.model, ways.engine, job.wish, batch=job.batch or 1.0, context=context)
     most = min(float(d.memory.batch), ways.engine.max_sequences) if d.memory is not None else 1.0
     if job.batch is not None and job.batch > most:
         raise _too_many(job.chip, d.chips, job.batch, most)

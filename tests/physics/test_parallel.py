@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from tokcalc import estimate
 from tokcalc.catalog import list_ids, load_chip, load_model
 from tokcalc.errors import DoesNotFit, UsageError
-from tokcalc.explore.full_load import _plans
 from tokcalc.physics.parallel import (
     Plan,
     check_heads,
@@ -21,8 +20,8 @@ from tokcalc.physics.parallel import (
     rank_cores,
     usual_degree,
 )
-from tokcalc.serving.cuts import search_cuts
-from tokcalc.serving.deployment import _sizes
+from tokcalc.serving.chooser import candidates
+from tokcalc.serving.deployment import Wish
 
 DEGREE = st.integers(1, 64)
 
@@ -174,6 +173,7 @@ def test_every_cut_that_is_searched_would_be_accepted(chip: str) -> None:
     device = load_chip(chip)
     for name in list_ids("models"):
         model, cores = load_model(name), rank_cores(device)
-        for plan in (*search_cuts(device, model, 64), *_sizes(device, model), *_plans(device, model, Plan())):
+        tried = [plan for plans in candidates(device, model, Wish()) for plan in plans]
+        for plan in tried:
             check_heads(model, int(plan.tp), cores)
             assert usual_degree(model, int(plan.tp), cores)

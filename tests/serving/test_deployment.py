@@ -16,7 +16,7 @@ from tokcalc.errors import DoesNotFit, TokcalcError, UsageError
 from tokcalc.hardware.formats import find_format, is_native
 from tokcalc.physics.memory import footprint
 from tokcalc.serving.cuts import fewest_chips, search_cuts
-from tokcalc.serving.deployment import Deployment, _sizes, choose
+from tokcalc.serving.deployment import Deployment, Wish, choose, sizes
 from tokcalc.serving.precision import choose_formats
 
 MODELS = ["llama-3.1-8b", "llama-3.3-70b", "deepseek-v3", "gpt-oss-120b", "qwen3-235b-a22b", "gemma-3-27b", "kimi-k2"]
@@ -28,7 +28,7 @@ def engine() -> Engine:
 
 
 def chosen(chip: str, model: str, batch: float = 1.0, context: float = 2048.0, **asked: int | str | None) -> Deployment:
-    return choose(load_chip(chip), load_model(model), engine(), batch=batch, context=context, **asked)
+    return choose(load_chip(chip), load_model(model), engine(), Wish(**asked), batch=batch, context=context)
 
 
 # ------------------------------------------------------------------ formats
@@ -167,10 +167,10 @@ def test_grids_choose_as_single_questions_do(chip: str, model: str, batch: float
     assert (float(plan.tp), float(plan.pp)) == (found.plan.tp, found.plan.pp)
 
 
-def test_sizes_rise_and_end_with_eight_to_each_layer() -> None:
+def testsizes_rise_and_end_with_eight_to_each_layer() -> None:
     model = load_model("deepseek-v3")
     for chip in CHIPS:
-        counts = [plan.chips for plan in _sizes(load_chip(chip), model)]
+        counts = [plan.chips for plan in sizes(load_chip(chip), model)]
         assert counts == sorted(set(counts))
         assert counts[-1] >= 8 * model.layers
 
@@ -197,7 +197,7 @@ def test_a_request_that_no_size_holds_is_refused_with_what_is_too_large() -> Non
         chosen("x330", "deepseek-v3", 1.0, 5e7)
 
 
-def test_plans_reach_the_sizes_of_answers() -> None:
+def test_plans_reach_thesizes_of_answers() -> None:
     card, model = load_chip("x330"), load_model("deepseek-v3")
     answered = chosen("x330", "deepseek-v3").plan
     assert any((p.tp, p.pp) == (answered.tp, answered.pp) for p in search_cuts(card, model, 64))

@@ -13,7 +13,7 @@ from tokcalc.cli.commands.draft import rows_of
 from tokcalc.engines.constants import load_constants
 from tokcalc.engines.engine import find_engine
 from tokcalc.errors import DoesNotFit, UsageError
-from tokcalc.serving.deployment import Deployment, choose
+from tokcalc.serving.deployment import Deployment, Wish, choose
 from tokcalc.serving.drafting import best, check_draft, lengths, pipe_lengths, stops_paying
 from tokcalc.serving.workload import Load
 from tokcalc.validation.rows.drafts import draft_of_note, drafted, noted
@@ -23,7 +23,7 @@ CONSTANTS = load_constants()
 
 def deployed(chip: str, model: str, batch: float = 1.0, chips: int | None = None) -> Deployment:
     engine = find_engine(CONSTANTS, None)
-    return choose(load_chip(chip), load_model(model), engine, batch=batch, context=2048.0, chips=chips)
+    return choose(load_chip(chip), load_model(model), engine, Wish(chips=chips), batch=batch, context=2048.0)
 
 
 def rows(batch: float, acceptance: float = 0.7, draft: object = "ngram") -> list:

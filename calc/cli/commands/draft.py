@@ -95,7 +95,7 @@ def rows_of(
     from ...engines.constants import load_constants
     from ...engines.engine import default_engine, find_engine
     from ...serving import drafting
-    from ...serving.deployment import choose
+    from ...serving.deployment import Wish, choose
     from ...serving.replica import sized_for
     from ...serving.workload import Load
 
@@ -110,7 +110,9 @@ def rows_of(
             found, count, most = *_piped(device, network, engine, load, weights, chips), float("inf")
         else:
             wanted = float(sized_for(device, network, (engine, constants), load))
-            d = choose(device, network, engine, batch=wanted, context=float(isl + osl), weights=weights, chips=chips)
+            d = choose(
+                device, network, engine, Wish(weights=weights, chips=chips), batch=wanted, context=float(isl + osl)
+            )
             runs = d.replica(constants)
             found, count, most = drafting.lengths(runs, load, helper), d.chips, float(runs.software_limit(load))
         top, running = drafting.best(found), found[0].batch
