@@ -30,16 +30,39 @@ if TYPE_CHECKING:
 
 
 def estimate(
-    chip: str | Chip, model: str | Model, *, isl: int = 1024, osl: int = 1024, concurrency: int | str = 1,
-    weights: str | None = None, kv: str | None = None, chips: int | None = None, tp: int | None = None,
-    pp: int | None = None, dp: int | None = None, ep: int | None = None, engine: str | None = None,
-    rent: str | None = None, currency: str = "USD", on: str | None = None, price: str | None = None,
-    cache_hit: float = 0.0, draft: int | str | None = None, acceptance: float | None = None,
-    software_date: str | None = None, utilisation: float = 1.0,
-    overrides: Mapping[str, str] | None = None, memory: str | None = None, fx: str | None = None,
-    grid: str | None = None, own: Mapping[str, float] | None = None, region: str = "US",
-    constants: Constants | None = None, stream: bool = False, rate: float | None = None,
-) -> Answer:  # fmt: skip
+    chip: str | Chip,
+    model: str | Model,
+    *,
+    isl: int = 1024,
+    osl: int = 1024,
+    concurrency: int | str = 1,
+    weights: str | None = None,
+    kv: str | None = None,
+    chips: int | None = None,
+    tp: int | None = None,
+    pp: int | None = None,
+    dp: int | None = None,
+    ep: int | None = None,
+    engine: str | None = None,
+    rent: str | None = None,
+    currency: str = "USD",
+    on: str | None = None,
+    price: str | None = None,
+    cache_hit: float = 0.0,
+    draft: int | str | None = None,
+    acceptance: float | None = None,
+    software_date: str | None = None,
+    utilisation: float = 1.0,
+    overrides: Mapping[str, str] | None = None,
+    memory: str | None = None,
+    fx: str | None = None,
+    grid: str | None = None,
+    own: Mapping[str, float] | None = None,
+    region: str = "US",
+    constants: Constants | None = None,
+    stream: bool = False,
+    rate: float | None = None,
+) -> Answer:
     """The answer for a chip, a model and a closed loop of `concurrency` requests of isl + osl tokens.
 
     chip, model: names, spec files or loaded objects; concurrency: a number or "max" (what the KV pool holds);
@@ -62,11 +85,24 @@ def estimate(
     software = find_engine(constants, engine or default_engine(device), date=software_date or "")
     check_runs(constants, software, device)
     ask = question.Question(
-        isl=_count("isl", isl), osl=_count("osl", osl), concurrency=concurrency, cache_hit=cache_hit,
-        draft=draft or 0, acceptance=_acceptance(draft, acceptance), rent=rent, currency=currency, on=on,
-        price=price, utilisation=utilisation, software_date=software_date,
-        fx=fx, grid=grid, own=own, region=region, rate=_rate(rate, device),
-    )  # fmt: skip
+        isl=_count("isl", isl),
+        osl=_count("osl", osl),
+        concurrency=concurrency,
+        cache_hit=cache_hit,
+        draft=draft or 0,
+        acceptance=_acceptance(draft, acceptance),
+        rent=rent,
+        currency=currency,
+        on=on,
+        price=price,
+        utilisation=utilisation,
+        software_date=software_date,
+        fx=fx,
+        grid=grid,
+        own=own,
+        region=region,
+        rate=_rate(rate, device),
+    )
     if engine and (stack_note := own_software_note(constants, software, device)):
         ask = ask.with_note(stack_note)
     if device.what_if_note:
@@ -166,9 +202,31 @@ _DEFAULTS: dict[str, Any] = {
     "utilisation": 1.0,
 }
 _OPTIONS = (
-    "isl", "osl", "concurrency", "weights", "kv", "chips", "tp", "pp", "dp", "ep", "engine", "rent", "currency", "on",
-    "price", "cache_hit", "draft", "acceptance", "software_date", "utilisation", "memory", "rate", "fx", "grid",
-)  # fmt: skip
+    "isl",
+    "osl",
+    "concurrency",
+    "weights",
+    "kv",
+    "chips",
+    "tp",
+    "pp",
+    "dp",
+    "ep",
+    "engine",
+    "rent",
+    "currency",
+    "on",
+    "price",
+    "cache_hit",
+    "draft",
+    "acceptance",
+    "software_date",
+    "utilisation",
+    "memory",
+    "rate",
+    "fx",
+    "grid",
+)
 
 
 def _command(given: Mapping[str, Any]) -> str:

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from .question import Body, Question
 
 
-def money(
-    chip: Chip, model: Model, body: Body, ask: Question, energy: Mapping[str, Any], grade: str
-) -> dict[str, Any]:  # fmt: skip
+def money(chip: Chip, model: Model, body: Body, ask: Question, energy: Mapping[str, Any], grade: str) -> dict[str, Any]:
     """Cost per hour and per million tokens by the way that was asked for, or the reason why there is none.
 
     energy: the answer's, whose all-in power an owner pays for. Bands join the price's range with the
@@ -48,12 +46,16 @@ def money(
     output = float(s.output_tok_s)
     slow, fast = (end / output for end in band(output, "throughput", grade, body.bands or chip.id, model.is_moe))
     found: dict[str, Any] = {
-        "currency": terms.currency, "per_hour": hour.value * chips, "per_hour_low": hour.low * chips,
-        "per_hour_high": hour.high * chips, "per_m_input": float(of_input), "per_m_output": float(of_output),
+        "currency": terms.currency,
+        "per_hour": hour.value * chips,
+        "per_hour_low": hour.low * chips,
+        "per_hour_high": hour.high * chips,
+        "per_m_input": float(of_input),
+        "per_m_output": float(of_output),
         "per_m_output_low": float(of_output) * hour.low / hour.value / float(fast) if hour.value else 0.0,
         "per_m_output_high": float(of_output) * hour.high / hour.value / float(slow) if hour.value else 0.0,
         "per_m_blended": float(blend(of_input, of_output, ask.isl / ask.osl)),
-    }  # fmt: skip
+    }
     if ask.cache_hit:
         whole = ask.cache_hit >= 1.0
         fresh, cached = (0.0, float(of_input)) if whole else cached_input(of_input, ask.cache_hit, 0.0)
@@ -91,23 +93,29 @@ def energy(chip: Chip, model: Model, body: Body, ask: Question, grade: str) -> d
         whole = mean / (float(w.chips_w) * ask.utilisation) * overhead
         site, guessed = f"{site}; {_given_power(given, alone)}", False
     found = {
-        "joule_per_output_token": of_output, "joule_per_output_token_low": float(low),
-        "joule_per_output_token_high": float(high), "joule_per_input_token": of_input, "power_w": float(w.chips_w),
+        "joule_per_output_token": of_output,
+        "joule_per_output_token_low": float(low),
+        "joule_per_output_token_high": float(high),
+        "joule_per_input_token": of_input,
+        "power_w": float(w.chips_w),
         "boundary": "chips alone" if boundary == "chip" else "whole system",
-        "system_power_w": mean, "system_rated_w": float(w.rated_w) * ratio,
-        "pue": overhead, "all_in_joule_per_output_token": of_output * whole,
+        "system_power_w": mean,
+        "system_rated_w": float(w.rated_w) * ratio,
+        "pue": overhead,
+        "all_in_joule_per_output_token": of_output * whole,
         "all_in_joule_per_input_token": of_input * whole,
         "kwh_per_m_output": kwh_per_million(of_output * whole),
         "kwh_per_m_input": kwh_per_million(of_input * whole),
         "all_in": site + ("; the machine's share is assumed" if guessed else ""),
-    }  # fmt: skip
+    }
     if ask.grid is not None:
         factor, note = grid_factor(ask.grid, ask.on)
         found |= {
-            "grid_kg_per_kwh": factor, "grid": note,
+            "grid_kg_per_kwh": factor,
+            "grid": note,
             "co2_kg_per_m_output": co2_per_million(of_output * whole, factor),
             "co2_kg_per_m_input": co2_per_million(of_input * whole, factor),
-        }  # fmt: skip
+        }
     return found
 
 
@@ -179,10 +187,14 @@ def price_line(chip: Chip, given: Mapping[str, Any]) -> Price | None:
 
     own = given.get("own")
     terms = Terms(
-        rent=given.get("rent"), own=None if own is None else dict(own), price=given.get("price"),
-        on=given.get("on"), currency=str(given.get("currency") or "USD"), fx=given.get("fx"),
+        rent=given.get("rent"),
+        own=None if own is None else dict(own),
+        price=given.get("price"),
+        on=given.get("on"),
+        currency=str(given.get("currency") or "USD"),
+        fx=given.get("fx"),
         region=str(given.get("region") or "US"),
-    ).checked()  # fmt: skip
+    ).checked()
     rated = system_watts(chip)
     try:
         if rated is None:

@@ -78,15 +78,23 @@ def term_inputs(ops: Sequence[Operator], chip: Chip, constants: Constants) -> di
             if term.collective:
                 alpha, eta, q = constants.collective(term.kind, chip, term.ranks)
                 inputs: dict[str, Any] = {
-                    "ranks": _one(term.ranks), "link us": _one(term.x_s) * 1e6, "alpha us": _one(alpha) * 1e6,
-                    "eta_b": _one(eta), "q": _one(q),
-                }  # fmt: skip
+                    "ranks": _one(term.ranks),
+                    "link us": _one(term.x_s) * 1e6,
+                    "alpha us": _one(alpha) * 1e6,
+                    "eta_b": _one(eta),
+                    "q": _one(q),
+                }
             else:
                 k = constants.kernel(term.kind, chip, term.format, term.roof)
                 inputs = {
-                    "format": term.format, "Q/BW us": _one(term.x_s) * 1e6, "F/P us": _one(term.y_s) * 1e6,
-                    "t0 us": _one(k.t0_s) * 1e6, "eta_m": _one(k.eta_m), "eta_c": _one(k.eta_c), "p": _one(k.p),
-                }  # fmt: skip
+                    "format": term.format,
+                    "Q/BW us": _one(term.x_s) * 1e6,
+                    "F/P us": _one(term.y_s) * 1e6,
+                    "t0 us": _one(k.t0_s) * 1e6,
+                    "eta_m": _one(k.eta_m),
+                    "eta_c": _one(k.eta_c),
+                    "p": _one(k.p),
+                }
             found[term.name] = {"layers": layers, **inputs}
         found[term.name]["layers"] = layers
     return found

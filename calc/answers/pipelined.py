@@ -75,9 +75,13 @@ def sram_answer(chip: Chip, model: Model, engine: Engine, ask: Question, wish: W
     if wanted is not None and wanted < least and not stream:
         raise DoesNotFit(too_few(chip, model, fmt, weights, wanted, least))
     load = Load(
-        float(ask.isl), float(ask.osl), float("inf") if ask.concurrency == "max" else float(ask.concurrency),
-        ask.cache_hit, float(ask.draft), ask.acceptance,
-    )  # fmt: skip
+        float(ask.isl),
+        float(ask.osl),
+        float("inf") if ask.concurrency == "max" else float(ask.concurrency),
+        ask.cache_hit,
+        float(ask.draft),
+        ask.acceptance,
+    )
     if wanted is not None and wanted < least:
         return _streamed(Piped(chip, model, fmt, float(wanted)), ask, load, assumed)
     s = evaluate(Piped(chip, model, fmt, float(wanted) if wanted else None, ask.software_date), load)
@@ -92,21 +96,32 @@ def sram_answer(chip: Chip, model: Model, engine: Engine, ask: Question, wish: W
     cache = running * float(pipe.kv_bytes_per_sequence) / count
     return Body(
         deployment={
-            "chips": count, "tp": 1, "pp": count, "dp": 1, "ep": 1, "weights": weights, "kv": kv,
+            "chips": count,
+            "tp": 1,
+            "pp": count,
+            "dp": 1,
+            "ep": 1,
+            "weights": weights,
+            "kv": kv,
             "engine": None,
         },
         served=s,
         memory={
-            "weights_bytes_per_chip": per_chip, "kv_bytes_per_chip": cache, "workspace_bytes_per_chip": 0.0,
-            "capacity_bytes": chip.memory_bytes, "used_share": float(s.used_share),
-            "largest_batch": float(s.largest_batch), "full_pipeline": float(model.layers),
+            "weights_bytes_per_chip": per_chip,
+            "kv_bytes_per_chip": cache,
+            "workspace_bytes_per_chip": 0.0,
+            "capacity_bytes": chip.memory_bytes,
+            "used_share": float(s.used_share),
+            "largest_batch": float(s.largest_batch),
+            "full_pipeline": float(model.layers),
         },
         terms=tuple({k: v for k, v in term.items() if k != "bound"} for term in terms),
-        bound_by=str(top["bound"]), bound_share=float(top["share"]),
+        bound_by=str(top["bound"]),
+        bound_share=float(top["share"]),
         scope=pipe.scope,
         assumptions=(*assumed, *_filling(s, model), *_release(chip, ask, given), *_loop(ask), *ask.notes),
         placement=placement(chip, model, fmt, count, running * float(pipe.kv_bytes_per_sequence)),
-    )  # fmt: skip
+    )
 
 
 def _terms(s: Served, pipe: Pipeline, load: Load, full: float) -> list[dict[str, Any]]:
@@ -126,11 +141,16 @@ def _terms(s: Served, pipe: Pipeline, load: Load, full: float) -> list[dict[str,
     total = sum(seconds.values())
     rows = [
         {
-            "name": _TERMS[k][0], "bound": _TERMS[k][1], "seconds": t, "share": t / total,
-            "formula": _TERMS[k][2], "inputs": {},
+            "name": _TERMS[k][0],
+            "bound": _TERMS[k][1],
+            "seconds": t,
+            "share": t / total,
+            "formula": _TERMS[k][2],
+            "inputs": {},
         }
-        for k, t in seconds.items() if t > 1e-12
-    ]  # fmt: skip
+        for k, t in seconds.items()
+        if t > 1e-12
+    ]
     return sorted(rows, key=lambda row: -float(row["seconds"]))
 
 
@@ -162,27 +182,48 @@ def _streamed(machine: Piped, ask: Question, load: Load, assumed: list[str]) -> 
     batch, running, tpot = float(s.concurrency), float(s.running), float(s.tpot_s)
     if running < batch:
         ask = ask.with_note(waiting_note(batch, running, math.inf))
-    term = {
-        "name": "weights streamed from beside the chips", "seconds": tpot, "share": 1.0,
-        "formula": "weights / (link x chips)",
-        "inputs": {"link GB/s": chip.host_memory.bandwidth_bytes_s / 1e9},
-    } if chip.host_memory and chip.host_memory.bandwidth_bytes_s else {}  # fmt: skip
+    term = (
+        {
+            "name": "weights streamed from beside the chips",
+            "seconds": tpot,
+            "share": 1.0,
+            "formula": "weights / (link x chips)",
+            "inputs": {"link GB/s": chip.host_memory.bandwidth_bytes_s / 1e9},
+        }
+        if chip.host_memory and chip.host_memory.bandwidth_bytes_s
+        else {}
+    )
     return Body(
         deployment={
-            "chips": wanted, "tp": 1, "pp": wanted, "dp": 1, "ep": 1, "weights": stored,
+            "chips": wanted,
+            "tp": 1,
+            "pp": wanted,
+            "dp": 1,
+            "ep": 1,
+            "weights": stored,
             "kv": machine.formats.kv.name,
             "engine": None,
         },
         served=s,
         memory={
-            "weights_bytes_per_chip": 0.0, "kv_bytes_per_chip": float(s.used_share) * chip.memory_bytes,
-            "workspace_bytes_per_chip": 0.0, "capacity_bytes": chip.memory_bytes,
-            "used_share": float(s.used_share), "largest_batch": float(s.largest_batch),
+            "weights_bytes_per_chip": 0.0,
+            "kv_bytes_per_chip": float(s.used_share) * chip.memory_bytes,
+            "workspace_bytes_per_chip": 0.0,
+            "capacity_bytes": chip.memory_bytes,
+            "used_share": float(s.used_share),
+            "largest_batch": float(s.largest_batch),
         },
-        terms=(term,), bound_by="weights streamed over the link", bound_share=1.0, scope="any",
-        assumptions=(*assumed, f"{_chips(wanted)} no weights: all of them stream past for every step",
-                     *_loop(ask), *ask.notes),
-    )  # fmt: skip
+        terms=(term,),
+        bound_by="weights streamed over the link",
+        bound_share=1.0,
+        scope="any",
+        assumptions=(
+            *assumed,
+            f"{_chips(wanted)} no weights: all of them stream past for every step",
+            *_loop(ask),
+            *ask.notes,
+        ),
+    )
 
 
 def _filling(s: Served, model: Model) -> tuple[str, ...]:
@@ -246,11 +287,13 @@ def placement(chip: Chip, model: Model, fmt: Formats, chips: int, cache_bytes: f
             cuts = [*cuts[:2], (cuts[2][0], model.layers)]
         return tuple(
             {
-                "chips": f"{round(a * each) + 1}-{round(b * each)}", "layers": f"{a}-{b - 1}",
-                "chips_per_layer": round(each, 1), "full": _bar(share),
+                "chips": f"{round(a * each) + 1}-{round(b * each)}",
+                "layers": f"{a}-{b - 1}",
+                "chips_per_layer": round(each, 1),
+                "full": _bar(share),
             }
             for a, b in cuts
-        )  # fmt: skip
+        )
     even = (total + cache_bytes) / chips  # end chips hold fewer layers beside the embedding and the head
     inner = [round((i * even - first) / a_layer) for i in range(1, chips)]
     edges = [0, *(min(max(edge, 0), model.layers) for edge in inner), model.layers]

@@ -80,10 +80,16 @@ def setting(key: Key) -> Setting:
     if not chip.weights_in_sram:
         scope = constants.scope(chip, weights)
     return Setting(
-        chip, model, weights, kv, component_formats(model, weights, kv), engine, constants,
+        chip,
+        model,
+        weights,
+        kv,
+        component_formats(model, weights, kv),
+        engine,
+        constants,
         _price(chip, tuple((k, given[k]) for k in MONEY if given.get(k) is not None)),
         answer_grade(chip, constants, scope, model.is_moe),
-    )  # fmt: skip
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -70,9 +70,7 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
         "per step us": engine.host_s(float(d.plan.pp)) * 1e6,
         "per sequence us": engine.sequence_s * 1e6,
     }
-    inputs["prompts of other requests"] = {
-        "g": engine.interference, "b": running, "prompt ms": float(s.prompt_s) * 1e3,
-    }  # fmt: skip
+    inputs["prompts of other requests"] = {"g": engine.interference, "b": running, "prompt ms": float(s.prompt_s) * 1e3}
     inputs["engine: front end that sends tokens"] = {"per token us": engine.stream_s * 1e6}
     case = case_of(r, load, running)
     prompts = float(tpot_of(Parts(step, s.alone_s, s.prompt_s), case, engine)) - step
@@ -82,8 +80,9 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
     total = sum(r[1] for r in rows)
     terms = tuple(
         {"name": n, "seconds": t, "share": t / total, "formula": _FORMULA.get(k, ""), "inputs": inputs.get(n, {})}
-        for n, t, k in sorted(rows, key=lambda r: -r[1]) if t > 1e-9 * total
-    )  # fmt: skip
+        for n, t, k in sorted(rows, key=lambda r: -r[1])
+        if t > 1e-9 * total
+    )
     bound_by, share = _bound(rows, total)
     scope = constants.scope(d.chip, d.weights)
     if running < batch:
@@ -96,23 +95,38 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
         percentiles = offered.percentiles
     return Body(
         deployment={
-            "chips": d.chips, "tp": int(d.plan.tp), "pp": int(d.plan.pp), "dp": int(d.plan.dp), "ep": int(d.plan.ep),
-            "weights": d.weights, "kv": d.kv, "engine": None if engine.name == "any" else engine.name,
+            "chips": d.chips,
+            "tp": int(d.plan.tp),
+            "pp": int(d.plan.pp),
+            "dp": int(d.plan.dp),
+            "ep": int(d.plan.ep),
+            "weights": d.weights,
+            "kv": d.kv,
+            "engine": None if engine.name == "any" else engine.name,
         },
         served=s,
         memory={
             "weights_bytes_per_chip": float(memory.weights_bytes),
             "kv_bytes_per_chip": cache,
             "workspace_bytes_per_chip": float(memory.workspace_bytes),
-            "capacity_bytes": float(memory.capacity_bytes), "used_share": float(s.used_share), "largest_batch": limit,
+            "capacity_bytes": float(memory.capacity_bytes),
+            "used_share": float(s.used_share),
+            "largest_batch": limit,
         },
-        terms=terms, bound_by=bound_by, bound_share=share, scope=scope,
+        terms=terms,
+        bound_by=bound_by,
+        bound_share=share,
+        scope=scope,
         assumptions=(
-            *d.assumed, *_loop(ask),
-            *engine_notes(d.chip, d.model, engine, constants, ask.software_date or "", d.plan), *ask.notes,
+            *d.assumed,
+            *_loop(ask),
+            *engine_notes(d.chip, d.model, engine, constants, ask.software_date or "", d.plan),
+            *ask.notes,
         ),
-        percentiles=percentiles, anchored=engine.anchor_rows > 0, in_use=offered.in_use if offered else 1.0,
-    )  # fmt: skip
+        percentiles=percentiles,
+        anchored=engine.anchor_rows > 0,
+        in_use=offered.in_use if offered else 1.0,
+    )
 
 
 _FORMULA = {

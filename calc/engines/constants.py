@@ -166,9 +166,7 @@ def load_constants(fitted: bool = True) -> Constants:
     return Constants(kernels, _tuned(engines, found["engines"]), found.get("anchors", {}))
 
 
-_UNITS = {
-    "step": "step_us", "sequence": "sequence_us", "prefill_step": "prefill_step_us", "frontend": "frontend_ms",
-}  # fmt: skip
+_UNITS = {"step": "step_us", "sequence": "sequence_us", "prefill_step": "prefill_step_us", "frontend": "frontend_ms"}
 
 
 def _tuned(engines: Mapping[str, Any], fitted: Mapping[str, Any]) -> dict[str, Any]:

@@ -67,13 +67,18 @@ def engine_for(constants: Constants, engine: Engine, chip: Chip, model: Model, w
     if chip.kind == "gpu":
         kernels["moe.t0"] = kernels.get("moe.t0", 1.0) * engine.expert_floor
     return replace(
-        engine, prompt_factor=prompt_factor(constants, engine, chip, model, weights),
-        factor=engine.factor * by.get("factor", 1.0) * rate, step_s=engine.step_s * by.get("step", 1.0) * rate,
-        sequence_s=engine.sequence_s * rate, prefill_step_s=engine.prefill_step_s * rate,
+        engine,
+        prompt_factor=prompt_factor(constants, engine, chip, model, weights),
+        factor=engine.factor * by.get("factor", 1.0) * rate,
+        step_s=engine.step_s * by.get("step", 1.0) * rate,
+        sequence_s=engine.sequence_s * rate,
+        prefill_step_s=engine.prefill_step_s * rate,
         kernels=tuple(sorted(kernels.items())),
-        ttft_factor=anchor.get("ttft", rate) / rate, anchor_rows=int(anchor.get("rows", 0)),
-        anchor_rate=rate, resolved=True,
-    )  # fmt: skip
+        ttft_factor=anchor.get("ttft", rate) / rate,
+        anchor_rows=int(anchor.get("rows", 0)),
+        anchor_rate=rate,
+        resolved=True,
+    )
 
 
 def anchor_key(model: str, chip: str, engine: str, weights: str) -> str:

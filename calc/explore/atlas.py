@@ -154,10 +154,12 @@ def _fronts(found: Candidates, lengths: Sequence[tuple[float, float]]) -> dict[s
         places.append(np.unique(np.concatenate(best)))
     kept = found.take(np.concatenate(places))
     words = {
-        "chip": [s.chip.id for s in kept.settings], "model": [s.model.id for s in kept.settings],
-        "weights": [s.weights for s in kept.settings], "kv": [s.kv for s in kept.settings],
+        "chip": [s.chip.id for s in kept.settings],
+        "model": [s.model.id for s in kept.settings],
+        "weights": [s.weights for s in kept.settings],
+        "kv": [s.kv for s in kept.settings],
         "grade": [s.grade for s in kept.settings],
-    }  # fmt: skip
+    }
     columns = {name: np.array(texts, dtype=object)[kept.where] for name, texts in words.items()}
     return columns | {name: np.ascontiguousarray(kept[name], dtype=float) for name in NUMBERS}
 

@@ -28,9 +28,13 @@ RATIOS = {
 }
 _LOWER = ("ttft_s", "tpot_s", "per_m_", "per_hour", "joule", "power_w", "kwh", "co2", "used_share", "chips")
 _OPERATORS = {
-    ">=": operator.ge, "<=": operator.le, "!=": operator.ne, ">": operator.gt, "<": operator.lt,
+    ">=": operator.ge,
+    "<=": operator.le,
+    "!=": operator.ne,
+    ">": operator.gt,
+    "<": operator.lt,
     "=": operator.eq,
-}  # fmt: skip
+}
 _CONDITION = re.compile(r"\s*([\w.]+)\s*(>=|<=|!=|==|>|<|=)\s*(.+?)\s*")
 
 

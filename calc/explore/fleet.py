@@ -91,9 +91,13 @@ class Unit:
 
 
 def unit_of(
-    answer: Mapping[str, Any], chip: Chip, hour: Hour, *, build_per_mw: float | None = None,
+    answer: Mapping[str, Any],
+    chip: Chip,
+    hour: Hour,
+    *,
+    build_per_mw: float | None = None,
     build_life_years: float = 15.0,
-) -> Unit:  # fmt: skip
+) -> Unit:
     """The unit of a loaded answer with the hour that its chip costs; build_per_mw: buildings are bought."""
     from ..physics.power import load_shares
 
@@ -133,11 +137,24 @@ def unit_of(
                 + capital_per_hour(building, build_life_years, own.cost_of_capital)
             )
     return Unit(
-        systems, chips, replicas, speed["output_tok_s"]["value"] * replicas,
+        systems,
+        chips,
+        replicas,
+        speed["output_tok_s"]["value"] * replicas,
         speed["input_tok_s"]["value"] * replicas,
-        share, rated, loaded, awake, pue, hour.currency, upfront, hourly, price, wear, hour.way,
+        share,
+        rated,
+        loaded,
+        awake,
+        pue,
+        hour.currency,
+        upfront,
+        hourly,
+        price,
+        wear,
+        hour.way,
         str(hour.price.get("grade") or "D"),
-    )  # fmt: skip
+    )
 
 
 def _prefill_share(money: Mapping[str, Any], speed: Mapping[str, Any]) -> float:
@@ -218,9 +235,16 @@ def fleet(
     yearly["wear and capital"] = unit.wear * units * HOURS_PER_YEAR
     spare = capacity / demand.output_per_day - 1.0 if demand else 0.0
     return Fleet(
-        unit, units, racks_of(unit, units, rack_kw), peak_factor, served, into, capacity, spare,
+        unit,
+        units,
+        racks_of(unit, units, rack_kw),
+        peak_factor,
+        served,
+        into,
+        capacity,
+        spare,
         {name: money for name, money in yearly.items() if money},
-    )  # fmt: skip
+    )
 
 
 def racks_of(unit: Unit, units: int, rack_kw: float | None = None) -> int:

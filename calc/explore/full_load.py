@@ -32,9 +32,8 @@ MIN_SPEED = 20.0
 
 
 def loaded(
-    chip: str | Chip, model: str | Model, *, speed: float = MIN_SPEED, ttft: float | None = None,
-    **question: Any,
-) -> Answer:  # fmt: skip
+    chip: str | Chip, model: str | Model, *, speed: float = MIN_SPEED, ttft: float | None = None, **question: Any
+) -> Answer:
     """The answer at the load that makes the most tokens per chip while each user gets `speed` tokens/s.
 
     ttft: seconds to the first token at most, on average. question: keywords of `estimate`; a concurrency or
@@ -56,9 +55,13 @@ def loaded(
     check_runs(constants, engine, device)
     wish = Wish(**{f.name: asked.get(f.name) for f in fields(Wish)})
     load = Load(
-        float(asked.get("isl", 1024)), float(asked.get("osl", 1024)), 1.0, asked.get("cache_hit", 0.0),
-        float(asked.get("draft") or 0), float(asked.get("acceptance") or 0.0),
-    )  # fmt: skip
+        float(asked.get("isl", 1024)),
+        float(asked.get("osl", 1024)),
+        1.0,
+        asked.get("cache_hit", 0.0),
+        float(asked.get("draft") or 0),
+        float(asked.get("acceptance") or 0.0),
+    )
     limits = Limits(1.0 / speed, np.inf if ttft is None else ttft)
     found = choose_loaded(device, network, (engine, constants), wish, load, limits)
     degrees = dict(zip(("tp", "pp", "dp", "ep"), (int(np.asarray(d)) for d in found.plan.degrees), strict=True))

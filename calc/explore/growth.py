@@ -66,10 +66,18 @@ def grow(
         total = sum(running.values()) + wear + rent
         out = wanted.output_per_day * 365.25 / 1e6
         table.append(
-            Year(first_year + n, wanted.output_per_day, units, bought, units * unit.chips,
-                 unit.rated_w * unit.pue * units / 1e6, bought * unit.upfront_total * cheaper,
-                 sum(running.values()) + rent, total * (1.0 - unit.prefill_share) / out)
-        )  # fmt: skip
+            Year(
+                first_year + n,
+                wanted.output_per_day,
+                units,
+                bought,
+                units * unit.chips,
+                unit.rated_w * unit.pue * units / 1e6,
+                bought * unit.upfront_total * cheaper,
+                sum(running.values()) + rent,
+                total * (1.0 - unit.prefill_share) / out,
+            )
+        )
     return table
 
 

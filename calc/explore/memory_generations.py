@@ -39,9 +39,13 @@ def bytes_per_token(model: Model, fmt: Formats, context: float) -> float:
 
 
 def compare_generations(
-    generations: Sequence[MemoryGeneration], model: Model, weights: str, *, context: float = 2048.0,
+    generations: Sequence[MemoryGeneration],
+    model: Model,
+    weights: str,
+    *,
+    context: float = 2048.0,
     life_years: float = LIFE_YEARS,
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """A row per generation: bandwidth, capacity, tokens/s of one stack, stacks that hold the model, and
     what a token costs.
 
@@ -58,12 +62,19 @@ def compare_generations(
         stacks = math.ceil(held / g.capacity_bytes)
         each = READ_SHARE * g.bandwidth_bytes_s / read
         row: dict[str, Any] = {
-            "memory": g.id, "name": g.name, "year": g.year, "status": g.status, "scope": g.scope,
-            "bandwidth_bytes_s": g.bandwidth_bytes_s, "capacity_bytes": g.capacity_bytes,
-            "reads_per_s": g.bandwidth_bytes_s / g.capacity_bytes, "output_tok_s_stack": each,
+            "memory": g.id,
+            "name": g.name,
+            "year": g.year,
+            "status": g.status,
+            "scope": g.scope,
+            "bandwidth_bytes_s": g.bandwidth_bytes_s,
+            "capacity_bytes": g.capacity_bytes,
+            "reads_per_s": g.bandwidth_bytes_s / g.capacity_bytes,
+            "output_tok_s_stack": each,
             "stacks_to_hold": stacks,
-            "output_tok_s": each * stacks, "grade": g.grade,
-        }  # fmt: skip
+            "output_tok_s": each * stacks,
+            "grade": g.grade,
+        }
         for end, index in (("low", 0), ("high", 1)):
             energy, price = g.energy_j_per_bit, g.price_usd_per_gb
             row[f"joule_per_token_{end}"] = read * 8.0 * energy[index] if energy else None
@@ -100,17 +111,22 @@ def on_chip(chip: str, model: str, names: Sequence[str], **workload: Any) -> lis
         swapped = load_chip(chip, memory=name) if name else device
         rows.append(
             {
-                **row, "chips": answer["deployment"]["chips"], "bandwidth_bytes_s": swapped.bandwidth_bytes_s,
+                **row,
+                "chips": answer["deployment"]["chips"],
+                "bandwidth_bytes_s": swapped.bandwidth_bytes_s,
                 "capacity_bytes": swapped.memory_bytes,
                 "output_tok_s_user": speed["output_tok_s_user"]["value"],
-                "low": speed["output_tok_s_user"]["low"], "high": speed["output_tok_s_user"]["high"],
-                "output_tok_s": speed["output_tok_s"]["value"], "ttft_s": speed["ttft_s"]["value"],
-                "per_m_output": money.get("per_m_output"), "currency": money.get("currency"),
+                "low": speed["output_tok_s_user"]["low"],
+                "high": speed["output_tok_s_user"]["high"],
+                "output_tok_s": speed["output_tok_s"]["value"],
+                "ttft_s": speed["ttft_s"]["value"],
+                "per_m_output": money.get("per_m_output"),
+                "currency": money.get("currency"),
                 "joule_per_output_token": answer["energy"].get("joule_per_output_token"),
                 "grade": answer["grade"],
                 "bound_by": answer["bound_by"],
             }
-        )  # fmt: skip
+        )
     return rows
 
 

@@ -70,9 +70,14 @@ def metric_of(answer: Mapping[str, Any], metric: str) -> float:
 
 
 def tornado(
-    chip: Chip, model: Any, answer: Mapping[str, Any], question: Mapping[str, Any], terms: Terms,
-    metric: str = "cost", most: int = 10,
-) -> list[Swing]:  # fmt: skip
+    chip: Chip,
+    model: Any,
+    answer: Mapping[str, Any],
+    question: Mapping[str, Any],
+    terms: Terms,
+    metric: str = "cost",
+    most: int = 10,
+) -> list[Swing]:
     """The inputs that move the metric most, the largest swing first.
 
     answer: of `loaded` for the question; question: its keywords. Inputs that move nothing are left out.
@@ -110,9 +115,12 @@ def fixed_question(answer: Mapping[str, Any], question: Mapping[str, Any]) -> di
     if not answer.get("placement"):
         degrees |= {key: plan[key] for key in ("tp", "pp", "dp", "ep")}
     return {
-        **question, **degrees, "weights": plan["weights"], "kv": plan["kv"],
+        **question,
+        **degrees,
+        "weights": plan["weights"],
+        "kv": plan["kv"],
         "concurrency": answer["workload"]["concurrency"],
-    }  # fmt: skip
+    }
 
 
 def inputs(chip: Chip, answer: Mapping[str, Any], fixed: Mapping[str, Any], terms: Terms) -> list[Input]:
@@ -134,18 +142,31 @@ def _money(chip: Chip, answer: Mapping[str, Any], fixed: Mapping[str, Any], term
         return []
     least, most = planning()["range"]["utilisation"]
     found = [
-        Input("utilisation", "share", fixed.get("utilisation", 1.0), least, most,
-              "planning.toml: a small service, a batch queue",
-              lambda v: {"utilisation": v})
-    ]  # fmt: skip
+        Input(
+            "utilisation",
+            "share",
+            fixed.get("utilisation", 1.0),
+            least,
+            most,
+            "planning.toml: a small service, a batch queue",
+            lambda v: {"utilisation": v},
+        )
+    ]
     if hour.owned is None:
         if hour.high > hour.low:
             code = hour.currency
             why = f"{hour.price['n']} offers of {hour.price['date']}" if hour.way == "rental" else hour.way
             found.append(
-                Input("rent of a chip", f"{code}/h", hour.value, hour.low, hour.high, why,
-                      lambda v: {"rent": f"{v!r} {code}/h", "price": None, "own": None})
-            )  # fmt: skip
+                Input(
+                    "rent of a chip",
+                    f"{code}/h",
+                    hour.value,
+                    hour.low,
+                    hour.high,
+                    why,
+                    lambda v: {"rent": f"{v!r} {code}/h", "price": None, "own": None},
+                )
+            )
         return found
     return found + _owned(hour, terms)
 
@@ -156,12 +177,15 @@ def _owned(hour: Hour, terms: Terms) -> list[Input]:
     own, prices, given = hour.owned.inputs, hour.owned.prices, dict(terms.own or {})
     ranges = planning()["range"]
     names = {
-        "purchase": ("purchase of a chip with its host", hour.currency), "life_years": ("life", "years"),
+        "purchase": ("purchase of a chip with its host", hour.currency),
+        "life_years": ("life", "years"),
         "cost_of_capital": ("cost of capital", "a year"),
         "residual_share": ("value left at the end", "share"),
-        "electricity": ("electricity", f"{hour.currency}/kWh"), "pue": ("PUE", ""),
-        "colo_kw_month": ("space", f"{hour.currency}/kW-month"), "network_share": ("network", "share"),
-    }  # fmt: skip
+        "electricity": ("electricity", f"{hour.currency}/kWh"),
+        "pue": ("PUE", ""),
+        "colo_kw_month": ("space", f"{hour.currency}/kW-month"),
+        "network_share": ("network", "share"),
+    }
     found = []
     for key, (name, unit) in names.items():
         value, price = float(getattr(own, key)), prices.get(key)
@@ -188,9 +212,10 @@ def _load(answer: Mapping[str, Any], fixed: Mapping[str, Any]) -> list[Input]:
     ranges, work = planning()["range"], answer["workload"]
     found = []
     for key, name, unit in (
-        ("concurrency", "requests in flight", ""), ("isl", "input length", "tokens"),
+        ("concurrency", "requests in flight", ""),
+        ("isl", "input length", "tokens"),
         ("osl", "output length", "tokens"),
-    ):  # fmt: skip
+    ):
         low, high = ranges["batch" if key == "concurrency" else key]
         base = int(work[key])
         ends = (max(1, round(base * low)), max(1, round(base * high)))
@@ -202,9 +227,16 @@ def _load(answer: Mapping[str, Any], fixed: Mapping[str, Any]) -> list[Input]:
         found.append(Input(name, unit, base, ends[0], ends[1], why, case))
     low, high = ranges["cache_hit"]
     found.append(
-        Input("input found in cache", "share", work["cache_hit"], low, high, "none; DeepSeek's day",
-              lambda v: {"cache_hit": v})
-    )  # fmt: skip
+        Input(
+            "input found in cache",
+            "share",
+            work["cache_hit"],
+            low,
+            high,
+            "none; DeepSeek's day",
+            lambda v: {"cache_hit": v},
+        )
+    )
     return found
 
 
@@ -222,27 +254,44 @@ def _hardware(chip: Chip, answer: Mapping[str, Any]) -> list[Input]:
     if level.bandwidth_bytes_s:
         rate = level.bandwidth_bytes_s
         graded(
-            "memory bandwidth", "TB/s", f"memory.{level.name}.bandwidth", rate / 1e12,
+            "memory bandwidth",
+            "TB/s",
+            f"memory.{level.name}.bandwidth",
+            rate / 1e12,
             lambda v: {"chip": faster(chip, memory=v * 1e12 / rate)},
-        )  # fmt: skip
+        )
     from ..hardware.formats import find_format, roof
 
     name, peak = roof(find_format(plan["weights"]), chip.peak_ops_s)
     graded(
-        f"dense peak, {name}", "PFLOP/s", f"peak_dense.{name}", peak / 1e15,
+        f"dense peak, {name}",
+        "PFLOP/s",
+        f"peak_dense.{name}",
+        peak / 1e15,
         lambda v: {"chip": faster(chip, compute=v * 1e15 / peak)},
-    )  # fmt: skip
+    )
     link = chip.scale_up
     if plan["chips"] > 1 and link is not None and link.bandwidth_bytes_s:
         speed = link.bandwidth_bytes_s
         graded(
-            "link between chips", "GB/s", "links.scale_up", speed / 1e9,
+            "link between chips",
+            "GB/s",
+            "links.scale_up",
+            speed / 1e9,
             lambda v: {"chip": faster(chip, links=v * 1e9 / speed)},
-        )  # fmt: skip
+        )
     if plan["weights"] in ("bf16", "fp16") and "fp8" in chip.peak_ops_s and not chip.weights_in_sram:
-        found.append(Input("weights", "", plan["weights"], "fp8", plan["weights"],
-                           "the chip's next native format",
-                           lambda v: {"weights": v}))  # fmt: skip
+        found.append(
+            Input(
+                "weights",
+                "",
+                plan["weights"],
+                "fp8",
+                plan["weights"],
+                "the chip's next native format",
+                lambda v: {"weights": v},
+            )
+        )
     return found
 
 
@@ -251,9 +300,10 @@ def faster(chip: Chip, memory: float = 1.0, compute: float = 1.0, links: float =
     main = chip.main_memory
     levels = tuple(
         replace(level, bandwidth_bytes_s=level.bandwidth_bytes_s * memory)
-        if level is main and level.bandwidth_bytes_s else level
+        if level is main and level.bandwidth_bytes_s
+        else level
         for level in chip.memory
-    )  # fmt: skip
+    )
     peaks = {name: peak * compute for name, peak in chip.peak_ops_s.items()}
     joined = tuple(
         replace(link, bandwidth_bytes_s=link.bandwidth_bytes_s * links) if link.bandwidth_bytes_s else link
@@ -280,11 +330,25 @@ def _software(chip: Chip, answer: Mapping[str, Any]) -> list[Input]:
         return [Input("latency of a layer", "x", 1.0, 1 / factor, factor, why, slower)]
     low, high = planning()["range"]["host"]
     return [
-        Input("kernels' share of the peaks", "x", 1.0, 1 / factor, factor, why,
-              lambda v: {"chip": faster(chip, memory=v, compute=v)}),
-        Input("host work of the engine", "x", 1.0, low, high, "planning.toml: age of the software",
-              lambda v: {"constants": host_scaled(load_constants(), v)}),
-    ]  # fmt: skip
+        Input(
+            "kernels' share of the peaks",
+            "x",
+            1.0,
+            1 / factor,
+            factor,
+            why,
+            lambda v: {"chip": faster(chip, memory=v, compute=v)},
+        ),
+        Input(
+            "host work of the engine",
+            "x",
+            1.0,
+            low,
+            high,
+            "planning.toml: age of the software",
+            lambda v: {"constants": host_scaled(load_constants(), v)},
+        ),
+    ]
 
 
 def host_scaled(constants: Constants, times: float) -> Constants:

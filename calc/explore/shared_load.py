@@ -50,17 +50,25 @@ def share_load(
     if not found:
         raise NoAnswer(
             f"no chip keeps {max_tpot_s * 1e3:.0f} ms a token: "
-            + "; ".join(f"{name}: {reason}" for name, reason in out) + "; allow a longer --max-tpot"
-        )  # fmt: skip
+            + "; ".join(f"{name}: {reason}" for name, reason in out)
+            + "; allow a longer --max-tpot"
+        )
     rates = [(count // a["deployment"]["chips"]) * a["speed"]["output_tok_s"]["value"] for _, count, a in found]
     total = sum(rates)
     parts = [
         Part(
-            a["chip"], count, count // a["deployment"]["chips"], a["workload"]["concurrency"], rate,
-            a["speed"]["tpot_s"]["value"], a["speed"]["ttft_s"]["value"], rate / total, a["grade"],
+            a["chip"],
+            count,
+            count // a["deployment"]["chips"],
+            a["workload"]["concurrency"],
+            rate,
+            a["speed"]["tpot_s"]["value"],
+            a["speed"]["ttft_s"]["value"],
+            rate / total,
+            a["grade"],
         )
         for (_, count, a), rate in zip(found, rates, strict=True)
-    ]  # fmt: skip
+    ]
     return parts, out
 
 

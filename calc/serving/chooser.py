@@ -159,8 +159,13 @@ def _piped(
     if not kept.any():
         quick = holds & (s.tpot_s <= limits.tpot_s)
         first = np.broadcast_to(s.ttft_s, batch.shape)
-        raise too_slow(chip, model, limits, 1.0 / float(np.min(np.broadcast_to(s.tpot_s, batch.shape)[holds])),
-                       float(np.min(first, where=quick, initial=np.inf)))  # fmt: skip
+        raise too_slow(
+            chip,
+            model,
+            limits,
+            1.0 / float(np.min(np.broadcast_to(s.tpot_s, batch.shape)[holds])),
+            float(np.min(first, where=quick, initial=np.inf)),
+        )
     rate = np.where(kept, s.output_tok_s / s.chips, -np.inf)
     top = int(np.argmax(rate))
     machine = Piped(chip, model, fmt, float(chips) if chips else None)

@@ -63,13 +63,26 @@ def closed_loop(r: Replica, load: Load) -> Served:
     grown = np.minimum(running, whole.batch)  # more run at once while they grow, in a pool that is full
     ttft = s.ttft_s + queue_s(asked, running, s.rate) if waits else s.ttft_s
     return Served(
-        fits=whole.batch >= 1.0, chips=r.plan.chips, concurrency=asked, running=running, largest_batch=largest,
-        tpot_s=s.tpot_s, ttft_s=ttft, output_tok_s=s.rate * load.osl, input_tok_s=s.rate * load.isl, step_s=s.step_s,
-        prompt_s=s.prompt_s, alone_s=s.alone_s, queue_s=ttft - s.alone_s - r.engine.frontend_s,
+        fits=whole.batch >= 1.0,
+        chips=r.plan.chips,
+        concurrency=asked,
+        running=running,
+        largest_batch=largest,
+        tpot_s=s.tpot_s,
+        ttft_s=ttft,
+        output_tok_s=s.rate * load.osl,
+        input_tok_s=s.rate * load.isl,
+        step_s=s.step_s,
+        prompt_s=s.prompt_s,
+        alone_s=s.alone_s,
+        queue_s=ttft - s.alone_s - r.engine.frontend_s,
         prefill_share=prompt_share(s.prompt_s, s.step_s, running, load.osl),
-        used_share=(used + grown / r.plan.dp * whole.kv_bytes_per_sequence) / whole.capacity_bytes, busy=s.busy,
-        memory=whole, decode=passes.decode if passes else None, prefill=passes.alone if passes else None,
-    )  # fmt: skip
+        used_share=(used + grown / r.plan.dp * whole.kv_bytes_per_sequence) / whole.capacity_bytes,
+        busy=s.busy,
+        memory=whole,
+        decode=passes.decode if passes else None,
+        prefill=passes.alone if passes else None,
+    )
 
 
 def _by_ranks(r: Replica, load: Load) -> Served:
@@ -77,10 +90,14 @@ def _by_ranks(r: Replica, load: Load) -> Served:
     ranks = np.minimum(r.plan.dp, load.concurrency)
     one = closed_loop(r.cut(replace(r.plan, dp=1.0)), replace(load, concurrency=load.concurrency / ranks))
     return replace(
-        one, chips=r.plan.chips, concurrency=one.concurrency * ranks, running=one.running * ranks,
-        largest_batch=one.largest_batch * r.plan.dp, output_tok_s=one.output_tok_s * ranks,
+        one,
+        chips=r.plan.chips,
+        concurrency=one.concurrency * ranks,
+        running=one.running * ranks,
+        largest_batch=one.largest_batch * r.plan.dp,
+        output_tok_s=one.output_tok_s * ranks,
         input_tok_s=one.input_tok_s * ranks,
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -54,9 +54,16 @@ def case_of(r: Replica, load: Load, running: Array) -> Case:
     padded = padded_tokens(r.engine, load.fresh)
     together = np.inf if joins(r.engine) else together_of(r, load.fresh, running)
     return Case(
-        load.isl, load.osl, running, running, r.plan.pp, r.plan.dp, together, passes_per_prompt(r.engine, padded),
+        load.isl,
+        load.osl,
+        running,
+        running,
+        r.plan.pp,
+        r.plan.dp,
+        together,
+        passes_per_prompt(r.engine, padded),
         accepted=load.yielded,
-    )  # fmt: skip
+    )
 
 
 def together_of(r: Replica, fresh: Array, running: Array) -> Array:

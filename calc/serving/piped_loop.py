@@ -65,12 +65,24 @@ def closed_loop(m: Piped, load: Load) -> Served:
     queue = queue_s(batch, running, rate)
     stored = (pipe.weights_bytes + running * pipe.kv_bytes_per_sequence) / pipe.chips
     return Served(
-        fits=pipe.chips >= m.least(context), chips=pipe.chips, concurrency=batch, running=running,
-        largest_batch=largest, tpot_s=tpot, ttft_s=ttft + queue, output_tok_s=rate * load.osl,
-        input_tok_s=rate * load.isl, step_s=token, prompt_s=work, alone_s=alone, queue_s=queue,
-        prefill_share=np.minimum(rate * work, 0.95), used_share=stored / m.chip.memory_bytes,
-        busy=np.minimum(1.0, _BUSY_ALONE + (1.0 - _BUSY_ALONE) * running / full), pipe=pipe,
-    )  # fmt: skip
+        fits=pipe.chips >= m.least(context),
+        chips=pipe.chips,
+        concurrency=batch,
+        running=running,
+        largest_batch=largest,
+        tpot_s=tpot,
+        ttft_s=ttft + queue,
+        output_tok_s=rate * load.osl,
+        input_tok_s=rate * load.isl,
+        step_s=token,
+        prompt_s=work,
+        alone_s=alone,
+        queue_s=queue,
+        prefill_share=np.minimum(rate * work, 0.95),
+        used_share=stored / m.chip.memory_bytes,
+        busy=np.minimum(1.0, _BUSY_ALONE + (1.0 - _BUSY_ALONE) * running / full),
+        pipe=pipe,
+    )
 
 
 def streamed(m: Piped, load: Load) -> Served:
@@ -103,8 +115,20 @@ def streamed(m: Piped, load: Load) -> Served:
     rate = running / (own + (load.osl - 1.0) * tpot)
     queue = queue_s(batch, running, rate)
     return Served(
-        fits=limit >= 1.0, chips=chips, concurrency=batch, running=running, largest_batch=limit, tpot_s=tpot,
-        ttft_s=own + queue, output_tok_s=rate * load.osl, input_tok_s=rate * load.isl, step_s=tpot, prompt_s=step,
-        alone_s=alone, queue_s=queue, prefill_share=1.0 / (load.osl + 1.0),
-        used_share=running * per_sequence / chips / m.chip.memory_bytes, busy=_BUSY_ALONE,
-    )  # fmt: skip
+        fits=limit >= 1.0,
+        chips=chips,
+        concurrency=batch,
+        running=running,
+        largest_batch=limit,
+        tpot_s=tpot,
+        ttft_s=own + queue,
+        output_tok_s=rate * load.osl,
+        input_tok_s=rate * load.isl,
+        step_s=tpot,
+        prompt_s=step,
+        alone_s=alone,
+        queue_s=queue,
+        prefill_share=1.0 / (load.osl + 1.0),
+        used_share=running * per_sequence / chips / m.chip.memory_bytes,
+        busy=_BUSY_ALONE,
+    )

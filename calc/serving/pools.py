@@ -174,10 +174,16 @@ def decode(job: Job) -> Phase:
     if ways.wide:
         assert job.chips is not None
         w = wide_ep.decode(
-            job.chip, job.model, ways.formats, chips=job.chips, context=job.isl + 0.5 * job.osl, draft=job.draft,
-            batch_per_chip=job.batch / job.chips if job.batch else None, acceptance=job.acceptance,
+            job.chip,
+            job.model,
+            ways.formats,
+            chips=job.chips,
+            context=job.isl + 0.5 * job.osl,
+            draft=job.draft,
+            batch_per_chip=job.batch / job.chips if job.batch else None,
+            acceptance=job.acceptance,
             max_tpot_s=job.max_tpot_s,
-        )  # fmt: skip
+        )
         if w.largest_batch >= 1.0 and (job.batch is None or job.batch / job.chips <= w.largest_batch):
             wide = ways.generates(job.chips, w.tpot_s, w.tokens_per_chip * job.chips)
         if wide_ep.is_wide(job.model, job.chips):

@@ -67,10 +67,20 @@ DEFAULT = Software()
 
 
 def decode(
-    chip: Chip, model: Model, fmt: Formats, *, chips: int, batch_per_chip: float | None, context: float,
-    draft: int = 0, acceptance: float = 0.0, max_tpot_s: float | None = None, tp: int = 1,
-    accepted: float | None = None, software: Software = DEFAULT,
-) -> WideStep:  # fmt: skip
+    chip: Chip,
+    model: Model,
+    fmt: Formats,
+    *,
+    chips: int,
+    batch_per_chip: float | None,
+    context: float,
+    draft: int = 0,
+    acceptance: float = 0.0,
+    max_tpot_s: float | None = None,
+    tp: int = 1,
+    accepted: float | None = None,
+    software: Software = DEFAULT,
+) -> WideStep:
     """Generation over `chips`: step = host joined with (compute^p + exchange^p)^(1/p), divided by accepted
     tokens.
 
@@ -106,9 +116,17 @@ def decode(
     seconds, moved = float(step[0]), float(np.ravel(exchange)[0])
     tpot = seconds / yielded
     return WideStep(
-        chips, batch, seconds, tpot, batch / tpot, float(np.ravel(compute)[0]), moved,
-        float(engine.host_s(1.0) + engine.sequence_s * batch * tp), room, _sums(whole, moved),
-    )  # fmt: skip
+        chips,
+        batch,
+        seconds,
+        tpot,
+        batch / tpot,
+        float(np.ravel(compute)[0]),
+        moved,
+        float(engine.host_s(1.0) + engine.sequence_s * batch * tp),
+        room,
+        _sums(whole, moved),
+    )
 
 
 def _largest(keeps: Callable[[Values], Mask], most: float) -> float:
@@ -126,10 +144,18 @@ def _largest(keeps: Callable[[Values], Mask], most: float) -> float:
 
 
 def prefill(
-    chip: Chip, model: Model, fmt: Formats, *, chips: int, isl: float, cache_hit: float = 0.0,
-    tokens_per_chip: float | None = None, tp: int = 1, balanced: bool = False,
+    chip: Chip,
+    model: Model,
+    fmt: Formats,
+    *,
+    chips: int,
+    isl: float,
+    cache_hit: float = 0.0,
+    tokens_per_chip: float | None = None,
+    tp: int = 1,
+    balanced: bool = False,
     software: Software = DEFAULT,
-) -> WideStep:  # fmt: skip
+) -> WideStep:
     """Prompts over `chips`, `tokens_per_chip` new tokens at a time; tokens per second are computed ones.
 
     With cache hits the input rate is tok_s_chip / (1 - cache_hit). balanced: every expert gets as many
@@ -148,9 +174,17 @@ def prefill(
     kernels = kernels * (1.0 if balanced else imbalance(model, float(chips)))
     step = float(np.ravel(host_joined(engine, kernels, engine.prefill_step_s))[0])
     return WideStep(
-        chips, each, step, step, each / step, compute, exchange, engine.prefill_step_s, prompts / chips,
+        chips,
+        each,
+        step,
+        step,
+        each / step,
+        compute,
+        exchange,
+        engine.prefill_step_s,
+        prompts / chips,
         _sums(whole, exchange),
-    )  # fmt: skip
+    )
 
 
 def _compute(whole: StepTime) -> Array:
@@ -172,31 +206,62 @@ def is_wide(model: Model, chips: int | None) -> bool:
 
 
 def decode_tok_s_chip(
-    chip: str, model: str, chips: int, context: float, *, batch: float | None = None,
-    speed: float | None = None, weights: str | None = None, draft: int = 0, acceptance: float = 0.0,
+    chip: str,
+    model: str,
+    chips: int,
+    context: float,
+    *,
+    batch: float | None = None,
+    speed: float | None = None,
+    weights: str | None = None,
+    draft: int = 0,
+    acceptance: float = 0.0,
     software_date: str = "",
-) -> float:  # fmt: skip
+) -> float:
     """Output tokens/s of one chip by names, for scenarios: at `batch` requests a chip, or `speed` a user.
 
     software_date: day of the software (`engine.expert_floor`); "" for the newest.
     """
     device, network, fmt = _named(chip, model, weights)
     return decode(
-        device, network, fmt, chips=chips, batch_per_chip=batch, context=context, draft=draft,
-        acceptance=acceptance, max_tpot_s=1.0 / speed if speed else None, software=_of_day(software_date),
-    ).tok_s_chip  # fmt: skip
+        device,
+        network,
+        fmt,
+        chips=chips,
+        batch_per_chip=batch,
+        context=context,
+        draft=draft,
+        acceptance=acceptance,
+        max_tpot_s=1.0 / speed if speed else None,
+        software=_of_day(software_date),
+    ).tok_s_chip
 
 
 def prefill_tok_s_chip(
-    chip: str, model: str, chips: int, isl: float, *, cache_hit: float = 0.0, tokens: float | None = None,
-    weights: str | None = None, balanced: bool = False, software_date: str = "",
-) -> float:  # fmt: skip
+    chip: str,
+    model: str,
+    chips: int,
+    isl: float,
+    *,
+    cache_hit: float = 0.0,
+    tokens: float | None = None,
+    weights: str | None = None,
+    balanced: bool = False,
+    software_date: str = "",
+) -> float:
     """Computed input tokens/s of one chip by names; over (1 - cache_hit) with those found in a cache."""
     device, network, fmt = _named(chip, model, weights)
     return prefill(
-        device, network, fmt, chips=chips, isl=isl, cache_hit=cache_hit, tokens_per_chip=tokens,
-        balanced=balanced, software=_of_day(software_date),
-    ).tok_s_chip  # fmt: skip
+        device,
+        network,
+        fmt,
+        chips=chips,
+        isl=isl,
+        cache_hit=cache_hit,
+        tokens_per_chip=tokens,
+        balanced=balanced,
+        software=_of_day(software_date),
+    ).tok_s_chip
 
 
 def _of_day(date: str) -> Software:

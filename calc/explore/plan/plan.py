@@ -59,15 +59,21 @@ class Planned:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
-            "model": self.model, "aim": self.aim, "what_if": self.what_if,
+            "model": self.model,
+            "aim": self.aim,
+            "what_if": self.what_if,
             "limits": {k: v for k, v in vars(self.limits).items() if v is not None},
-            "workload": dict(self.workload), "currency": self.currency, "cases": self.cases,
+            "workload": dict(self.workload),
+            "currency": self.currency,
+            "cases": self.cases,
             "within": self.good,
-            "best": self.best, "runners_up": self.runners_up, "lost": [{"reason": r, "cases": n} for r,
-            n in self.lost],
-            "front": self.front, "closest_miss": self.miss,
+            "best": self.best,
+            "runners_up": self.runners_up,
+            "lost": [{"reason": r, "cases": n} for r, n in self.lost],
+            "front": self.front,
+            "closest_miss": self.miss,
             "missed": [{"reason": w, "column": c, "value": v, "limit": m} for w, c, v, m in self.missed],
-        }  # fmt: skip
+        }
 
     def frame(self) -> pd.DataFrame:
         """The front as a DataFrame."""
@@ -117,10 +123,16 @@ def plan(
 
     def look(s: Any, at: Sequence[float], which: Sequence[Plan] | None) -> Candidates:
         return search(
-            s, lengths=[(float(isl), float(osl))], batches=at, cuts=which, most_chips=_most(s, chips),
+            s,
+            lengths=[(float(isl), float(osl))],
+            batches=at,
+            cuts=which,
+            most_chips=_most(s, chips),
             cached=cache_hit,
-            drafts=drafts, acceptance=acceptance, utilisation=utilisation,
-        )  # fmt: skip
+            drafts=drafts,
+            acceptance=acceptance,
+            utilisation=utilisation,
+        )
 
     settings = settings_for(names, model, options, weights, engines)
     if any(drafts):
@@ -129,9 +141,13 @@ def plan(
     parts = [look(s, batches or BATCHES, cuts) for s in settings]
     if disaggregated and cuts is None and batches is None:
         pools = pool_candidates(
-            settings, isl=float(isl), osl=float(osl), most_chips=chips or MOST_CHIPS, cached=cache_hit,
+            settings,
+            isl=float(isl),
+            osl=float(osl),
+            most_chips=chips or MOST_CHIPS,
+            cached=cache_hit,
             utilisation=utilisation,
-        )  # fmt: skip
+        )
         parts += [] if pools is None else [pools]
     found = join(parts)
     cases = len(found)
@@ -159,9 +175,8 @@ def plan(
     first = choice.distinct(found, order, RUNNERS + 1)
     rows = [_row(found, place, limits, True) for place in first]
     return Planned(
-        title, aim, limits, workload, currency, cases, good, rows[0], rows[1:], lost, front,
-        what_if=notes, found=grid,
-    )  # fmt: skip
+        title, aim, limits, workload, currency, cases, good, rows[0], rows[1:], lost, front, what_if=notes, found=grid
+    )
 
 
 def _refined(found: Candidates, limits: Limits, aim: str, look: Any) -> Candidates:
@@ -203,11 +218,18 @@ def _row(found: Candidates, place: int, limits: Limits, inside: bool) -> dict[st
     named = choice.chip_name(found, place)
     asked = dict.fromkeys(x.chip.what_if_note for x in (first, s) if x and x.chip.what_if_note)
     return {
-        "chip": named, "model": s.model.id, "weights": s.weights, "kv": s.kv, "engine": None if pools else engine,
-        "grade": max(s.grade, first.grade) if first else s.grade, **numbers, "replicas": replicas,
-        "within": inside, "label": pool_label(numbers) if pools else label(numbers, s.chip.weights_in_sram),
+        "chip": named,
+        "model": s.model.id,
+        "weights": s.weights,
+        "kv": s.kv,
+        "engine": None if pools else engine,
+        "grade": max(s.grade, first.grade) if first else s.grade,
+        **numbers,
+        "replicas": replicas,
+        "within": inside,
+        "label": pool_label(numbers) if pools else label(numbers, s.chip.weights_in_sram),
         **({"what_if": "; ".join(asked)} if asked else {}),
-    }  # fmt: skip
+    }
 
 
 def label(row: Mapping[str, Any], piped: bool) -> str:

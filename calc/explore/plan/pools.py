@@ -86,9 +86,16 @@ def _decodes(s: Setting, isl: float, osl: float) -> list[Phase]:
 
 
 def _system(
-    first: Setting, second: Setting, sender: Phase, receiver: Phase, isl: float, osl: float, most_chips: int,
-    cached: float, utilisation: float,
-) -> dict[str, np.ndarray] | None:  # fmt: skip
+    first: Setting,
+    second: Setting,
+    sender: Phase,
+    receiver: Phase,
+    isl: float,
+    osl: float,
+    most_chips: int,
+    cached: float,
+    utilisation: float,
+) -> dict[str, np.ndarray] | None:
     """Figures of x prefill and y decode replicas, for all x and y that the chips allow."""
     x, y = (v.ravel() for v in np.meshgrid(np.arange(1.0, MOST_REPLICAS + 1), np.arange(1.0, MOST_REPLICAS + 1)))
     kept = x * sender.chips + y * receiver.chips <= most_chips
@@ -99,13 +106,27 @@ def _system(
     rate, chips = np.asarray(both.requests_per_s), np.asarray(both.chips)
     figures: dict[str, Any] = dict.fromkeys(COLUMNS, np.nan)
     figures |= {
-        "isl": isl, "osl": osl, "chips": chips, "tp": 1.0, "pp": 1.0, "dp": 1.0, "ep": 1.0, "draft": 0.0,
-        "concurrency": y * receiver.batch, "largest_batch": y * receiver.batch, "tpot_s": receiver.seconds,
-        "ttft_s": both.ttft_s, "output_tok_s": rate * osl,
-        "input_tok_s": rate * isl, "output_tok_s_user": 1.0 / receiver.seconds,
-        "output_tok_s_chip": rate * osl / chips, "prefill_chips": float(sender.chips), "prefill_replicas": x,
-        "decode_chips": float(receiver.chips), "decode_replicas": y,
-    }  # fmt: skip
+        "isl": isl,
+        "osl": osl,
+        "chips": chips,
+        "tp": 1.0,
+        "pp": 1.0,
+        "dp": 1.0,
+        "ep": 1.0,
+        "draft": 0.0,
+        "concurrency": y * receiver.batch,
+        "largest_batch": y * receiver.batch,
+        "tpot_s": receiver.seconds,
+        "ttft_s": both.ttft_s,
+        "output_tok_s": rate * osl,
+        "input_tok_s": rate * isl,
+        "output_tok_s_user": 1.0 / receiver.seconds,
+        "output_tok_s_chip": rate * osl / chips,
+        "prefill_chips": float(sender.chips),
+        "prefill_replicas": x,
+        "decode_chips": float(receiver.chips),
+        "decode_replicas": y,
+    }
     watts = [_watts(first, sender, x, rate * isl * (1.0 - cached)), _watts(second, receiver, y, rate * osl)]
     if watts[0] is not None and watts[1] is not None:
         figures |= {"power_w": watts[0] + watts[1], "tok_per_joule": rate * osl / (watts[0] + watts[1])}
@@ -117,10 +138,11 @@ def _system(
         ]
         per_token = 1e6 / 3600.0 / utilisation
         figures |= {
-            "per_hour": hours[0] + hours[1], "per_m_input": hours[0] * per_token / (rate * isl),
+            "per_hour": hours[0] + hours[1],
+            "per_m_input": hours[0] * per_token / (rate * isl),
             "per_m_output": hours[1] * per_token / (rate * osl),
             "per_m_blended": (hours[0] + hours[1]) * per_token / (rate * (isl + osl)),
-        }  # fmt: skip
+        }
     return {
         name: np.array(np.broadcast_to(figures[name], x.shape), dtype=float) for name in COLUMNS if name != "prefill"
     }

@@ -28,11 +28,30 @@ BATCHES = (1, 2, 3, *(round(step * 2**octave) for octave in range(2, 13) for ste
 MOST_CHIPS = 64  # of a replica, where nobody says how many there are
 MOST_PIPED = 4096  # the same of SRAM chips, which hold little each
 NUMBERS = (
-    "isl", "osl", "chips", "tp", "pp", "dp", "ep", "draft", "concurrency", "largest_batch", "tpot_s",
-    "ttft_s", "output_tok_s",
-    "input_tok_s", "output_tok_s_user", "output_tok_s_chip", "per_hour", "per_m_input", "per_m_output",
-    "per_m_blended", "power_w", "tok_per_joule", "used_share",
-)  # fmt: skip
+    "isl",
+    "osl",
+    "chips",
+    "tp",
+    "pp",
+    "dp",
+    "ep",
+    "draft",
+    "concurrency",
+    "largest_batch",
+    "tpot_s",
+    "ttft_s",
+    "output_tok_s",
+    "input_tok_s",
+    "output_tok_s_user",
+    "output_tok_s_chip",
+    "per_hour",
+    "per_m_input",
+    "per_m_output",
+    "per_m_blended",
+    "power_w",
+    "tok_per_joule",
+    "used_share",
+)
 POOLS = ("prefill", "prefill_chips", "prefill_replicas", "decode_chips", "decode_replicas")
 _ENGINES = {"nvidia": ("vllm", "sglang", "trtllm"), "amd": ("vllm", "sglang")}
 
@@ -75,9 +94,12 @@ def join(parts: Sequence[Candidates]) -> Candidates:
     shift = np.concatenate([np.full(len(p), by, dtype=float) for p, by in zip(parts, shifts, strict=True)])
     columns["prefill"] = np.where(columns["prefill"] >= 0, columns["prefill"] + shift, -1.0)
     return Candidates(
-        tuple(settings), np.concatenate(where), np.concatenate([p.fits for p in parts]),
-        np.concatenate([p.holds for p in parts]), columns,
-    )  # fmt: skip
+        tuple(settings),
+        np.concatenate(where),
+        np.concatenate([p.fits for p in parts]),
+        np.concatenate([p.holds for p in parts]),
+        columns,
+    )
 
 
 def engines_of(vendor: str) -> tuple[str | None, ...]:
@@ -107,9 +129,12 @@ def formats_of(chip: str, model: str, options: Mapping[str, Any], wanted: Sequen
 
 
 def settings_for(
-    chips: Iterable[str], model: str, options: Mapping[str, Any], weights: Sequence[str] | None,
+    chips: Iterable[str],
+    model: str,
+    options: Mapping[str, Any],
+    weights: Sequence[str] | None,
     engines: Sequence[str | None] | None,
-) -> list[Setting]:  # fmt: skip
+) -> list[Setting]:
     """One setting per chip, weight format and engine; `options`: fixed names and money of a question.
 
     Engines that do not run on a chip are left out there; UsageError where none of them does.
@@ -164,15 +189,27 @@ def search(
     found = evaluate(s.machine(plan), load)
     shape = (len(plans), isl.size, draft.size, batch.size)
     figures = {
-        "isl": isl, "osl": osl, "chips": found.chips, "tp": plan.tp, "pp": plan.pp, "dp": plan.dp,
+        "isl": isl,
+        "osl": osl,
+        "chips": found.chips,
+        "tp": plan.tp,
+        "pp": plan.pp,
+        "dp": plan.dp,
         "ep": plan.ep,
-        "draft": draft, "concurrency": found.concurrency, "largest_batch": found.largest_batch,
-        "tpot_s": found.tpot_s, "ttft_s": found.ttft_s, "output_tok_s": found.output_tok_s,
-        "input_tok_s": found.input_tok_s, "output_tok_s_user": 1.0 / found.tpot_s,
-        "output_tok_s_chip": found.output_tok_s / found.chips, "used_share": found.used_share,
-        **_money(s, found, isl / osl, cached, utilisation), **dict.fromkeys(POOLS, 0.0),
+        "draft": draft,
+        "concurrency": found.concurrency,
+        "largest_batch": found.largest_batch,
+        "tpot_s": found.tpot_s,
+        "ttft_s": found.ttft_s,
+        "output_tok_s": found.output_tok_s,
+        "input_tok_s": found.input_tok_s,
+        "output_tok_s_user": 1.0 / found.tpot_s,
+        "output_tok_s_chip": found.output_tok_s / found.chips,
+        "used_share": found.used_share,
+        **_money(s, found, isl / osl, cached, utilisation),
+        **dict.fromkeys(POOLS, 0.0),
         "prefill": -1.0,
-    }  # fmt: skip
+    }
     if s.chip.weights_in_sram:
         figures["pp"] = found.chips
     columns = {name: np.broadcast_to(figures[name], shape).ravel() for name in (*NUMBERS, *POOLS)}
@@ -201,7 +238,5 @@ def _money(s: Setting, found: Served, ratio: Any, cached: float, utilisation: fl
             hour, found.input_tok_s, found.output_tok_s, found.prefill_share, utilisation
         )
         blended = blend(of_input, of_output, ratio)
-        figures |= {
-            "per_hour": hour, "per_m_input": of_input, "per_m_output": of_output, "per_m_blended": blended
-        }  # fmt: skip
+        figures |= {"per_hour": hour, "per_m_input": of_input, "per_m_output": of_output, "per_m_blended": blended}
     return figures

@@ -20,15 +20,24 @@ from .axes import DEGREES, Axis, Progression, size
 BOX = 32_768  # cases of one call: the arrays stay in the processor's cache
 LOADS = ("isl", "osl", "concurrency", "cache_hit", "draft", "acceptance", "utilisation")
 DEFAULTS: dict[str, float] = {
-    "isl": 1024.0, "osl": 1024.0, "concurrency": 1.0, "cache_hit": 0.0, "draft": 0.0, "acceptance": 0.0,
+    "isl": 1024.0,
+    "osl": 1024.0,
+    "concurrency": 1.0,
+    "cache_hit": 0.0,
+    "draft": 0.0,
+    "acceptance": 0.0,
     "utilisation": 1.0,
-}  # fmt: skip
+}
 TEXTS = ("chip", "model", "deployment.weights", "deployment.kv", "deployment.engine", "grade", "reason")
 INPUTS = tuple(f"deployment.{name}" for name in DEGREES) + tuple(f"workload.{name}" for name in LOADS)
 SPEEDS = {
-    "output_tok_s_user": "tpot", "output_tok_s": "throughput", "output_tok_s_chip": "throughput",
-    "input_tok_s": "throughput", "ttft_s": "ttft", "tpot_s": "tpot",
-}  # fmt: skip
+    "output_tok_s_user": "tpot",
+    "output_tok_s": "throughput",
+    "output_tok_s_chip": "throughput",
+    "input_tok_s": "throughput",
+    "ttft_s": "ttft",
+    "tpot_s": "tpot",
+}
 COUNTED = (
     *(f"deployment.{name}" for name in DEGREES),
     *(f"workload.{name}" for name in ("isl", "osl", "concurrency", "draft")),
@@ -36,9 +45,15 @@ COUNTED = (
 )
 OUTPUTS = (
     *(f"speed.{name}.value" for name in SPEEDS),
-    "cost.per_hour", "cost.per_m_input", "cost.per_m_output", "cost.per_m_blended",
-    "energy.power_w", "energy.joule_per_output_token", "memory.used_share", "memory.largest_batch",
-)  # fmt: skip
+    "cost.per_hour",
+    "cost.per_m_input",
+    "cost.per_m_output",
+    "cost.per_m_blended",
+    "energy.power_w",
+    "energy.joule_per_output_token",
+    "memory.used_share",
+    "memory.largest_batch",
+)
 WHAT_IF = "what_if"  # what a row's chip was asked otherwise than it is built; a column where any row may have one
 BANDS = tuple(f"speed.{name}.{side}" for name in SPEEDS for side in ("low", "high"))
 
