@@ -119,7 +119,7 @@ def unit_of(
     if hour.owned is not None:
         own = hour.owned.inputs
         machines = float(own.purchase) * chips
-        network = machines * own.network_share / (1.0 - own.network_share)
+        network = float(machines * own.network_share / (1.0 - own.network_share))
         parts = {name: money * chips for name, money in hour.parts}
         upfront = {"machines": machines, "network": network}
         wear = parts["chip and host"] + parts["network"] + parts["cost of capital"]

@@ -1,35 +1,41 @@
 """Amounts of money that know their currency, dated exchange rates, and the way each currency is written.
 
-Before: what a user types ("2 trillion KRW", "2.5 USD/h"). After: prices.py and cost.py, which compute in
-plain floats of one currency. Two currencies never mix: adding them is an error, `convert` needs a date or a
-rate.
+What a user types ("2 trillion KRW", "2.5 USD/h") is read here; the arithmetic of cost and ownership computes in
+plain floats of one currency. One becomes another only by a rate of a day, or by a rate that is given.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 
+from ..checks import positive
 from ..errors import NoAnswer, UnknownName, UsageError
-from .pricebook import STALE_DAYS, as_date, flagged, rows, source_urls
+from .pricebook import STALE_DAYS, Day, Offer, Rates, Row, as_date, flagged, offer, rows, source_urls
+
+
+def _by_word(table: Mapping[str, str]) -> dict[str, str]:
+    """The table turned around: what each of its words stands for."""
+    return {word: meaning for meaning, words in table.items() for word in words.split()}
+
 
 # Decimals and symbol, as English-language press of the currency's country writes them.
 _STYLE = {"USD": (2, "$"), "EUR": (2, "€"), "CNY": (2, "CN¥"), "JPY": (0, "¥"), "KRW": (0, "₩"), "AED": (2, "AED ")}
-_SPOKEN = {
-    "$": "USD", "US$": "USD", "DOLLAR": "USD", "DOLLARS": "USD",
-    "€": "EUR", "EURO": "EUR", "EUROS": "EUR",
-    "₩": "KRW", "WON": "KRW",
-    "CN¥": "CNY", "RMB": "CNY", "YUAN": "CNY", "CNH": "CNY",
-    "JP¥": "JPY", "YEN": "JPY", "円": "JPY", "元": "CNY", "원": "KRW",
-    "DIRHAM": "AED", "DIRHAMS": "AED",
-}  # fmt: skip
-_SCALE = {"k": 1e3, "thousand": 1e3, "m": 1e6, "mn": 1e6, "million": 1e6,
-          "b": 1e9, "bn": 1e9, "billion": 1e9, "t": 1e12, "tn": 1e12, "trillion": 1e12}  # fmt: skip
-_HOURS = {"h": 1.0, "hr": 1.0, "hour": 1.0, "d": 24.0, "day": 24.0, "week": 168.0,
-          "mo": 730.5, "month": 730.5, "a": 8766.0, "yr": 8766.0, "year": 8766.0}  # fmt: skip
+_SPOKEN = _by_word(
+    {
+        "USD": "$ US$ DOLLAR DOLLARS",
+        "EUR": "€ EURO EUROS",
+        "KRW": "₩ WON 원",
+        "CNY": "CN¥ RMB YUAN CNH 元",
+        "JPY": "JP¥ YEN 円",
+        "AED": "DIRHAM DIRHAMS",
+    }
+)
+_SCALE = _by_word({"1e3": "k thousand", "1e6": "m mn million", "1e9": "b bn billion", "1e12": "t tn trillion"})
+_HOURS = _by_word({"1": "h hr hour", "24": "d day", "168": "week", "730.5": "mo month", "8766": "a yr year"})
 _AMOUNT = re.compile(
     r"^\s*(?P<front>[^\d\s.+-]+)?\s*(?P<number>[+-]?[\d,_]*\.?\d+(?:[eE][+-]?\d+)?)\s*(?P<words>.*?)\s*$"
 )
@@ -50,55 +56,39 @@ class Rate:
 
 @dataclass(frozen=True, repr=False)
 class Money:
-    """An amount in one currency. Adds, subtracts, compares and divides only with the same currency."""
+    """An amount in one currency."""
 
     amount: float
     currency: str
 
-    def _same(self, other: Money) -> None:
-        if not isinstance(other, Money) or other.currency != self.currency:
-            what = other.currency if isinstance(other, Money) else "a bare number"
-            raise UsageError(f"{self.currency} and {what} cannot be combined; convert one of them first.")
-
-    def __add__(self, other: Money) -> Money:
-        self._same(other)
-        return Money(self.amount + other.amount, self.currency)
-
-    def __sub__(self, other: Money) -> Money:
-        self._same(other)
-        return Money(self.amount - other.amount, self.currency)
-
-    def __mul__(self, factor: float) -> Money:
-        if isinstance(factor, Money):
-            raise UsageError("Money cannot be multiplied by money.")
-        return Money(self.amount * factor, self.currency)
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, other: float) -> Money:
-        if isinstance(other, Money):
-            raise UsageError("Divide money by money with ratio(), which checks the currency.")
-        return Money(self.amount / other, self.currency)
-
-    def ratio(self, other: Money) -> float:
-        """This amount over another of the same currency."""
-        self._same(other)
-        return self.amount / other.amount
-
-    def __lt__(self, other: Money) -> bool:
-        self._same(other)
-        return self.amount < other.amount
-
-    def __le__(self, other: Money) -> bool:
-        self._same(other)
-        return self.amount <= other.amount
-
-    def to(self, currency: str, on: date | str | None = None, fx: Mapping[str, float] | None = None) -> Money:
+    def to(self, currency: str, on: Day = None, fx: Rates = None) -> Money:
         """The amount in another currency at the rate of the date; `fx` overrides (units per dollar)."""
         return Money(convert(self.amount, self.currency, currency, on, fx), currency_code(currency))
 
-    def __str__(self) -> str:
-        return format_money(self.amount, self.currency)
+
+@dataclass(frozen=True, repr=False)
+class Asked:
+    """The day that prices are asked for and the currency they are wanted in; `rates` (units per dollar) go first.
+
+    Offers in another currency are converted at the rate of the day asked for: that is when one would pay.
+    """
+
+    day: date
+    currency: str
+    rates: Rates
+
+    @classmethod
+    def of(cls, on: Day, currency: str, rates: Rates = None) -> Asked:
+        """The same from what a caller gives; UnknownName or UsageError for a currency or day that is none."""
+        return cls(as_date(on), currency_code(currency), rates)
+
+    def amount(self, value: float, currency: str) -> float:
+        """A value of another currency in the one asked for."""
+        return convert(value, currency, self.currency, self.day, self.rates)
+
+    def offers(self, found: Sequence[Row]) -> list[Offer]:
+        """The rows as offers in the currency asked for."""
+        return [replace(o, value=self.amount(o.value, o.currency), currency=self.currency) for o in map(offer, found)]
 
 
 def currencies() -> tuple[str, ...]:
@@ -106,38 +96,39 @@ def currencies() -> tuple[str, ...]:
     return ("USD", *sorted({row["currency"] for row in rows("fx")}))
 
 
+def _code(name: str) -> str:
+    """The code of a currency written as code, symbol or word, whether or not a rate is known."""
+    word = name.strip().upper()
+    return _SPOKEN.get(word, word)
+
+
 def currency_code(name: str) -> str:
     """ISO code of a currency written as code, symbol or word; UnknownName lists those known."""
-    word = name.strip().upper()
-    if word == "¥":
+    code = _code(name)
+    if code == "¥":
         raise UnknownName("¥ stands for yen and for yuan; write JPY or CNY.")
-    code = _SPOKEN.get(word, word)
     if code not in currencies():
         raise UnknownName(f'No exchange rate for "{name}"; known currencies are {", ".join(currencies())}.')
     return code
 
 
 def parse_fx(text: str) -> dict[str, float]:
-    """Rates that a user gives, "KRW=1400,EUR=0.86" (units per dollar), as a mapping."""
+    """Rates that a user gives, units per dollar.
+
+    >>> parse_fx("KRW=1400, EUR=0.86")
+    {'KRW': 1400.0, 'EUR': 0.86}
+    """
     rates: dict[str, float] = {}
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         name, _, number = part.partition("=")
-        code = name.strip().upper()
         try:
-            rates[_SPOKEN.get(code, code)] = positive_number(float(number), f"The rate of {code}")
+            rates[_code(name)] = positive(float(number), f"The rate of {name.strip().upper()}")
         except ValueError as error:
             raise UsageError(f'"{part}" is not a rate; write KRW=1400, units for one dollar.') from error
     return rates
 
 
-def positive_number(value: float, name: str) -> float:
-    """`value` if it is finite and above zero, else UsageError naming the thing."""
-    if not (math.isfinite(value) and value > 0):
-        raise UsageError(f"{name} must be a number above zero, not {value:g}.")
-    return value
-
-
-def exchange_rate(currency: str, on: date | str | None = None) -> Rate:
+def exchange_rate(currency: str, on: Day = None) -> Rate:
     """Units of the currency for one dollar, by the latest rate on or before the date.
 
     A monthly average or a day's close is preferred to an annual average, extremes and implied rates are not
@@ -147,72 +138,65 @@ def exchange_rate(currency: str, on: date | str | None = None) -> Rate:
     if code == "USD":
         return Rate("USD", 1.0, asked, "unit", "A", False, "")
     known = [r for r in rows("fx") if r["currency"] == code]
-    day = asked.isoformat()
-    usable = [r for r in known if r["date"] <= day]
+    usable = [r for r in known if r["date"] <= asked.isoformat()]
     if not usable:
         first = min(r["date"] for r in known)
         raise NoAnswer(f"No {code} rate is known before {first}; give one with --fx {code}=RATE.")
     rank = {"day": 2, "month": 2, "peg": 2, "year": 1}
 
-    def weight(row: dict[str, str]) -> tuple[int, str]:
+    def weight(row: Row) -> tuple[int, str]:
         return (0 if flagged(row, "extreme", "implied") else rank.get(row["basis"], 0), row["date"])
 
     best = max(usable, key=weight)
     moment = date.fromisoformat(best["date"])
     old = best["basis"] != "peg" and (asked - moment).days > STALE_DAYS
-    address = source_urls([best["source"]])
-    return Rate(code, float(best["value"]), moment, best["basis"], best["grade"], old, address[0] if address else "")
+    source = next(iter(source_urls([best["source"]])), "")
+    return Rate(code, float(best["value"]), moment, best["basis"], best["grade"], old, source)
 
 
-def fx(currency: str, on: date | str | None = None, rates: Mapping[str, float] | None = None) -> float:
+def fx(currency: str, on: Day = None, rates: Rates = None) -> float:
     """Units of the currency for one US dollar; `rates` (units per dollar) goes before the dated history."""
-    if rates:
-        code = _SPOKEN.get(currency.strip().upper(), currency.strip().upper())
-        if code in rates:
-            return positive_number(rates[code], f"The rate of {code}")
+    code = _code(currency)
+    if rates and code in rates:
+        return float(positive(rates[code], f"The rate of {code}"))
     return exchange_rate(currency, on).per_usd
 
 
-def convert(
-    amount: float, source: str, target: str, on: date | str | None = None, rates: Mapping[str, float] | None = None
-) -> float:
+def convert(amount: float, source: str, target: str, on: Day = None, rates: Rates = None) -> float:
     """Amount (float or array) of one currency in another, over the dollar: amount / fx(source) * fx(target).
 
-    2.00 USD at 1,450 won a dollar are 2,900 won.
+    >>> convert(2.0, "USD", "KRW", rates={"KRW": 1450.0})
+    2900.0
     """
     if source == target:
         return amount
     return amount / fx(source, on, rates) * fx(target, on, rates)
 
 
-def decimals(currency: str) -> int:
-    """Decimals in which the currency is written: 0 for won and yen, else 2."""
-    return _STYLE.get(currency, (2, ""))[0]
+def format_money(amount: float, currency: str) -> str:
+    """The amount as the currency is written; below one it keeps three significant digits.
 
+    So a price per token is never shown as nothing. A currency of no known style is written as code and number.
 
-def format_money(amount: float, currency: str, *, small: bool = True) -> str:
-    """The amount as the currency is written: $1,234.50, ₩2,900, CN¥8.20; -$3.00 below zero.
-
-    With `small`, an amount below one keeps three significant digits ($0.00123, ₩0.421), so
-    that a price per token is never shown as nothing; a currency without a known style is written as code and
-    number.
+    >>> [format_money(a, c) for a, c in ((1234.5, "USD"), (2900.4, "KRW"), (-3, "EUR"), (0.00123, "USD"))]
+    ['$1,234.50', '₩2,900', '-€3.00', '$0.00123']
     """
-    places, symbol = _STYLE.get(currency, (2, currency + " "))
+    least, symbol = _STYLE.get(currency, (2, currency + " "))
     size = abs(amount)
-    if small and 0 < size < 1:
-        places = max(places, 2 - math.floor(math.log10(size)))
-        body = f"{size:.{places}f}"
-        least = decimals(currency)
-        whole, _, part = body.partition(".")
+    body = f"{size:,.{least}f}"
+    if 0 < size < 1:
+        whole, _, part = f"{size:.{max(least, 2 - math.floor(math.log10(size)))}f}".partition(".")
         part = part.rstrip("0").ljust(least, "0")
         body = f"{whole}.{part}" if part else whole
-    else:
-        body = f"{size:,.{places}f}"
     return f"{'-' if amount < 0 else ''}{symbol}{body}"
 
 
 def format_large(amount: float, currency: str) -> str:
-    """A large amount in words: "$8.2 million", "₩2 trillion"; below a million as format_money."""
+    """A large amount in words; below a million as `format_money`.
+
+    >>> format_large(8.2e6, "USD"), format_large(2e12, "KRW")
+    ('$8.2 million', '₩2 trillion')
+    """
     for scale, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
         if abs(amount) >= scale:
             symbol = _STYLE.get(currency, (2, currency + " "))[1]
@@ -231,7 +215,7 @@ def parse_money(text: str, default: str | None = None) -> Money:
     scale, currency = 1.0, (found["front"] or "").strip() or None
     for word in found["words"].split():
         if word.lower() in _SCALE:
-            scale *= _SCALE[word.lower()]
+            scale *= float(_SCALE[word.lower()])
         elif currency is None:
             currency = word
         else:
@@ -246,8 +230,7 @@ def parse_money(text: str, default: str | None = None) -> Money:
 
 
 def parse_rent(text: str, default: str = "USD") -> Money:
-    """Money per hour from "2.5 USD/h", "$2.5 per hour", "1800 USD/month" (730.5 hours); a bare number is per
-    hour.
+    """Money an hour from "2.5 USD/h", "$2.5 per hour", "1800 USD/month" (730.5 hours); a bare number is per hour.
 
     UsageError for an unknown period or a rent below zero.
     """
@@ -258,4 +241,4 @@ def parse_rent(text: str, default: str = "USD") -> Money:
     money = parse_money(amount, default)
     if money.amount < 0:
         raise UsageError(f'The rent "{text}" is below zero.')
-    return money / _HOURS[unit]
+    return Money(money.amount / float(_HOURS[unit]), money.currency)

@@ -1,8 +1,7 @@
-"""What an hour of a chip costs, by one of three ways: a rent that is given, ownership, or a dated rental
-price.
+"""What an hour of a chip costs, by one of three ways: a rent that is given, ownership, or a dated rental price.
 
-Before: prices.py, purchases.py, ownership.py. After: the answer's money, the waterfall, the fleet. Each way
-gives the same `Hour`, with its band, its parts and the sentences that must stand beside it.
+Each way gives the same `Hour`, with its band, its parts and the sentences that must stand beside it. For arrays
+of cases the hour is a `PriceLine` over the watts that an owner pays for.
 """
 
 from __future__ import annotations
@@ -11,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ..arrays import Array
 from ..errors import NoAnswer, UsageError
 
 if TYPE_CHECKING:
     from ..hardware.chip import Chip
-    from .ownership import OwnershipDefaults
+    from .ownership import Owned
     from .pricebook import Price
 
 
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 class Hour:
     """Money for an hour of one chip. way: "given", "ownership", "rental" or "class"; parts sum to value.
 
-    price: the record of the answer (date, terms, source, n, grade, note); owned: the inputs where it is
-    owned.
+    price: the record of the answer (date, terms, source, n, grade, note); owned: the inputs where it is owned.
     """
 
     way: str
@@ -34,7 +33,28 @@ class Hour:
     currency: str
     parts: tuple[tuple[str, float], ...]
     price: Mapping[str, Any]
-    owned: OwnershipDefaults | None = None
+    owned: Owned | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PriceLine:
+    """Money for an hour of one chip as a line: fixed + per_watt x its all-in watts; way and record as in `Hour`."""
+
+    fixed: float
+    per_watt: float
+    way: str
+    currency: str
+    record: Mapping[str, Any]
+
+    def per_hour(self, chips: Array, all_in_w: Array = 0.0) -> Array:
+        """Money for an hour of `chips` chips; all_in_w: their mean watts together with their hosts, while paid for.
+
+        8 chips at 1.50 USD and 0.0002 USD an hour and watt, which draw 10 kW:
+
+        >>> PriceLine(1.5, 0.0002, "ownership", "USD", {}).per_hour(8, 10_000.0)
+        14.0
+        """
+        return self.fixed * chips + self.per_watt * all_in_w
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -67,8 +87,7 @@ class Terms:
 
 
 def chip_hour(chip: Chip, terms: Terms, power_w: float | None, rated_w: float | None) -> Hour:
-    """The hour of one chip by the way that `terms` ask for; else rent, else ownership, else its class's
-    range.
+    """The hour of one chip by the way that `terms` ask for; else rent, else ownership, else its class's range.
 
     power_w: mean all-in watts of one chip while paid for; rated_w: its rated all-in watts, which space is
     let by. NoAnswer when no way has a price, with what to give.
@@ -83,6 +102,20 @@ def chip_hour(chip: Chip, terms: Terms, power_w: float | None, rated_w: float | 
     return _market(chip, terms, power_w, rated_w)
 
 
+def price_line(chip: Chip, terms: Terms, rated_w: float | None) -> PriceLine:
+    """The hour of one chip over its mean all-in watts, as `chip_hour` gives it; NoAnswer when no way has a price.
+
+    An owner's electricity is the only part that its mean watts change, so two loads tell the line.
+    """
+    if rated_w is None:
+        hour = chip_hour(chip, terms, None, None)
+        return PriceLine(hour.value, 0.0, hour.way, hour.currency, hour.price)
+    low, high = 0.25 * rated_w, 0.75 * rated_w
+    first, second = (chip_hour(chip, terms, watts, rated_w) for watts in (low, high))
+    slope = (second.value - first.value) / (high - low)
+    return PriceLine(first.value - slope * low, slope, first.way, first.currency, first.price)
+
+
 def _given(terms: Terms) -> Hour:
     from .amounts import parse_rent
 
@@ -94,15 +127,14 @@ def _given(terms: Terms) -> Hour:
 def _market(chip: Chip, terms: Terms, power_w: float | None, rated_w: float | None) -> Hour:
     from .rents import class_range, rental
 
-    asked, _, market = (terms.price or "").partition("@")
-    price = asked.strip() or None
-    found = rental(chip.id, terms.on, terms.currency, price, market.strip() or None, rates=terms.rates)
-    if found is None and price is None and not market:
+    kind, _, market = ((part.strip() or None) for part in (terms.price or "").partition("@"))
+    found = rental(chip.id, terms.on, terms.currency, terms=kind, region=market, rates=terms.rates)
+    if found is None and kind is None and market is None:
         owned = own_hour(chip, terms, power_w, rated_w)
         if owned is not None:
             return owned
     if found is None:
-        found = class_range(chip.id, terms.on, terms.currency, price, chip.family, terms.rates)
+        found = class_range(chip.id, terms.on, terms.currency, terms=kind, family=chip.family, rates=terms.rates)
     if found is None:
         raise NoAnswer(f'no price of {chip.name} is known; give one with --rent "2.5 USD/h"')
     way = "class" if found.basis == "class" else "rental"
@@ -114,37 +146,43 @@ def own_hour(
 ) -> Hour | None:
     """What an hour costs the chip's owner, part by part; None without a purchase price.
 
-    borrow: a chip without a price takes the range of its class, marked so and of grade D.
-
-    The band takes every dated input at its cheap and at its dear end (`ownership.hour_ends`); what the user
-    gives himself is one value and has no grade.
+    borrow: a chip without a price takes the range of its class, marked so and of grade D. The band takes every
+    dated input at its cheap and at its dear end; what the user gives himself is one value.
     """
-    from .ownership import default_ownership, hour_price
+    from .ownership import default_ownership
 
     given: dict[str, Any] = dict(terms.own or {})
-    mine = tuple(given)
-    watts = given.pop("power_w", power_w)
+    watts = given.get("power_w", power_w)
     if watts is None:
         raise NoAnswer(f"No power figure of {chip.name} is published; give one to `tokcalc cost` with --power-w.")
-    if borrow:
-        given["family"] = chip.family
-    given.setdefault("rated_w", rated_w if rated_w is not None and rated_w >= watts else watts)
-    found = default_ownership(chip.id, watts, terms.on, terms.currency, terms.region, terms.rates, **given)
+    found = default_ownership(
+        chip.id,
+        watts,
+        terms.on,
+        terms.currency,
+        region=terms.region,
+        rates=terms.rates,
+        family=chip.family if borrow else None,
+        rated_w=given.pop("rated_w", watts if rated_w is None else max(rated_w, watts)),
+        **given,
+    )
     if found is None:
         return None
     parts = tuple((name, float(money)) for name, money in found.inputs.parts())
-    price = hour_price(found, dict.fromkeys(mine), terms.on)
+    price = found.price(terms.on)
     record = price_record(price)
-    if "purchase" in mine:
+    if "purchase" in given:
         record |= {"date": terms.on, "terms": "ownership, purchase price given"}
     return Hour("ownership", price.value, price.low, price.high, terms.currency, parts, record, found)
 
 
 def price_record(price: Price) -> dict[str, Any]:
     """What the answer prints of a price: day, terms, sources, number of offers, grade, warnings."""
-    terms = price.terms if price.terms == price.basis else f"{price.terms}, {price.basis}"
     return {
-        "date": price.date.isoformat(), "terms": terms, "source": "; ".join(price.sources[:2]),
-        "n": price.n_offers, "grade": price.grade,
+        "date": price.date.isoformat(),
+        "terms": price.terms if price.terms == price.basis else f"{price.terms}, {price.basis}",
+        "source": "; ".join(price.sources[:2]),
+        "n": price.n_offers,
+        "grade": price.grade,
         "note": "; ".join(part for part in (price.note, *price.warnings()) if part),
-    }  # fmt: skip
+    }

@@ -1,27 +1,24 @@
 """What providers charge for a million tokens of a model, on a given day.
 
-Before: specs/prices/api.csv through pricebook.py. After: the margin command and the scenarios. Names are
-those of the product, not of the shape: DeepSeek-R1 and V3 have the same layers and different prices.
+Names are those of the product, not of the shape: DeepSeek-R1 and V3 have the same layers and different prices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from ..errors import NoAnswer, UnknownName
-from .amounts import convert, currency_code
-from .pricebook import STALE_DAYS, as_date, flagged, known_on, rows, source_urls
+from ..errors import UnknownName
+from .amounts import Asked
+from .pricebook import STALE_DAYS, Day, Rates, Row, flagged, known_rows, rows, source_urls
 
 _SHORT = {"r1": "deepseek-r1", "v3": "deepseek-v3", "llama-70b": "llama-3.3-70b", "deepseek": "deepseek-v3"}
 
 
 @dataclass(frozen=True)
 class ApiPrice:
-    """List price of one provider: money per million input, output and cached input tokens (None: not
-    published).
-    """
+    """List price of one provider: money per million input, output and cached input tokens (None: not published)."""
 
     model: str
     provider: str
@@ -60,64 +57,51 @@ def api_name(model: str) -> str:
     raise UnknownName(f'No list price of "{model}" is known; {ways}.')
 
 
-def api_prices(
-    model: str, on: date | str | None = None, currency: str = "USD", rates: Mapping[str, float] | None = None
-) -> tuple[ApiPrice, ...]:
+def api_prices(model: str, on: Day = None, currency: str = "USD", rates: Rates = None) -> tuple[ApiPrice, ...]:
     """The list price of every provider of the model on a date, the cheapest output first.
 
-    One for each provider and tier: the latest on or before the date, dropped once withdrawn. A price list
-    that another contradicts, a promotion, and a price for certain hours count only where the provider has no
-    other. NoAnswer when the first list is later than the date.
+    One for each provider and tier: the latest on or before the date, dropped once withdrawn. NoAnswer when the
+    first list is later than the date.
     """
-    name, code, asked = api_name(model), currency_code(currency), as_date(on)
+    name, asked = api_name(model), Asked.of(on, currency, rates)
     mine = [r for r in rows("api") if r["model"] == name]
-    known = [r for r in mine if known_on(r, asked.isoformat())]
-    if not known:
-        raise NoAnswer(f"No list price of {name} is known for {asked}; the first is of {min(r['date'] for r in mine)}.")
-    offered = dict.fromkeys((r["provider"], r["tier"]) for r in known)
-    found = []
-    for provider, tier in offered:
-        price = _latest([r for r in known if (r["provider"], r["tier"]) == (provider, tier)], code, asked, rates)
-        if price is not None:
-            found.append(price)
+    histories: dict[tuple[str, str], list[Row]] = {}
+    for row in known_rows(mine, asked.day, f"No list price of {name} is known for"):
+        histories.setdefault((row["provider"], row["tier"]), []).append(row)
+    found = [price for history in histories.values() if (price := _latest(history, asked)) is not None]
     return tuple(sorted(found, key=lambda p: (p.output, p.provider)))
 
 
-def _latest(
-    history: Sequence[dict[str, str]], currency: str, on: date, rates: Mapping[str, float] | None
-) -> ApiPrice | None:
-    """The price that held last; a cached-input price noted on its own joins it."""
-    sound = [r for r in history if not flagged(r, "contradicted", "promo")] or list(history)
-    whole = [r for r in sound if r["input"] and r["output"]]
+def _latest(history: Sequence[Row], asked: Asked) -> ApiPrice | None:
+    """The price that held last; a cached-input price noted on its own joins it.
+
+    A list that another contradicts and a promotion count only where the provider has no other.
+    """
+    fit = [r for r in history if not flagged(r, "contradicted", "promo")] or history
+    whole = [r for r in fit if r["input"] and r["output"]]
     if not whole:
         return None
     row = max(whole, key=lambda r: r["date"])
-    cached = row["cached_input"] or next(
-        (r["cached_input"] for r in sorted(sound, key=lambda r: r["date"], reverse=True) if r["cached_input"]), ""
-    )
+    newest_first = sorted(fit, key=lambda r: r["date"], reverse=True)
+    cached = row["cached_input"] or next((r["cached_input"] for r in newest_first if r["cached_input"]), "")
     against = [r for r in history if flagged(r, "contradicted") and r["date"] >= row["date"] and r is not row]
     notes = [row["note"]] if row["note"] else []
     for r in against:
         other = f"{r['input']}/{r['output']}/{r['cached_input'] or '-'}"
         notes.append(f"another list, seen {r['date'][:7]}, gives {other} for input/output/cached")
-
-    def money(text: str) -> float:
-        return convert(float(text), row["currency"], currency, on, rates)
-
     moment = date.fromisoformat(row["date"])
-    address = source_urls([row["source"]])
     return ApiPrice(
         model=row["model"],
         provider=row["provider"],
         tier=row["tier"],
-        input=money(row["input"]),
-        output=money(row["output"]),
-        cached_input=money(cached) if cached else None,
-        currency=currency,
+        input=asked.amount(float(row["input"]), row["currency"]),
+        output=asked.amount(float(row["output"]), row["currency"]),
+        cached_input=asked.amount(float(cached), row["currency"]) if cached else None,
+        currency=asked.currency,
         date=moment,
         grade=max(row["grade"], "C") if against else row["grade"],
-        stale=(on - moment).days > STALE_DAYS,
-        source=address[0] if address else "",
+        stale=(asked.day - moment).days > STALE_DAYS,
+        source=next(iter(source_urls([row["source"]])), ""),
         note="; ".join(notes),
     )
 
@@ -125,13 +109,13 @@ def _latest(
 def api_price(
     model: str,
     provider: str | None = None,
-    on: date | str | None = None,
+    on: Day = None,
     currency: str = "USD",
+    *,
     tier: str | None = None,
-    rates: Mapping[str, float] | None = None,
+    rates: Rates = None,
 ) -> ApiPrice:
-    """List price of one provider, or of the model's own maker where it sells the model, else the median by
-    output.
+    """List price of one provider, or of the model's own maker where it sells the model, else the median by output.
 
     tier: "standard" where the provider has it, else what it sells. UnknownName for a provider without this
     model.
@@ -148,8 +132,7 @@ def api_price(
         mine = [p for p in found if p.provider.lower().startswith(maker)] or list(found)
     wanted = [p for p in mine if p.tier == (tier or "standard")]
     if tier is not None and not wanted:
-        raise UnknownName(
-            f'No tier "{tier}" of {found[0].model}; tiers are {", ".join(sorted({p.tier for p in mine}))}.'
-        )
+        tiers = ", ".join(sorted({p.tier for p in mine}))
+        raise UnknownName(f'No tier "{tier}" of {found[0].model}; tiers are {tiers}.')
     wanted = wanted or mine
     return wanted[(len(wanted) - 1) // 2]

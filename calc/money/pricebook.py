@@ -1,9 +1,7 @@
-"""Dated prices as the files of specs/prices hold them, and the rule that makes one price out of many offers.
+"""Dated prices as the files of specs/prices hold them, and the rules that hold for every kind of price.
 
-Before: CSV files written by people. After: prices.py and sites.py ask for a chip, a model or a place. The
-rules stand in specs/prices/README.md; this module applies those that hold for every kind of price. It reads
-with the csv module alone and only the file that is asked for, since an estimate from the shell must start
-quickly.
+The rules are written in specs/prices/README.md. Only the file that is asked for is read, with the csv module
+alone, since an estimate from the shell must start quickly.
 """
 
 from __future__ import annotations
@@ -11,16 +9,20 @@ from __future__ import annotations
 import csv
 import importlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
 
 from ..errors import NoAnswer, SpecError, UsageError
 
+Row = dict[str, str]
+"""A line of a price file as written, by column."""
+Day = date | str | None
+"""The day that prices are asked for, ISO or a date; None is today."""
+Rates = Mapping[str, float] | None
+"""Exchange rates that a user gives, units of each currency per dollar; they go before the dated ones."""
 STALE_DAYS = 365
-QUARTER_DAYS = 92
-YEAR_DAYS = 365
 _HOME_REGIONS = ("global", "US", "EU")
 _COLUMNS = {
     "api": "model provider tier input output cached_input currency region date until grade flags source note",
@@ -35,7 +37,7 @@ _COLUMNS = {
     "purchase": "chip item chips provider basis bound value currency region date until grade flags source note",
     "rental": "chip provider terms basis n value currency region date until grade flags source note",
     "sources": "source url",
-}  # of each file; the form is described in specs/prices/README.md
+}
 
 
 class NotYetKnown(NoAnswer):
@@ -95,7 +97,7 @@ class Offer:
     date: str
     grade: str
     source: str
-    row: dict[str, str]
+    row: Row
 
 
 @lru_cache(maxsize=1)
@@ -109,10 +111,8 @@ def folder() -> str:
 
 
 @lru_cache(maxsize=32)
-def rows(kind: str) -> tuple[dict[str, str], ...]:
-    """The rows of `specs/prices/<kind>.csv` as written, in the order of the file. SpecError if it cannot be
-    read.
-    """
+def rows(kind: str) -> tuple[Row, ...]:
+    """The rows of `specs/prices/<kind>.csv` in the order of the file; SpecError if it cannot be read."""
     path = os.path.join(folder(), kind + ".csv")
     try:
         with open(path, newline="", encoding="utf-8") as file:
@@ -127,25 +127,18 @@ def rows(kind: str) -> tuple[dict[str, str], ...]:
         raise SpecError(f"Price file {path} cannot be read: {error}.") from error
 
 
-def offer(row: dict[str, str], value_column: str = "value") -> Offer:
+def offer(row: Row) -> Offer:
     """One row as an Offer; SpecError names the row when its number or date is not one."""
     try:
-        value = float(row[value_column])
+        value = float(row["value"])
         date.fromisoformat(row["date"])
     except (KeyError, TypeError, ValueError) as error:
-        raise SpecError(f"Price row {dict(row)} needs a number in {value_column} and an ISO date.") from error
-    return Offer(
-        value,
-        row.get("currency") or "USD",
-        row.get("provider", ""),
-        row["date"],
-        row.get("grade") or "D",
-        row.get("source", ""),
-        row,
-    )
+        raise SpecError(f"Price row {dict(row)} needs a number in value and an ISO date.") from error
+    currency, grade = row.get("currency") or "USD", row.get("grade") or "D"
+    return Offer(value, currency, row.get("provider", ""), row["date"], grade, row.get("source", ""), row)
 
 
-def as_date(on: date | str | None) -> date:
+def as_date(on: Day) -> date:
     """`on` as a date; None is today. UsageError unless written YYYY-MM-DD."""
     if on is None:
         return date.today()
@@ -157,20 +150,38 @@ def as_date(on: date | str | None) -> date:
         raise UsageError(f'"{on}" is not a date; write it as 2026-10-05.') from error
 
 
-def known_on(row: dict[str, str], day: str) -> bool:
+def known_on(row: Row, day: str) -> bool:
     """Whether the row's price was known, and not yet withdrawn, on the ISO day."""
     until = row.get("until") or ""
     return row["date"] <= day and (not until or until >= day)
 
 
-def flagged(row: dict[str, str], *flags: str) -> bool:
+def known_rows(found: Sequence[Row], day: date, sentence: str) -> list[Row]:
+    """The rows known on the day; NotYetKnown, which `sentence` begins, names the first when there is none."""
+    known = [row for row in found if known_on(row, day.isoformat())]
+    if not known:
+        first = min(row["date"] for row in found)
+        raise NotYetKnown(f"{sentence} {day}; the first is of {first}.", first)
+    return known
+
+
+def flagged(row: Row, *flags: str) -> bool:
     """Whether the row carries one of the flags."""
     carried = row.get("flags", "").split()
     return any(flag in carried for flag in flags)
 
 
+def sound(offers: Sequence[Offer]) -> Sequence[Offer]:
+    """The offers without those of grade D, which count only where there is nothing else."""
+    return [o for o in offers if o.grade != "D"] or offers
+
+
 def median(values: Iterable[float]) -> float:
-    """Middle value; the mean of the two middle ones when their number is even."""
+    """Middle value; the mean of the two middle ones when their number is even.
+
+    >>> median([3, 1, 2]), median([4, 1, 2, 3])
+    (2, 2.5)
+    """
     ordered = sorted(values)
     if not ordered:
         raise ValueError("median of nothing")
@@ -178,20 +189,14 @@ def median(values: Iterable[float]) -> float:
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
-def days_before(day: str, days: int) -> str:
-    """ISO day that lies `days` before."""
-    return (date.fromisoformat(day) - timedelta(days=days)).isoformat()
-
-
 def within(offers: Sequence[Offer], day: str, days: int) -> list[Offer]:
-    """The offers whose date lies in the `days` before `day`."""
-    first = days_before(day, days)
+    """The offers whose date lies in the `days` before the ISO `day`."""
+    first = (date.fromisoformat(day) - timedelta(days=days)).isoformat()
     return [o for o in offers if first <= o.date <= day]
 
 
 def voices(offers: Sequence[Offer], prefer: Callable[[Offer], int] = lambda o: 0) -> list[Offer]:
-    """One offer for each provider: the best-preferred kind, of that the latest date, of that the median
-    value.
+    """One offer a provider: the best-preferred kind, of that the latest date, of that the median value.
 
     A provider that lists five instance sizes, or was recorded by five collections, speaks once. The two ends
     of a range count together, whichever was noted later.
@@ -213,9 +218,8 @@ def voices(offers: Sequence[Offer], prefer: Callable[[Offer], int] = lambda o: 0
     return chosen
 
 
-def in_region(found: Sequence[dict[str, str]], region: str | None, subject: str) -> list[dict[str, str]]:
-    """Rows of the region asked for, with worldwide ones where it is the US or EU; NoAnswer lists the regions
-    known.
+def in_region(found: Sequence[Row], region: str | None, subject: str) -> list[Row]:
+    """Rows of the region asked for, worldwide ones with it for US and EU; NoAnswer lists the regions known.
 
     Without a region: the home market (worldwide, US, EU) where it has a price, else all. Prices of other
     countries are other markets, with other taxes, embargoes and currencies, and do not enter a worldwide
@@ -238,9 +242,7 @@ def source_urls(keys: Iterable[str]) -> tuple[str, ...]:
 
 
 def common_grade(offers: Sequence[Offer]) -> str:
-    """Grade of a price made of offers: their middle grade, rounded to the worse; fewer than three give C at
-    best.
-    """
+    """Middle grade of the offers, rounded to the worse; fewer than three give C at best."""
     letters = sorted(o.grade for o in offers)
     middle = letters[len(letters) // 2]
     return max(middle, "C") if len(offers) < 3 else middle
@@ -253,26 +255,21 @@ def make_price(
     unit: str,
     terms: str = "",
     basis: str = "offers",
-    value: float | None = None,
-    count: int | None = None,
-    span: Sequence[float] = (),
+    span: Iterable[float] = (),
     note: str = "",
 ) -> Price:
-    """The Price that stands for offers of one currency: their median (or `value`), their range widened by
-    `span`.
-    """
+    """The Price that stands for offers of one currency: their median, their range widened by `span`."""
     amounts = [o.value for o in offers]
-    middle = median(amounts) if value is None else value
-    every = [*amounts, *span, middle]
+    every = [*amounts, *span]
     latest = date.fromisoformat(max(o.date for o in offers))
     return Price(
-        value=middle,
+        value=median(amounts),
         low=min(every),
         high=max(every),
         currency=offers[0].currency,
         unit=unit,
         date=latest,
-        n_offers=len(offers) if count is None else count,
+        n_offers=len(offers),
         terms=terms,
         basis=basis,
         grade=common_grade(offers),

@@ -14,33 +14,22 @@ from tokcalc.money.cost import (
     bill,
     blend,
     cached_input,
-    fleet_bill,
     gross_margin,
     income,
     input_output,
     markup,
     per_million,
-    time_shares,
     waterfall,
 )
-from tokcalc.money.energy import (
-    co2_per_million,
-    electricity_per_hour,
-    idle_overhead,
-    input_output_joules,
-    joules_per_token,
-    kwh_per_million,
-    mean_power,
-    power_at,
-)
-from tokcalc.money.ownership import (
-    Ownership,
-    capital_per_hour,
-    default_ownership,
-    depreciation_per_hour,
-    hour_ends,
-    owned_price,
-)
+from tokcalc.money.energy import co2_per_million, electricity_per_hour, idle_overhead, kwh_per_million, power_at
+from tokcalc.money.ownership import Ownership, capital_per_hour, default_ownership, depreciation_per_hour
+from tokcalc.money.pricebook import Price
+
+
+def owned_price(*words: Any, **given: Any) -> Price | None:
+    found = default_ownership(*words, **given)
+    return None if found is None else found.price()
+
 
 money = st.floats(0, 1e6)
 above_zero = st.floats(1e-3, 1e6)
@@ -81,18 +70,14 @@ def test_ownership_with_capital_cost_network_residual_and_staff() -> None:
 
 
 def test_split_blend_and_cache() -> None:
-    assert time_shares(1.0, 3.0) == (0.25, 0.75)
     assert input_output(36.0, 10_000.0, 1_000.0, 0.25) == pytest.approx((0.25, 7.5))
     assert blend(0.55, 2.19, 3.0) == pytest.approx(0.96)
-    assert blend(0.55, 2.19, 3.0, 0.5, 0.14) == pytest.approx((3 * 0.345 + 2.19) / 4)
     assert cached_input(0.25, 0.5, 0.1) == pytest.approx((0.454545, 0.0454545), abs=1e-6)
     assert cached_input(0.25, 0.5) == (0.5, 0.0)
 
 
 def test_energy_by_hand() -> None:
     assert power_at(0.5, 100.0, 700.0) == 400
-    assert joules_per_token(5600.0, 2800.0) == 2
-    assert joules_per_token(5600.0, 2800.0, 1.15) == pytest.approx(2.3)
     assert kwh_per_million(3.6) == pytest.approx(1)
     assert co2_per_million(3.6, 0.43) == pytest.approx(0.43)
     assert electricity_per_hour(1275.0, 1.15, 0.10) == pytest.approx(0.146625)
@@ -104,9 +89,8 @@ def test_energy_by_hand() -> None:
 
 
 def test_deepseek_day() -> None:
-    cost = fleet_bill(226.75 * 8, 2.0, 24.0)
-    assert cost == 87_072
-    earned = income(608e9, 168e9, 0.55, 2.19, 0.563, 0.14)
+    cost = 226.75 * 8 * 2.0 * 24.0
+    earned = income(608e9, 168e9, 0.55, 2.19, hit_share=0.563, per_m_cached=0.14)
     assert earned == pytest.approx(562_027, rel=1e-3)
     assert markup(562_027, 87_072) == pytest.approx(5.45, abs=0.01)
     assert markup(earned, cost) == pytest.approx(5.45, rel=0.01)
@@ -132,13 +116,6 @@ def test_input_and_output_make_the_bill(
     assert bill(of_input, into * hour) + bill(of_output, out * hour) == pytest.approx(price)
 
 
-@given(st.floats(0, 1e4), st.floats(1e-3, 1e4))
-def test_shares_make_one(prefill_s: float, decode_s: float) -> None:
-    of_input, of_output = time_shares(prefill_s, decode_s)
-    assert of_input + of_output == pytest.approx(1)
-    assert 0 <= of_input <= 1
-
-
 @given(money, st.floats(0, 0.99), part)
 def test_cached_and_uncached_average_to_the_whole(price: float, hits: float, relative: float) -> None:
     fresh, cached = cached_input(price, hits, relative)
@@ -153,13 +130,6 @@ def test_a_waterfall_ends_where_it_must(parts: list[float], rate: float, utilisa
     assert steps[-1].per_million == pytest.approx(per_million(sum(parts), rate, utilisation))
     assert sum(s.per_million for s in steps[:-1]) == pytest.approx(steps[-1].per_million)
     assert sum(s.per_hour for s in steps[:-1]) == pytest.approx(steps[-1].per_hour)
-
-
-@given(st.floats(1, 1e4), st.floats(1, 1e4), above_zero, above_zero, part)
-def test_joules_make_the_power(prefill_w: float, decode_w: float, into: float, out: float, prefill: float) -> None:
-    of_input, of_output = input_output_joules(prefill_w, decode_w, into, out, prefill)
-    mean = prefill * prefill_w + (1 - prefill) * decode_w
-    assert of_input * into + of_output * out == pytest.approx(mean)
 
 
 @given(st.floats(0, 1e6), st.floats(0.5, 20))
@@ -232,7 +202,7 @@ def test_arrays_give_what_floats_give() -> None:
         for life, rate in ((3.0, 0.0), (4.0, 0.05), (6.0, 0.1))
     ]
     assert own.per_hour() == pytest.approx(singles)
-    assert mean_power(100.0, 700.0, np.array([0.0, 0.5, 1.0])).tolist() == [100, 400, 700]
+    assert power_at(np.array([0.0, 0.5, 1.0]), 100.0, 700.0).tolist() == [100, 400, 700]
 
 
 # Bad input: a sentence each
@@ -245,16 +215,13 @@ BAD = [
     (lambda: per_million(2.0, 0.0), "Tokens per second"),
     (lambda: per_million(2.0, math.inf), "Tokens per second"),
     (lambda: per_million(2.0, np.array([100.0, -5.0])), "not -5"),
-    (lambda: time_shares(0.0, 0.0), "Prefill and decode time together"),
-    (lambda: time_shares(-1.0, 2.0), "Prefill time"),
     (lambda: input_output(1.0, 1.0, 1.0, 1.5), "share of prefill"),
     (lambda: cached_input(1.0, 1.0, 0.0), "All input is cached"),
     (lambda: blend(1.0, 2.0, -1.0), "Input tokens per output token"),
     (lambda: blend(-1.0, 2.0), "price of input"),
-    (lambda: income(1.0, 1.0, 1.0, 1.0, 1.1), "cached input"),
+    (lambda: income(1.0, 1.0, 1.0, 1.0, hit_share=1.1), "cached input"),
     (lambda: markup(1.0, 0.0), "Cost"),
     (lambda: gross_margin(0.0, 1.0), "Revenue"),
-    (lambda: fleet_bill(-1, 2.0), "Chips"),
     (lambda: Ownership(purchase=1.0, life_years=0.0).per_hour(), "The life must be a number above zero, not 0."),
     (lambda: Ownership(purchase=-1.0, life_years=5.0).per_hour(), "purchase price"),
     (lambda: Ownership(purchase=1.0, life_years=5.0, pue=-1.2).per_hour(), "PUE must be at least 1, not -1.2."),
@@ -266,7 +233,6 @@ BAD = [
     (lambda: Ownership(purchase=1.0, life_years=5.0, electricity=-1.0).per_hour(), "electricity"),
     (lambda: Ownership(purchase=1.0, life_years=5.0, method="magic").per_hour(), "annuity or average"),
     (lambda: power_at(0.5, 800.0, 700.0), "Idle power is above"),
-    (lambda: joules_per_token(100.0, 10.0, 0.9), "PUE"),
     (lambda: co2_per_million(1.0, -0.1), "grid factor"),
 ]
 
@@ -359,5 +325,5 @@ def test_an_owned_hour_has_the_grade_of_its_worst_input() -> None:
 def test_the_ends_of_an_hour_enclose_it(own: dict[str, float]) -> None:
     found = default_ownership("h100-sxm", 1275.0, DAY, **own)
     assert found is not None
-    low, high = hour_ends(found, own)
+    low, high = found.ends()
     assert low <= found.inputs.per_hour() <= high
