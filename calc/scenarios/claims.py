@@ -1,14 +1,12 @@
-"""Public claims recomputed: a TOML file holds a question, inputs, claims with their tolerance; here they
-are judged.
+"""Public claims recomputed: a TOML file holds a question, inputs, claims with their tolerance; here they are judged.
 
-Before: specs/scenarios/*.toml, or a file of the user's. After: `tokcalc scenario`. The form of a file is
-described in specs/scenarios/README.md.
+The form of a file is described in specs/scenarios/README.md.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +16,8 @@ from ..errors import SpecError, TokcalcError, UnknownName, UsageError
 from .arithmetic import evaluate
 
 HOLDS, OFF, ANSWER, NONE = "holds", "off", "answer", "no answer"
+_KEYS = ("title", "question", "on", "source", "inputs", "steps", "claim")
+_CLAIM = ("name", "compute", "decides", "unit", "claimed", "tolerance")  # the first three are needed
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,9 @@ def parse_scenario(text: str, name: str) -> Scenario:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"Scenario {name} is not TOML: {error}.") from error
-    known = {"title", "question", "on", "source", "inputs", "steps", "claim"}
-    unknown = sorted(set(raw) - known)
+    unknown = sorted(set(raw) - set(_KEYS))
     if unknown:
-        raise SpecError(f"Scenario {name} has the unknown key {unknown[0]}; keys are {', '.join(sorted(known))}.")
+        raise SpecError(f"Scenario {name} has the unknown key {unknown[0]}; keys are {', '.join(sorted(_KEYS))}.")
     missing = [key for key in ("title", "question", "claim") if not raw.get(key)]
     if missing or not isinstance(raw["claim"], list):
         raise SpecError(f"Scenario {name} lacks {missing[0] if missing else '[[claim]]'}.")
@@ -102,17 +101,20 @@ def parse_scenario(text: str, name: str) -> Scenario:
     for key, value in raw.get("steps", {}).items():
         if not isinstance(value, str):
             raise SpecError(f"Scenario {name}: the step {key} is not an expression in quotes.")
-    on = raw.get("on")
     return Scenario(
-        name, str(raw["title"]), str(raw["question"]), None if on is None else str(on),
-        {k: str(v) for k, v in raw.get("source", {}).items()}, inputs, raw.get("steps", {}),
-        tuple(_claim(item, name) for item in raw["claim"]),
-    )  # fmt: skip
+        id=name,
+        title=str(raw["title"]),
+        question=str(raw["question"]),
+        on=str(raw["on"]) if "on" in raw else None,
+        source={key: str(value) for key, value in raw.get("source", {}).items()},
+        inputs=inputs,
+        steps=raw.get("steps", {}),
+        claims=tuple(_claim(item, name) for item in raw["claim"]),
+    )
 
 
 def _claim(item: Any, name: str) -> Claim:
-    keys = {"name", "compute", "unit", "claimed", "tolerance", "decides"}
-    if not isinstance(item, dict) or set(item) - keys or not {"name", "compute", "decides"} <= set(item):
+    if not isinstance(item, dict) or set(item) - set(_CLAIM) or not set(_CLAIM[:3]) <= set(item):
         raise SpecError(
             f"Scenario {name}: a claim needs name, compute and decides, and may have unit, claimed, tolerance."
         )
@@ -124,10 +126,13 @@ def _claim(item: Any, name: str) -> Claim:
     if tolerance < 0:
         raise SpecError(f'Scenario {name}: the tolerance of "{item["name"]}" is below zero.')
     return Claim(
-        str(item["name"]), str(item["compute"]), str(item.get("unit", "")),
-        claimed if claimed is None or isinstance(claimed, tuple) else float(claimed), tolerance,
-        str(item["decides"]),
-    )  # fmt: skip
+        name=str(item["name"]),
+        compute=str(item["compute"]),
+        unit=str(item.get("unit", "")),
+        claimed=claimed if claimed is None or isinstance(claimed, tuple) else float(claimed),
+        tolerance=tolerance,
+        decides=str(item["decides"]),
+    )
 
 
 def judge(scenario: Scenario, changes: Mapping[str, float] | None = None) -> tuple[Judged, ...]:
@@ -146,28 +151,32 @@ def judge(scenario: Scenario, changes: Mapping[str, float] | None = None) -> tup
     names: dict[str, Any] = {**scenario.inputs, **(changes or {})}
     failed: dict[str, str] = {}
     for step, text in scenario.steps.items():
-        try:
-            names[step] = evaluate(text, names, callables)
-        except UsageError as error:
-            lost = next((failed[key] for key in failed if key in text), None)
-            if lost is None:
-                raise
-            failed[step] = lost or str(error)
-        except TokcalcError as error:
-            failed[step] = str(error)
-    return tuple(_judged(claim, names, callables, failed) for claim in scenario.claims)
+        worked = _worked(text, names, callables, failed)
+        if isinstance(worked, str):
+            failed[step] = worked
+        else:
+            names[step] = worked
+    return tuple(_judged(claim, _worked(claim.compute, names, callables, failed)) for claim in scenario.claims)
 
 
-def _judged(claim: Claim, names: Mapping[str, Any], callables: Mapping[str, Any], failed: Mapping[str, str]) -> Judged:
+def _worked(
+    text: str, names: Mapping[str, Any], callables: Mapping[str, Any], failed: Mapping[str, str]
+) -> float | str:
+    """The value of an expression, or the reason why it has none: its own, or that of a step that it needs."""
     try:
-        value = evaluate(claim.compute, names, callables)
+        return evaluate(text, names, callables)
     except UsageError:
-        lost = next((reason for step, reason in failed.items() if step in claim.compute), None)
+        lost = next((reason for step, reason in failed.items() if step in text), None)
         if lost is None:
             raise
-        return Judged(claim, None, NONE, None, lost)
+        return lost
     except TokcalcError as error:
-        return Judged(claim, None, NONE, None, str(error))
+        return str(error)
+
+
+def _judged(claim: Claim, value: float | str) -> Judged:
+    if isinstance(value, str):
+        return Judged(claim, None, NONE, None, value)
     if claim.claimed is None:
         return Judged(claim, value, ANSWER, None)
     if isinstance(claim.claimed, tuple):
@@ -178,8 +187,3 @@ def _judged(claim: Claim, names: Mapping[str, Any], callables: Mapping[str, Any]
     ratio = value / claim.claimed if claim.claimed else None
     holds = abs(value - claim.claimed) <= claim.tolerance * abs(claim.claimed) + 1e-12
     return Judged(claim, value, HOLDS if holds else OFF, ratio)
-
-
-def all_judged() -> Sequence[tuple[Scenario, tuple[Judged, ...]]]:
-    """Every shipped scenario with its claims judged."""
-    return [(found, judge(found)) for found in (load_scenario(name) for name in scenario_ids())]

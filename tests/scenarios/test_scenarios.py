@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokcalc.cli.shell import run
 from tokcalc.errors import SpecError, UsageError
 from tokcalc.scenarios.arithmetic import evaluate
-from tokcalc.scenarios.claims import all_judged, judge, load_scenario, parse_scenario, scenario_ids
+from tokcalc.scenarios.claims import judge, load_scenario, parse_scenario, scenario_ids
 
 WANTED = {
     "deepseek-day", "deepseek-v3-training", "le-chat-15-times", "deepseek-tenth-of-openai",
@@ -22,7 +22,9 @@ WANTED = {
 
 def test_every_shipped_scenario_runs() -> None:
     assert set(scenario_ids()) >= WANTED
-    for found, claims in all_judged():
+    for name in scenario_ids():
+        found = load_scenario(name)
+        claims = judge(found)
         assert found.question
         assert found.source.get("text")
         assert claims
