@@ -8,13 +8,28 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import Any
 
 from ..checks import positive
 from ..errors import NoAnswer, UnknownName, UsageError
-from .pricebook import STALE_DAYS, Day, Offer, Rates, Row, as_date, flagged, offer, rows, source_urls
+from .pricebook import (
+    STALE_DAYS,
+    AnyOffer,
+    Day,
+    Offer,
+    Price,
+    Rate,
+    Rates,
+    Row,
+    as_date,
+    flagged,
+    make_price,
+    rows,
+    source_urls,
+)
 
 
 def _by_word(table: Mapping[str, str]) -> dict[str, str]:
@@ -42,19 +57,6 @@ _AMOUNT = re.compile(
 
 
 @dataclass(frozen=True, repr=False)
-class Rate:
-    """Exchange rate: `per_usd` units of `currency` for one dollar, its date, grade, age and source."""
-
-    currency: str
-    per_usd: float
-    date: date
-    basis: str
-    grade: str
-    stale: bool
-    source: str
-
-
-@dataclass(frozen=True, repr=False)
 class Money:
     """An amount in one currency."""
 
@@ -75,20 +77,34 @@ class Asked:
 
     day: date
     currency: str
-    rates: Rates
+    rates: tuple[tuple[str, float], ...] = ()
 
     @classmethod
     def of(cls, on: Day, currency: str, rates: Rates = None) -> Asked:
         """The same from what a caller gives; UnknownName or UsageError for a currency or day that is none."""
-        return cls(as_date(on), currency_code(currency), rates)
+        return cls(as_date(on), currency_code(currency), tuple(sorted((rates or {}).items())))
 
     def amount(self, value: float, currency: str) -> float:
         """A value of another currency in the one asked for."""
-        return convert(value, currency, self.currency, self.day, self.rates)
+        return convert(value, currency, self.currency, self.day, dict(self.rates))
 
-    def offers(self, found: Sequence[Row]) -> list[Offer]:
-        """The rows as offers in the currency asked for."""
-        return [replace(o, value=self.amount(o.value, o.currency), currency=self.currency) for o in map(offer, found)]
+    def offers(self, found: Iterable[AnyOffer]) -> list[AnyOffer]:
+        """The offers in the currency asked for."""
+        return [o if o.currency == self.currency else self._converted(o) for o in found]
+
+    def _converted(self, o: AnyOffer) -> AnyOffer:
+        return replace(o, value=self.amount(o.value, o.currency), currency=self.currency)
+
+    def price(self, offers: Sequence[Offer], **how: Any) -> Price:
+        """The Price that stands for such offers, as `make_price` makes it, with the rates that converted them."""
+        rates = self.rates_from(*(o.row.get("currency") or "USD" for o in offers))
+        return replace(make_price(offers, self.day, **how), converted=rates)
+
+    def rates_from(self, *currencies: str) -> tuple[Rate, ...]:
+        """The dated rates that turn these currencies into the one asked for; those that were given are the user's."""
+        foreign = {code for code in currencies if code != self.currency}
+        codes = foreign | {self.currency} if foreign else set()
+        return tuple(exchange_rate(code, self.day) for code in sorted(codes - {"USD", *dict(self.rates)}))
 
 
 def currencies() -> tuple[str, ...]:

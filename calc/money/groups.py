@@ -17,6 +17,12 @@ def group_of(chip_id: str) -> Row:
     return next((row for row in rows("groups") if row["chip"] == chip_id), none)
 
 
+def is_main_form(chip_id: str) -> bool:
+    """Whether prices that state no form factor are taken for this one: the first of its series in the file."""
+    series = group_of(chip_id)["series"]
+    return not series or chip_id == next(row["chip"] for row in rows("groups") if row["series"] == series)
+
+
 def rows_of(kind: str, chip_id: str) -> list[Row]:
     """Rows of the chip and those of its series whose form factor is not stated."""
     names = (chip_id, group_of(chip_id)["series"] or chip_id)
@@ -48,6 +54,7 @@ def borrowed(chip_id: str, family: str, what: str, priced: Priced, stands: Price
         basis="class",
         grade="D",
         providers=(),
+        beside={},
         borrowed_from=tuple(member for member, _ in priced),
         note=f"no {what} of {chip_id} is known: range of the {group_of(chip_id)['class'] or family} class",
     )

@@ -6,7 +6,7 @@ of cases the hour is a `PriceLine` over the watts that an owner pays for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from ..errors import NoAnswer, UsageError
 if TYPE_CHECKING:
     from ..hardware.chip import Chip
     from .ownership import Owned
-    from .pricebook import Price
+    from .pricebook import Price, Rate
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -117,10 +117,14 @@ def price_line(chip: Chip, terms: Terms, rated_w: float | None) -> PriceLine:
 
 
 def _given(terms: Terms) -> Hour:
-    from .amounts import parse_rent
+    from .amounts import Asked, parse_rent
 
-    value = parse_rent(str(terms.rent)).to(terms.currency, terms.on, terms.rates).amount
-    price = {"date": terms.on, "terms": "given with --rent", "source": "--rent", "n": 1, "grade": "A"}
+    rent, asked = parse_rent(str(terms.rent)), Asked.of(terms.on, terms.currency, terms.rates)
+    value = asked.amount(rent.amount, rent.currency)
+    price: dict[str, Any] = {"date": terms.on, "terms": "given with --rent", "source": "--rent", "n": 1, "grade": "A"}
+    rates = asked.rates_from(rent.currency)
+    if rates:
+        price |= {"note": "; ".join(map(str, rates)), "rates": _rates(rates)}
     return Hour("given", value, value, value, terms.currency, (("rent", value),), price)
 
 
@@ -177,12 +181,23 @@ def own_hour(
 
 
 def price_record(price: Price) -> dict[str, Any]:
-    """What the answer prints of a price: day, terms, sources, number of offers, grade, warnings."""
-    return {
+    """What the answer prints of a price: day, terms, sources, number and age of offers, grade, warnings."""
+    terms = f"{price.tier} {price.terms}".strip()
+    record = {
         "date": price.date.isoformat(),
-        "terms": price.terms if price.terms == price.basis else f"{price.terms}, {price.basis}",
+        "terms": terms if terms == price.basis else f"{terms}, {price.basis}",
         "source": "; ".join(price.sources[:2]),
         "n": price.n_offers,
         "grade": price.grade,
         "note": "; ".join(part for part in (price.note, *price.warnings()) if part),
+        "age_days": price.age_days,
+        "oldest_days": price.oldest_days,
+        "mark": price.mark,
     }
+    if price.tier:
+        record |= {"tier": price.tier, "beside": dict(price.beside)}
+    return record | ({"rates": _rates(price.converted)} if price.converted else {})
+
+
+def _rates(rates: Sequence[Rate]) -> list[dict[str, Any]]:
+    return [{"currency": r.currency, "per_usd": r.per_usd, "date": r.date.isoformat(), "grade": r.grade} for r in rates]

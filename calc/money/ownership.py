@@ -196,6 +196,7 @@ class Owned:
             basis="ownership",
             grade=grade,
             note="; ".join(notes),
+            converted=tuple(dict.fromkeys(rate for price in self.prices.values() for rate in price.converted)),
         )
 
 

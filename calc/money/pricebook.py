@@ -10,9 +10,11 @@ import csv
 import importlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import lru_cache
+from itertools import accumulate, repeat
+from typing import TypeVar
 
 from ..errors import NoAnswer, SpecError, UsageError
 
@@ -33,6 +35,7 @@ _COLUMNS = {
     "fx": "currency value basis provider date grade flags source note",
     "groups": "chip series class",
     "memory": "memory basis provider bound value currency date grade flags source note",
+    "providers": "provider tier grade source note",
     "pue": "scope provider value region date grade flags source note",
     "purchase": "chip item chips provider basis bound value currency region date until grade flags source note",
     "rental": "chip provider terms basis n value currency region date until grade flags source note",
@@ -49,6 +52,22 @@ class NotYetKnown(NoAnswer):
 
 
 @dataclass(frozen=True, repr=False)
+class Rate:
+    """Exchange rate: `per_usd` units of `currency` for one dollar, its date, grade, age and source."""
+
+    currency: str
+    per_usd: float
+    date: date
+    basis: str
+    grade: str
+    stale: bool
+    source: str
+
+    def __str__(self) -> str:
+        return f"converted at {self.per_usd:,.6g} {self.currency} a dollar, the rate of {self.date}"
+
+
+@dataclass(frozen=True, repr=False)
 class Price:
     """One price with all that a reader needs to doubt it.
 
@@ -57,6 +76,10 @@ class Price:
     about. Rents: "offers" (median of offers), "median" (one that someone else published), "market", "bounds"
     (ends of a range), "assumption"; purchases: "quote", "list", "estimate", "assumption"; and "class" (a
     range borrowed from similar chips, named in `borrowed_from`) and "ownership". `grade` is A to D.
+
+    Of rents, `tier` is whose price it is (neocloud, hyperscaler, marketplace, or mixed) and `beside` what the
+    other tiers and terms cost on the same day. `age_days` and `oldest_days` are the ages of the newest and of
+    the oldest quote used on the day asked for; `converted` the dated rates behind a price in another currency.
     """
 
     value: float
@@ -74,6 +97,17 @@ class Price:
     providers: tuple[str, ...] = ()
     note: str = ""
     borrowed_from: tuple[str, ...] = ()
+    tier: str = ""
+    age_days: int = 0
+    oldest_days: int = 0
+    converted: tuple[Rate, ...] = ()
+    beside: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def mark(self) -> str:
+        """What a cell with this price must carry: "old" after a year, "1 offer" if nobody else was asked."""
+        lone = self.n_offers == 1 and self.basis != "median"
+        return ", ".join(word for word, said in (("old", self.stale), ("1 offer", lone)) if said)
 
     def warnings(self) -> tuple[str, ...]:
         """Sentences that must stand beside an answer which uses this price."""
@@ -84,7 +118,7 @@ class Price:
             found.append("the price has grade D: unconfirmed or a lone estimate")
         if self.borrowed_from:
             found.append(f"the chip has no price of its own: range of {', '.join(self.borrowed_from)}")
-        return tuple(found)
+        return (*found, *map(str, self.converted))
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,6 +132,9 @@ class Offer:
     grade: str
     source: str
     row: Row
+
+
+AnyOffer = TypeVar("AnyOffer", bound=Offer)
 
 
 @lru_cache(maxsize=1)
@@ -171,37 +208,46 @@ def flagged(row: Row, *flags: str) -> bool:
     return any(flag in carried for flag in flags)
 
 
-def sound(offers: Sequence[Offer]) -> Sequence[Offer]:
+def sound(offers: Sequence[AnyOffer]) -> Sequence[AnyOffer]:
     """The offers without those of grade D, which count only where there is nothing else."""
     return [o for o in offers if o.grade != "D"] or offers
 
 
-def median(values: Iterable[float]) -> float:
+def median(values: Iterable[float], weights: Sequence[float] = ()) -> float:
     """Middle value; the mean of the two middle ones when their number is even.
 
-    >>> median([3, 1, 2]), median([4, 1, 2, 3])
-    (2, 2.5)
+    With weights, the value at half of the weight: each value stands in the middle of its own weight, and
+    between two the line is straight, so that the median follows its weights without jumps.
+
+    >>> median([3, 1, 2]), median([4, 1, 2, 3]), median([1.0, 2.0], [1.0, 3.0])
+    (2, 2.5, 1.75)
     """
-    ordered = sorted(values)
-    if not ordered:
+    ranked = sorted(zip(values, weights or repeat(1.0), strict=False))
+    if not ranked:
         raise ValueError("median of nothing")
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    places = [passed - weight / 2 for (_, weight), passed in zip(ranked, accumulate(w for _, w in ranked), strict=True)]
+    half = sum(weight for _, weight in ranked) / 2
+    upper = next((i for i, place in enumerate(places) if place >= half), len(ranked) - 1)
+    lower = max(upper - 1, 0)
+    if places[upper] == half or lower == upper:
+        return ranked[upper][0]
+    share = (half - places[lower]) / (places[upper] - places[lower])
+    return (1 - share) * ranked[lower][0] + share * ranked[upper][0]
 
 
-def within(offers: Sequence[Offer], day: str, days: int) -> list[Offer]:
+def within(offers: Sequence[AnyOffer], day: str, days: int) -> list[AnyOffer]:
     """The offers whose date lies in the `days` before the ISO `day`."""
     first = (date.fromisoformat(day) - timedelta(days=days)).isoformat()
     return [o for o in offers if first <= o.date <= day]
 
 
-def voices(offers: Sequence[Offer], prefer: Callable[[Offer], int] = lambda o: 0) -> list[Offer]:
+def voices(offers: Sequence[AnyOffer], prefer: Callable[[AnyOffer], int] = lambda o: 0) -> list[AnyOffer]:
     """One offer a provider: the best-preferred kind, of that the latest date, of that the median value.
 
     A provider that lists five instance sizes, or was recorded by five collections, speaks once. The two ends
     of a range count together, whichever was noted later.
     """
-    by_provider: dict[str, list[Offer]] = {}
+    by_provider: dict[str, list[AnyOffer]] = {}
     for o in offers:
         by_provider.setdefault(o.provider, []).append(o)
     chosen = []
@@ -214,7 +260,7 @@ def voices(offers: Sequence[Offer], prefer: Callable[[Offer], int] = lambda o: 0
         if other_end and not any(o.row["bound"] == other_end for o in same):
             ends = [o for o in group if o.row["bound"] == other_end]
             same += [max(ends, key=lambda o: o.date)] if ends else []
-        chosen.append(replace(latest, value=median(o.value for o in same)))
+        chosen.append(latest if len(same) == 1 else replace(latest, value=median(o.value for o in same)))
     return chosen
 
 
@@ -237,8 +283,12 @@ def in_region(found: Sequence[Row], region: str | None, subject: str) -> list[Ro
 
 def source_urls(keys: Iterable[str]) -> tuple[str, ...]:
     """Addresses of the named sources, each once, in order; a key that sources.csv lacks stands for itself."""
-    known = {row["source"]: row["url"] for row in rows("sources")}
-    return tuple(dict.fromkeys(known.get(key, key) for key in keys if key))
+    return tuple(dict.fromkeys(_addresses().get(key, key) for key in keys if key))
+
+
+@lru_cache(maxsize=1)
+def _addresses() -> dict[str, str]:
+    return {row["source"]: row["url"] for row in rows("sources")}
 
 
 def common_grade(offers: Sequence[Offer]) -> str:
@@ -255,6 +305,7 @@ def make_price(
     unit: str,
     terms: str = "",
     basis: str = "offers",
+    weights: Sequence[float] = (),
     span: Iterable[float] = (),
     note: str = "",
 ) -> Price:
@@ -263,7 +314,7 @@ def make_price(
     every = [*amounts, *span]
     latest = date.fromisoformat(max(o.date for o in offers))
     return Price(
-        value=median(amounts),
+        value=median(amounts, weights),
         low=min(every),
         high=max(every),
         currency=offers[0].currency,
@@ -277,4 +328,6 @@ def make_price(
         sources=source_urls(o.source for o in offers),
         providers=tuple(dict.fromkeys(o.provider for o in offers)),
         note=note,
+        age_days=(on - latest).days,
+        oldest_days=(on - date.fromisoformat(min(o.date for o in offers))).days,
     )

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date
 
 from ..errors import NoAnswer, UsageError
 from .amounts import Asked
 from .groups import borrowed, priced_alike, rows_of
-from .pricebook import Day, Offer, Price, Rates, Row, flagged, in_region, known_rows, make_price, sound, voices, within
+from .pricebook import Day, Offer, Price, Rates, Row, flagged, in_region, known_rows, offer, sound, voices, within
 
 ITEMS = ("system", "card")
 RECENT_DAYS = 730
@@ -51,7 +50,7 @@ def purchase(
         return None
     local = in_region([r for r in fit if r["chip"] == chip_id] or fit, region, chip_id)
     known = known_rows(local, asked.day, f"No purchase price of {chip_id} is known for")
-    return _choose([replace(o, value=o.value / int(o.row["chips"])) for o in asked.offers(known)], asked.day)
+    return _choose([replace(o, value=o.value / int(o.row["chips"])) for o in asked.offers(map(offer, known))], asked)
 
 
 def class_purchase(
@@ -69,9 +68,9 @@ def class_purchase(
     return borrowed(chip_id, family, "purchase price", ranked, ranked[(len(ranked) - 1) // 2][1])
 
 
-def _choose(offers: Sequence[Offer], asked: date) -> Price:
+def _choose(offers: Sequence[Offer], asked: Asked) -> Price:
     """The first kind of price that exists: recent before old, system before card, quote before estimate."""
-    for period in (within(offers, asked.isoformat(), RECENT_DAYS), offers):
+    for period in (within(offers, asked.day.isoformat(), RECENT_DAYS), offers):
         for item in ITEMS:
             same = sound([o for o in period if item_of(o.row) == item])
             for basis in _BASES:
@@ -80,5 +79,5 @@ def _choose(offers: Sequence[Offer], asked: date) -> Price:
                     # what another calculator assumes widens the range of nothing but itself
                     span = [o.value for o in same if basis == "assumption" or o.row["basis"] != "assumption"]
                     note = next((o.row["note"] for o in chosen if o.row["note"]), "")
-                    return make_price(chosen, asked, unit="chip", terms=item, basis=basis, span=span, note=note)
+                    return asked.price(chosen, unit="chip", terms=item, basis=basis, span=span, note=note)
     raise NoAnswer("No purchase price is left after the rules of specs/prices/README.md.")

@@ -48,10 +48,10 @@ def electricity(
         known = ", ".join(sorted({r["tariff"] for r in here}))
         raise UnknownName(f'No tariff "{tariff}" of {place} is known; tariffs are {known}.')
     known_then = known_rows(fit, asked.day, f"No electricity price for {place} is known on")
-    latest = max(sound(asked.offers(known_then)), key=lambda o: o.date)
+    latest = max(sound(asked.offers(map(offer, known_then))), key=lambda o: o.date)
     parts = [r for r in rows("electricity") if r["region"] == place or r["region"].startswith(place + "-")]
-    span = [o.value for o in within(asked.offers(parts), latest.date, _RANGE_DAYS)]
-    price = make_price([latest], asked.day, unit="kWh", terms=tariff, basis="list", span=span, note=latest.row["note"])
+    span = [o.value for o in within(asked.offers(map(offer, parts)), latest.date, _RANGE_DAYS)]
+    price = asked.price([latest], unit="kWh", terms=tariff, basis="list", span=span, note=latest.row["note"])
     return replace(price, grade=latest.grade)
 
 
@@ -75,10 +75,11 @@ def pue(provider: str | None = None, on: Day = None) -> Price:
 def colo(on: Day = None, currency: str = "USD", rates: Rates = None) -> Price:
     """Rent of data-centre space per kilowatt of machines and month, metered electricity not included."""
     asked = Asked.of(on, currency, rates)
-    known = asked.offers(known_rows(rows("colo"), asked.day, "No colocation rent for wholesale space is known on"))
+    known_then = known_rows(rows("colo"), asked.day, "No colocation rent for wholesale space is known on")
+    known = asked.offers(map(offer, known_then))
     latest = voices(known)
     span = [o.value for o in within(known, latest[0].date, _RANGE_DAYS)]
-    price = make_price(latest, asked.day, unit="kW-month", basis="list", span=span, note=latest[0].row["note"])
+    price = asked.price(latest, unit="kW-month", basis="list", span=span, note=latest[0].row["note"])
     return replace(price, grade=latest[0].grade)
 
 
