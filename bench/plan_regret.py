@@ -28,7 +28,7 @@ from tokcalc.explore.plan.choice import Limits, ranked, within
 from tokcalc.explore.plan.search import Candidates, join, search
 from tokcalc.physics.parallel import Plan
 from tokcalc.validation.measured import read_rows
-from tokcalc.validation.rows.inputs import NOMINAL_LENGTH
+from tokcalc.validation.rows.inputs import assumed_values
 
 SPEEDS = 8  # speeds per user tried in each group, evenly in the logarithm
 KEYS = ["chip", "model", "weights", "isl", "osl"]
@@ -68,7 +68,7 @@ def curves(rows: pd.DataFrame) -> Iterator[tuple[tuple[Any, ...], list[Curve]]]:
     for key, part in wide.groupby(KEYS):
         found = []
         for layout, own in part.groupby(LAYOUT):
-            scale = np.where(own["nominal"], NOMINAL_LENGTH, 1.0)
+            scale = np.where(own["nominal"], assumed_values()["nominal_length"], 1.0)
             tpot, ttft, osl = own["tpot_ms"] / 1e3, own["ttft_ms"] / 1e3, own["osl"] * scale
             rate = own["concurrency"] * osl / (ttft + (osl - 1) * tpot) / own["chips"]
             order = np.argsort(1 / tpot.to_numpy())
@@ -81,7 +81,7 @@ def curves(rows: pd.DataFrame) -> Iterator[tuple[tuple[Any, ...], list[Curve]]]:
 def predicted(key: tuple[Any, ...], found: list[Curve]) -> tuple[Candidates, np.ndarray]:
     """The planner's candidates for the measured layouts, and which curve each belongs to."""
     chip, model, weights, isl, osl, nominal = key
-    scale = NOMINAL_LENGTH if nominal else 1.0
+    scale = assumed_values()["nominal_length"] if nominal else 1.0
     parts, owners = [], []
     for place, curve in enumerate(found):
         engine, tp, pp, dp, ep = curve.layout

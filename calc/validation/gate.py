@@ -1,8 +1,8 @@
 """The gate of releases: errors by chip family, kept in a file, and what has become worse since.
 
-Stands after `validate`. The file is TOML, one table per family: median_ape, rows and predicted rows at the
-last release. A family fails when its median error grows by more than a tenth, or when it predicts fewer
-rows than it did (a hard row left out would flatter the median).
+The file is TOML, one table per family: median_ape, rows and predicted rows at the last release. A family fails when its
+median error grows by more than a tenth, or when it predicts fewer rows than it did (a hard row left out would flatter
+the median).
 """
 
 from __future__ import annotations
@@ -10,51 +10,47 @@ from __future__ import annotations
 import math
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
+from ..catalog.toml import write_toml
 from ..errors import SpecError
-from .judge import summarise, write_text
+from .judge import summarise
 
-if TYPE_CHECKING:
-    import pandas as pd
-
+Expected = dict[str, dict[str, float]]
 WORSE = 1.1
-HEADER = """# Median error of the packaged points by chip family at the last release; `validate --check` fails
-# when one grows by more than a tenth. Written by `tokcalc validate --write-expected FILE`.
-"""
+HEAD = """\
+Median error of the packaged points by chip family at the last release; `validate --check` fails when one grows by more
+than a tenth. Written by `tokcalc validate --write-expected FILE`."""
 
 
 def write_expected(judged: pd.DataFrame, path: str | Path) -> None:
     """Write the errors of the judged rows by family as the new expectation."""
-    parts = [HEADER]
+    families: Expected = {}
     for line in summarise(judged, ["family"]).to_dict("records"):
-        median = line["median_ape"]
-        parts.append(f'\n["{line["family"]}"]\n')
-        if math.isfinite(median):
-            parts.append(f"median_ape = {median:.4f}\n")
-        parts.append(f"rows = {line['n']:.0f}\npredicted = {line['predicted']:.0f}\n")
-    write_text(path, "".join(parts))
+        median = {"median_ape": round(line["median_ape"], 4)} if math.isfinite(line["median_ape"]) else {}
+        families[line["family"]] = {**median, "rows": int(line["n"]), "predicted": int(line["predicted"])}
+    write_toml(path, HEAD, families)
 
 
-def read_expected(path: str | Path) -> dict[str, dict[str, float]]:
+def read_expected(path: str | Path) -> Expected:
     """family -> {"median_ape", "rows", "predicted"}; SpecError for a file that is not of this form."""
     path = Path(path)
     try:
-        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        table: Expected = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SpecError(f"{path} cannot be read: {error.strerror or error}; make it with --write-expected") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError(f"{path} is not valid TOML ({error}); make it anew with --write-expected") from None
     for family, entry in table.items():
-        good = isinstance(entry, dict) and all(
-            isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 for value in entry.values()
-        )
-        if not good:
+        if not isinstance(entry, dict) or not all(
+            type(value) in (int, float) and value >= 0 for value in entry.values()
+        ):
             raise SpecError(f"{path}, table {family!r}, is not numbers of 0 or more; make it with --write-expected")
     return table
 
 
-def failures(judged: pd.DataFrame, expected: dict[str, dict[str, float]]) -> list[str]:
+def failures(judged: pd.DataFrame, expected: Expected) -> list[str]:
     """One sentence for each family that is worse than expected; empty when all hold."""
     now = {line["family"]: line for line in summarise(judged, ["family"]).to_dict("records")}
     found = []

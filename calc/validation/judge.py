@@ -1,8 +1,7 @@
 """Validate: predicted against measured, row by row and summed up by chip, model, regime and more.
 
-Before it stand `measured` (the rows) and `predict` (the model); after it the command line, which prints, and
-`calibrate`, which uses the same errors. An error is |predicted/measured - 1|; nothing is dropped silently: a
-row that cannot be predicted keeps its place and says why.
+An error is |predicted/measured - 1|; nothing is dropped silently: a row that cannot be predicted keeps its place and
+says why. `calibrate` uses the same errors.
 """
 
 from __future__ import annotations
@@ -10,50 +9,44 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import SpecError, UnknownName, UsageError
+import numpy as np
+import pandas as pd
+
+from ..catalog import find_id, load_chip
+from ..errors import UnknownName, UsageError
+from ..report.files import whole_file
+from .predict import predict_rows
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from ..arrays import Values
 
-    Predictor = Callable[[pd.DataFrame], pd.DataFrame]
-
+Predictor = Callable[[pd.DataFrame], pd.DataFrame]
 BY = ("chip", "model", "regime", "metric", "engine", "group", "family", "weights", "grade")
 PREDICTED = ("predicted", "low", "high", "ratio", "grade", "bound_by", "reason")
 PERCENTILE = 0.9
+_NUMBERS, _TEXTS = ("predicted", "low", "high"), ("grade", "bound_by", "reason")
+_ERRORS = ("median_ape", "p90_ape", "bias", "in_band")
 
 
-def validate_rows(rows: pd.DataFrame, predictor: Predictor | None = None) -> pd.DataFrame:
+def validate_rows(rows: pd.DataFrame, predictor: Predictor = predict_rows) -> pd.DataFrame:
     """Judged rows: the rows, then PREDICTED and `family`, in the order given.
 
-    predictor: takes rows, returns predicted, low, high, grade, bound_by, reason on the same index; None is
-    the program's own model. Rows whose chip or model is unknown are not given to it.
+    predictor: takes rows, returns predicted, low, high, grade, bound_by, reason on the same index. Rows whose chip or
+    model is unknown are not given to it.
     """
-    import pandas as pd
-
     families, reasons = _names(rows)
     known = reasons == ""
-    if predictor is None:
-        from .predict import predict_rows
-
-        predictor = predict_rows
-    predictions = pd.DataFrame(index=rows.index, columns=["predicted", "low", "high"], dtype=float)
-    for column in ("grade", "bound_by", "reason"):
-        predictions[column] = pd.Series("", index=rows.index, dtype=object)
+    predictions = pd.DataFrame(index=rows.index, columns=[*_NUMBERS, *_TEXTS], dtype=object)
     predictions["reason"] = reasons
     if known.any():
         answered = predictor(rows[known])
-        for column in predictions.columns:
-            if column in answered:
-                predictions.loc[answered.index, column] = answered[column]
-    judged = judge(rows, predictions)
-    judged["family"] = families
-    return judged
+        for column in (name for name in predictions if name in answered):
+            predictions.loc[answered.index, column] = answered[column]
+    return judge(rows, predictions).assign(family=families)
 
 
 def judge(rows: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
@@ -61,19 +54,14 @@ def judge(rows: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
 
     A prediction that is not a positive finite number counts as none; such a row gets a reason if it has none.
     """
-    import numpy as np
-    import pandas as pd
-
-    judged = rows.copy()
-    for column in ("predicted", "low", "high"):
-        numbers = predictions[column].reindex(rows.index) if column in predictions else math.nan
-        judged[column] = pd.to_numeric(pd.Series(numbers, index=rows.index), errors="coerce").astype(float)
+    judged, given = rows.copy(), predictions.reindex(index=rows.index, columns=[*_NUMBERS, *_TEXTS])
+    for column in _NUMBERS:
+        judged[column] = pd.to_numeric(given[column], errors="coerce").astype(float)
     good = np.isfinite(judged["predicted"]) & (judged["predicted"] > 0)
-    judged.loc[~good, ["predicted", "low", "high"]] = math.nan
+    judged.loc[~good, list(_NUMBERS)] = math.nan
     judged["ratio"] = judged["predicted"] / judged["value"]
-    for column in ("grade", "bound_by", "reason"):
-        texts = predictions[column].reindex(rows.index) if column in predictions else ""
-        judged[column] = pd.Series(texts, index=rows.index, dtype=object).fillna("").astype(str)
+    for column in _TEXTS:
+        judged[column] = given[column].astype(object).fillna("").astype(str)
     judged.loc[~good & (judged["reason"] == ""), "reason"] = "the model gave no prediction"
     return judged
 
@@ -85,15 +73,35 @@ def summarise(judged: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     (exp(median log ratio) - 1) and in_band (share of the predicted rows with a band inside low..high);
     NaN where nothing is predicted.
     """
-    import pandas as pd
-
     keys = check_by(by)
-    if not keys:
-        return pd.DataFrame([_errors(judged)])
-    lines = []
-    for values, part in judged.groupby(keys, sort=True, dropna=False):
-        lines.append(dict(zip(keys, values if isinstance(values, tuple) else (values,), strict=True)) | _errors(part))
-    return pd.DataFrame(lines, columns=[*keys, "n", "predicted", "median_ape", "p90_ape", "bias", "in_band"])
+    parts = judged.groupby(keys, sort=True, dropna=False) if keys else [((), judged)]
+    lines = [dict(zip(keys, values, strict=True)) | _line(part) for values, part in parts]
+    return pd.DataFrame(lines, columns=[*keys, "n", "predicted", *_ERRORS])
+
+
+def _line(part: pd.DataFrame) -> dict[str, float]:
+    done = part[part["predicted"].notna()]
+    counts = {"n": len(part), "predicted": len(done)}
+    if done.empty:
+        return counts | dict.fromkeys(_ERRORS, math.nan)
+    return counts | errors_of(done["ratio"].to_numpy(dtype=float)) | {"in_band": in_band(done)}
+
+
+def errors_of(ratio: Values) -> dict[str, float]:
+    """Median and 90th percentile of |predicted/measured - 1|, and the bias: exp of the median logarithm, less 1.
+
+    >>> {name: round(value, 3) for name, value in errors_of(np.array([0.9, 1.1, 1.2])).items()}
+    {'median_ape': 0.1, 'p90_ape': 0.18, 'bias': 0.1}
+    """
+    error = np.abs(ratio - 1)
+    bias = float(np.exp(np.median(np.log(ratio))) - 1)
+    return {"median_ape": float(np.median(error)), "p90_ape": float(np.quantile(error, PERCENTILE)), "bias": bias}
+
+
+def in_band(done: pd.DataFrame) -> float:
+    """Share of the rows with a band that lie inside low..high; NaN where none has a band."""
+    banded = done[done["low"].notna() & done["high"].notna()]
+    return float(banded["value"].between(banded["low"], banded["high"]).mean()) if len(banded) else math.nan
 
 
 def check_by(by: Sequence[str]) -> list[str]:
@@ -112,23 +120,26 @@ def as_json(judged: pd.DataFrame, by: Sequence[str] = ()) -> dict[str, Any]:
     is null. When rows are marked suspect, "suspects" tells how many, and the same summary without them.
     """
     predicted = int(judged["predicted"].notna().sum())
-    answer: dict[str, Any] = {
-        "rows": len(judged),
-        "predicted": predicted,
-        "skipped": len(judged) - predicted,
-        "summary": _summary_list(judged, by),
-    }
+    counts = {"rows": len(judged), "predicted": predicted, "skipped": len(judged) - predicted}
+    answer: dict[str, Any] = {**counts, "summary": _summary_list(judged, by)}
     if "suspect" in judged and (judged["suspect"] != "").any():
         clean = judged[judged["suspect"] == ""]
         answer["suspects"] = {"rows": len(judged) - len(clean), "summary_without": _summary_list(clean, by)}
     return answer
 
 
-def write_predictions(raw: pd.DataFrame, judged: pd.DataFrame, path: str | Path) -> None:
-    """CSV of the input cells as they stood, then PREDICTED, one line per row in the order of the input.
+def _summary_list(judged: pd.DataFrame, by: Sequence[str]) -> list[dict[str, Any]]:
+    keys = check_by(by)
+    return [
+        {"by": {key: record[key] for key in keys}}
+        | {name: int(record[name]) for name in ("n", "predicted")}
+        | {name: record[name] if math.isfinite(record[name]) else None for name in _ERRORS}
+        for record in summarise(judged, keys).to_dict("records")
+    ]
 
-    Written to a temporary file beside it and then moved over, so a reader never sees half of it.
-    """
+
+def write_predictions(raw: pd.DataFrame, judged: pd.DataFrame, path: str | Path) -> None:
+    """CSV of the input cells as they stood, then PREDICTED, one line per row in the order of the input."""
     columns = [name for name in raw.columns if name not in PREDICTED]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -136,24 +147,14 @@ def write_predictions(raw: pd.DataFrame, judged: pd.DataFrame, path: str | Path)
     answers = judged[list(PREDICTED)].itertuples(index=False)
     for cells, answer in zip(raw[columns].itertuples(index=False), answers, strict=True):
         writer.writerow([*cells, *(_cell(value) for value in answer)])
-    write_text(path, text.getvalue())
+    with whole_file(path) as part:
+        part.write_bytes(text.getvalue().encode())
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write a whole text file at once (temporary file, then os.replace); SpecError where it cannot be."""
-    path = Path(path)
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-                stream.write(text)
-            os.chmod(name, 0o666 & ~_umask())
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise SpecError(f"{path} cannot be written: {error.strerror or error}; choose another path") from None
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return str(value)
 
 
 def skipped(judged: pd.DataFrame) -> list[tuple[str, int]]:
@@ -162,28 +163,8 @@ def skipped(judged: pd.DataFrame) -> list[tuple[str, int]]:
     return [(str(reason), int(count)) for reason, count in counts.items()]
 
 
-def _errors(part: pd.DataFrame) -> dict[str, float]:
-    import numpy as np
-
-    done = part[part["predicted"].notna()]
-    line: dict[str, float] = {"n": len(part), "predicted": len(done)}
-    if done.empty:
-        return line | dict.fromkeys(("median_ape", "p90_ape", "bias", "in_band"), math.nan)
-    ratio = done["ratio"].to_numpy(dtype=float)
-    error = np.abs(ratio - 1)
-    banded = done[done["low"].notna() & done["high"].notna()]
-    inside = (banded["low"] <= banded["value"]) & (banded["value"] <= banded["high"])
-    return line | {
-        "median_ape": float(np.median(error)),
-        "p90_ape": float(np.quantile(error, PERCENTILE)),
-        "bias": float(np.exp(np.median(np.log(ratio))) - 1),
-        "in_band": float(inside.mean()) if len(banded) else math.nan,
-    }
-
-
 def _names(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     """(family of each row's chip, reason why chip or model is unknown or "")."""
-    from ..catalog import find_id, load_chip
 
     def look(kind: str, name: str) -> str:
         try:
@@ -192,39 +173,8 @@ def _names(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
             return f"{kind[:-1]} {name!r} is unknown: {error}"
         return ""
 
-    def family(name: str) -> str:
-        return str(load_chip(name).family) if not chip_reason[name] else "unknown"
-
     chip_reason = {name: look("chips", name) for name in rows["chip"].unique()}
     model_reason = {name: look("models", name) for name in rows["model"].unique()}
-    families = {name: family(name) for name in chip_reason}
+    families = {name: "unknown" if why else str(load_chip(name).family) for name, why in chip_reason.items()}
     reasons = rows["chip"].map(chip_reason).where(lambda text: text != "", rows["model"].map(model_reason))
     return rows["chip"].map(families), reasons.astype(object)
-
-
-def _summary_list(judged: pd.DataFrame, by: Sequence[str]) -> list[dict[str, Any]]:
-    keys = check_by(by)
-
-    def lines() -> Iterator[dict[str, Any]]:
-        for record in summarise(judged, keys).to_dict("records"):
-            numbers = {str(k): _null(v) for k, v in record.items() if k not in keys}
-            counts = {key: int(numbers.pop(key)) for key in ("n", "predicted")}
-            yield {"by": {key: record[key] for key in keys}, **counts, **numbers}
-
-    return list(lines())
-
-
-def _null(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.6g}"
-    return str(value)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

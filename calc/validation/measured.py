@@ -1,8 +1,7 @@
 """Measured rows: read and check the CSV files of published measurements that `validate` and `calibrate` use.
 
-Before this room stands a CSV file, after it `validate` (and the fit). The columns are described in
-specs/measured/README.md. A row that breaks the form is an error that names file, line and column; a row
-whose chip or model nobody knows is good data and stays.
+The columns are described in specs/measured/README.md. A row that breaks the form is an error that names file, line and
+column; a row whose chip or model nobody knows is good data and stays.
 """
 
 from __future__ import annotations
@@ -11,24 +10,19 @@ import csv
 import fnmatch
 import math
 from collections.abc import Iterable, Sequence
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from ..catalog.files import builtin_folder
 from ..errors import SpecError
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-COLUMNS = (
-    "id", "chip", "chips", "model", "weights", "kv", "engine", "version", "tp", "pp", "dp", "ep", "isl",
-    "osl", "concurrency", "regime", "metric", "value", "spec_decode", "group", "date", "source", "note",
-)  # fmt: skip
+_SETUP = ("id", "chip", "chips", "model", "weights", "kv", "engine", "version", "tp", "pp", "dp", "ep")
+_LOAD = ("isl", "osl", "concurrency", "regime", "metric", "value", "spec_decode", "group", "date", "source", "note")
+COLUMNS = (*_SETUP, *_LOAD)
 REQUIRED = ("id", "chip", "model", "regime", "metric", "value")
-REGIMES = (
-    "prefill-b1", "decode-b1", "decode-batch", "static-batch", "serving", "open-loop", "max-load",
-    "mlperf-offline", "mlperf-server", "wide-ep", "energy", "price",
-)  # fmt: skip
+_ALONE = ("prefill-b1", "decode-b1", "decode-batch", "static-batch", "serving", "open-loop", "max-load")
+REGIMES = (*_ALONE, "mlperf-offline", "mlperf-server", "wide-ep", "energy", "price")
 METRICS = {
     "tpot_ms": "ms",
     "ttft_ms": "ms",
@@ -58,8 +52,6 @@ def read_rows(paths: Iterable[str | Path]) -> pd.DataFrame:
 
 def read_table(paths: Iterable[str | Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(raw, rows): the cells of the files as they stand, every input column kept, and the typed rows."""
-    import pandas as pd
-
     raws: list[pd.DataFrame] = []
     typed: list[pd.DataFrame] = []
     seen: dict[str, str] = {}
@@ -75,8 +67,7 @@ def read_table(paths: Iterable[str | Path]) -> tuple[pd.DataFrame, pd.DataFrame]
 
 def packaged_paths() -> list[Path]:
     """The measured files that ship with the program, in name order; the list of suspects is not one."""
-    folder = Path(str(resources.files("tokcalc.specs"))) / "measured"
-    return sorted(p for p in folder.glob("*.csv") if p.name != "suspects.csv")
+    return sorted(p for p in builtin_folder("measured").glob("*.csv") if p.name != "suspects.csv")
 
 
 def packaged_rows() -> pd.DataFrame:
@@ -90,7 +81,7 @@ def read_suspects(path: str | Path | None = None) -> list[tuple[str, str]]:
     A pattern is matched against a row's id and its group, with the wildcards of file names.
     """
     if path is None:
-        path = Path(str(resources.files("tokcalc.specs"))) / "measured" / "suspects.csv"
+        path = builtin_folder("measured") / "suspects.csv"
         if not path.exists():
             return []
     path = Path(path)
@@ -110,8 +101,6 @@ def read_suspects(path: str | Path | None = None) -> list[tuple[str, str]]:
 
 def suspect_reasons(rows: pd.DataFrame, suspects: Sequence[tuple[str, str]]) -> pd.Series:
     """Reason of the first pattern that matches a row's id or group; empty where none does."""
-    import pandas as pd
-
     reasons = pd.Series("", index=rows.index, dtype=object)
     for pattern, reason in reversed(list(suspects)):
         for column in ("id", "group"):
@@ -170,8 +159,6 @@ def _text_lines(handle: Iterable[str], path: Path) -> Iterable[str]:
 
 
 def _read_cells(path: Path) -> tuple[pd.DataFrame, list[int]]:
-    import pandas as pd
-
     header, records = _records(path)
     for column in REQUIRED:
         if column not in header:
@@ -184,8 +171,6 @@ def _read_cells(path: Path) -> tuple[pd.DataFrame, list[int]]:
 
 
 def _typed(raw: pd.DataFrame, lines: list[int], path: Path, seen: dict[str, str]) -> pd.DataFrame:
-    import pandas as pd
-
     def fail(position: int, column: str, reason: str) -> SpecError:
         return SpecError(f"{path}, line {lines[position]}, column {column!r}: {reason}")
 

@@ -6,7 +6,7 @@ Stands after `cases` and `regimes`, before `validate`; uses the same constants a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -220,21 +220,3 @@ def _day(text: str) -> str | None:
     """A date of any precision as a day (its last known part's first); None for none. 2026-03: 2026-03-01."""
     digits = re.fullmatch(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?.*", text)
     return f"{digits[1]}-{digits[2] or '01'}-{digits[3] or '01'}" if digits else None
-
-
-def fit_bands(judged: pd.DataFrame, share: float = 0.8) -> pd.DataFrame:
-    """Half-widths of the band that holds `share` of the residuals: columns regime, metric, grade, n, factor.
-
-    judged: rows with regime, metric, grade and ratio = predicted / measured of groups left out. factor f is
-    the quantile of max(ratio, 1/ratio), so that measured lies in predicted/f .. predicted x f for that
-    share of rows.
-    """
-    import pandas as pd
-
-    done = judged[np.isfinite(judged["ratio"]) & (judged["ratio"] > 0)]
-    lines: list[dict[str, Any]] = []
-    keys: Sequence[str] = ("regime", "metric", "grade")
-    for values, part in done.groupby(list(keys), sort=True):
-        away = np.exp(np.abs(np.log(part["ratio"].to_numpy(dtype=float))))
-        lines.append(dict(zip(keys, values, strict=True)) | {"n": len(part), "factor": float(np.quantile(away, share))})
-    return pd.DataFrame(lines, columns=[*keys, "n", "factor"])

@@ -1,22 +1,30 @@
-"""Published costs per million tokens against this program's: `python -m tokcalc.money_check DATA.csv`.
+"""Published costs per million tokens against this program's (`tokcalc validate --prices`).
 
 Each row of metric usd_per_m_output or usd_per_m_total is recomputed four ways, so that one can see where an
 error comes from: the arithmetic (their hour, their throughput), the hour (ours, owned), the speed (ours, on
-the best layout at their speed of a user), and both. Stands after `price_rows`; nothing else uses it.
+the best layout at their speed of a user), and both.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import median
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
+from ..engines.constants import load_constants
 from ..errors import TokcalcError
 from ..money.cost import per_million
+from .frontier import Found, Point, usd_per_hour
+from .prices import found_of, paid_rate, point_of, stated_hour
+from .rows.cases import gather
 
+if TYPE_CHECKING:
+    from ..hardware.chip import Chip
+
+Row = Mapping[Any, Any]
 _SPEED = re.compile(r"\bat (\S+) tok/s(?:/| per )user")
 _RATE = re.compile(r"about ([\d.]+) tok/s/GPU")
 WAYS = ("arithmetic", "our hour", "our speed", "both ours")
@@ -34,90 +42,63 @@ class Checked:
     reason: str = ""  # why a way has no answer, else the layout behind our speed
 
 
-def check(paths: Sequence[str]) -> list[Checked]:
-    """The priced rows of the files, recomputed. Raises SpecError for a file that cannot be read."""
-    from ..engines.constants import load_constants
-    from .measured import read_rows
-    from .rows.cases import gather
-
-    rows = read_rows(paths).reset_index(drop=True)
-    known = [dict(row) for _, row in rows.iterrows()]
-    rates = {}
-    for row in known:
-        speed = _SPEED.search(_text(row["note"]))
-        if row["metric"] == "total_tok_s" and row["regime"] == "price" and speed:
-            rates[_key(row, speed[1])] = float(row["value"]) / (_number(row["chips"]) or 1.0)
-    priced = [i for i, row in enumerate(known) if str(row["metric"]).startswith("usd_per_m")]
-    constants = load_constants()
-    found = gather(rows.iloc[priced], constants)
-    out: dict[int, Checked] = {}
-    for block in found.blocks:
-        points: dict[Any, Any] = {}
-        for i, at in enumerate(block.index):
-            out[int(at)] = _checked(known[priced[at]], rates, block, i, constants, points)
-    for at, reason in found.reasons.items():
-        out.setdefault(at, _nothing(known[priced[at]], reason))
+def check(rows: pd.DataFrame) -> list[Checked]:
+    """The priced rows among typed measured rows, recomputed."""
+    rates = {
+        _point_key(row): row["value"] / (row["chips"] if row["chips"] == row["chips"] else 1.0)
+        for row in rows.to_dict("records")
+        if row["metric"] == "total_tok_s" and row["regime"] == "price" and _SPEED.search(row["note"])
+    }
+    priced = rows[rows["metric"].str.startswith("usd_per_m")].reset_index(drop=True)
+    constants, records = load_constants(), priced.to_dict("records")
+    gathered = gather(priced, constants)
+    none: dict[str, float | None] = dict.fromkeys(WAYS)
+    empty = [Checked(row["id"], row["chip"], row["model"], row["value"], none) for row in records]
+    out = {at: replace(empty[at], reason=reason) for at, reason in gathered.reasons.items()}
+    for block in gathered.blocks:
+        points: dict[Point, Found] = {}
+        for i, at in enumerate(map(int, block.index)):
+            layout = point_of(block, i), found_of(block, i, constants, points)
+            found, reason = _ways(records[at], rates, block.chip, *layout)
+            out[at] = replace(empty[at], found=found, reason=reason)
     return [out[at] for at in sorted(out)]
 
 
-def _nothing(row: Mapping[str, Any], reason: str) -> Checked:
-    ways: dict[str, float | None] = dict.fromkeys(WAYS)
-    return Checked(str(row["id"]), str(row["chip"]), str(row["model"]), float(row["value"]), ways, reason)
-
-
-def _checked(
-    row: Mapping[str, Any], rates: Mapping[tuple[Any, ...], float], block: Any, i: int, constants: Any,
-    points: dict[Any, Any],
-) -> Checked:  # fmt: skip
-    from .frontier import usd_per_hour
-    from .prices import found_of, point_of, stated_hour
-
-    note, value = _text(row["note"]), float(row["value"])
-    speed, rate = _SPEED.search(note), _RATE.search(note)
-    measured = rates.get(_key(row, speed[1])) if speed else (float(rate[1]) if rate else None)
-    theirs = stated_hour(note)
+def _ways(
+    row: Row, rates: Mapping[object, float], chip: Chip, point: Point, layout: Found
+) -> tuple[dict[str, float | None], str]:
+    """(cost by each way, why one has none or the layout behind our speed) of a priced row."""
+    rate = _RATE.search(row["note"])
+    measured = rates.get(_point_key(row)) if _SPEED.search(row["note"]) else float(rate[1]) if rate else None
+    theirs = stated_hour(row["note"])
     if theirs is None and measured is not None:
-        theirs = value * 3600 * measured / 1e6  # the hour that their cost and their throughput imply
-    empty = _nothing(row, "")
-    found: dict[str, float | None] = dict(empty.found)
-    reason = ""
-    ours = None
+        theirs = row["value"] * 3600 * measured / 1e6  # the hour that their cost and their throughput imply
+    ours, reason = None, layout.words
     try:
-        ours = usd_per_hour(block.chip, _day(_text(row["date"])))
+        ours = usd_per_hour(chip, _day(row["date"]))
     except TokcalcError as error:
         reason = str(error)
-    point, layout = point_of(block, i), found_of(block, i, constants, points)
-    made = layout.rate
-    if row["metric"] == "usd_per_m_output":
-        made *= point.osl / (point.isl + point.osl)
-    for way, hour, tokens in (
-        ("arithmetic", theirs, measured), ("our hour", ours, measured), ("our speed", theirs, made),
-        ("both ours", ours, made),
-    ):  # fmt: skip
-        if hour is not None and tokens is not None and tokens == tokens:
-            found[way] = float(per_million(hour, tokens))
-    if made != made:
+    made: float | None = None
+    if layout.rate == layout.rate:
+        made = paid_rate(layout, point, row["metric"])
+    else:
         reason = f"no layout that is tried gives one user {point.user:g} tokens per second"
-    return Checked(empty.id, empty.chip, empty.model, value, found, reason or layout.words)
+    pairs = ((theirs, measured), (ours, measured), (theirs, made), (ours, made))
+    found = {
+        way: None if hour is None or tokens is None else float(per_million(hour, tokens))
+        for way, (hour, tokens) in zip(WAYS, pairs, strict=True)
+    }
+    return found, reason
 
 
-def _key(row: Mapping[str, Any], speed: str) -> tuple[Any, ...]:
-    return (row["chip"], row["model"], _number(row["isl"]), speed, row["source"])
-
-
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return None if number != number else number
-
-
-def _text(value: Any) -> str:
-    return "" if value is None or value != value else str(value)
+def _point_key(row: Row) -> object:
+    """What a price and a rate of one point of a page share."""
+    isl, speed = row["isl"], _SPEED.search(row["note"])
+    return row["chip"], row["model"], isl if isl == isl else None, speed and speed[1], row["source"]
 
 
 def _day(text: str) -> str | None:
+    """A date of any precision as a day, years at their middle; None for none."""
     return None if not text else {4: f"{text}-07-01", 7: f"{text}-01"}.get(len(text), text)
 
 
@@ -125,20 +106,3 @@ def errors(found: Sequence[Checked], way: str) -> list[float]:
     """|recomputed / published - 1| of the rows that have an answer by this way."""
     values = [(item.found[way], item.published) for item in found]
     return [abs(value / published - 1) for value, published in values if value is not None]
-
-
-def main(paths: Sequence[str]) -> int:
-    """Prints every row, then median error and number of rows by each way."""
-    found = check(paths)
-    for item in found:
-        shown = " ".join(f"{way} {v:.3g}" if v is not None else f"{way} -" for way, v in item.found.items())
-        print(f"{item.id:10} {item.chip:12} {item.model:14} published {item.published:.3g}: {shown} {item.reason}")
-    for way in WAYS:
-        found_errors = errors(found, way)
-        if found_errors:
-            print(f"{way}: median error {median(found_errors):.1%} over {len(found_errors)} rows")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -2,7 +2,6 @@
 
 Notes are read here. A number after a tilde at a note's end is the requests in flight of the point: with the
 speed of a user and the rate of a chip it gives 8.6 to 9.3 chips for every point of an eight-chip box.
-Stands after `cases` and `frontier`, before `predict` and `money_check`.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import TokcalcError
-from .frontier import NONE, Found, Point, best_rate, frontier_table, usd_per_hour, usd_per_million
+from ..money.cost import per_million
+from .frontier import NONE, Found, Point, best_rate, frontier_table, usd_per_hour
 
 if TYPE_CHECKING:
     from ..engines.constants import Constants
-    from ..hardware.chip import Chip
     from .rows.cases import Block
 
 _FLIGHT = re.compile(r"~(\d+)$|(\d+) requests in flight")
@@ -26,22 +25,27 @@ _HOUR = re.compile(r"\$([\d.]+)/\w*-?h")
 
 def point_of(block: Block, i: int) -> Point:
     """The point of row i: a price without a speed is taken at that of frontier.toml, large systems as pools."""
-    note, said = str(block.note[i]), block.drafting_said[i]
-    flight = _FLIGHT.search(note)
-    speed = float(block.user_speed[i])
-    pooled = True if "disaggregated" in note else None
+    note, said = str(block.note[i]), float(block.drafting_said[i])
+    told = _FLIGHT.search(note)
+    flight = float(told[1] or told[2]) if told else np.inf
+    speed, pooled = float(block.user_speed[i]), True if "disaggregated" in note else None
     if speed != speed:
         speed = float(frontier_table()["user_speed"])
-        chips = float(block.plan.at(i).chips * block.replicas[i])
-        pooled = True if chips >= frontier_table()["pooled_chips"] else pooled
-    return Point(
-        float(block.isl[i]), float(block.osl[i]), speed, float(flight[1] or flight[2]) if flight else np.inf,
-        None if said != said else bool(said), pooled,
-    )  # fmt: skip
+        pooled = True if _chips(block, i) >= frontier_table()["pooled_chips"] else pooled
+    drafted = None if said != said else bool(said)
+    return Point(float(block.isl[i]), float(block.osl[i]), speed, flight, drafted, pooled)
+
+
+def _chips(block: Block, i: int) -> float:
+    return float(block.plan.at(i).chips * block.replicas[i])
 
 
 def stated_hour(note: str) -> float | None:
-    """USD of a chip's hour that a note prints: "$2.65/GPU-h"; None where it prints none."""
+    """USD of a chip's hour that a note prints; None where it prints none.
+
+    >>> stated_hour("at $2.65/GPU-h, about 6000 tok/s/GPU")
+    2.65
+    """
     found = _HOUR.search(note)
     return float(found[1]) if found else None
 
@@ -54,26 +58,27 @@ def found_of(block: Block, i: int, constants: Constants, known: dict[Point, Foun
     return known[point]
 
 
-def hour_of(chip: Chip, note: str, date: str | None) -> float:
-    """USD of a chip's hour: as the note states, else what owning it costs on that day (NoAnswer)."""
-    stated = stated_hour(note)
-    return usd_per_hour(chip, date) if stated is None else stated
+def paid_rate(found: Found, point: Point, metric: str) -> float:
+    """Tokens per second and chip that a price is of: all of them, or the output alone."""
+    return found.rate * (point.osl / (point.isl + point.osl) if metric == "usd_per_m_output" else 1.0)
 
 
 def price_value(
     block: Block, i: int, constants: Constants, known: dict[Point, Found], date: str | None
 ) -> tuple[float, str]:
-    """(value in the row's unit, reason where there is none) of row i: a rate per chip, or USD per million."""
+    """(value in the row's unit, reason where there is none) of row i: a rate per chip, or USD per million.
+
+    The hour is the stated one, else what owning the chip costs on that day.
+    """
     found = found_of(block, i, constants, known)
     metric, point = str(block.metric[i]), point_of(block, i)
     if found is NONE:
         return np.nan, f"no layout that is tried gives one user {point.user:g} tokens per second"
     if metric == "total_tok_s":
-        return found.rate * float(block.plan.at(i).chips * block.replicas[i]), ""
-    rate = found.rate
-    if metric == "usd_per_m_output":
-        rate *= point.osl / (point.isl + point.osl)
+        return found.rate * _chips(block, i), ""
+    stated = stated_hour(str(block.note[i]))
     try:
-        return usd_per_million(rate, hour_of(block.chip, str(block.note[i]), date)), ""
+        hour = usd_per_hour(block.chip, date) if stated is None else stated
     except TokcalcError as error:
         return np.nan, str(error)
+    return float(per_million(hour, paid_rate(found, point, metric))), ""

@@ -32,7 +32,7 @@ from ...serving.replica import Replica
 from ...serving.workload import Load
 from . import inputs as row_inputs
 from . import runs as row_runs
-from .layout import degrees
+from .layout import Setup, degrees
 from .runs import cached_share
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def _block(
     engine = engine_for(constants, engine, chip, model, weights)
     isl, osl = part["isl"].to_numpy(float), part["osl"].to_numpy(float)
     printed = np.isfinite(row_inputs.numbers(part, "chips"))
-    plan, replicas = degrees(part, chip, model, formats, engine, isl + osl, mine)
+    plan, replicas = degrees(part, Setup(chip, model, formats, engine), isl + osl, mine)
     regime = part["regime"].to_numpy(dtype=str)
     most = part["most"].to_numpy(float) * np.where(np.asarray(plan.dp) > 1, plan.dp, 1.0)  # per rank
     cached = cached_share(part)

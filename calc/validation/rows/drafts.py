@@ -1,6 +1,6 @@
 """How a measured row drafted: the length and yield that its note states, or those of its family.
 
-Constants and their sources in specs/engines/drafting.toml. Stands after `measured`, before `row_inputs`.
+Constants and their sources in specs/measured/drafting.toml.
 """
 
 from __future__ import annotations
@@ -20,17 +20,25 @@ _WORDS = {"one": 1, "two": 2, "three": 3}
 
 @lru_cache(maxsize=1)
 def drafting_table() -> Mapping[str, Any]:
-    """specs/engines/drafting.toml."""
-    return shipped_table("engines", "drafting.toml") or {}
+    """specs/measured/drafting.toml."""
+    return shipped_table("measured", "drafting.toml") or {}
 
 
 def geometric(chance: float, length: int) -> float:
-    """Tokens of a step, (1 - a^(g+1)) / (1 - a). Worked: a = .7, g = 3: 2.53."""
+    """Tokens of a step with g drafted at the chance a each: (1 - a^(g+1)) / (1 - a).
+
+    >>> round(geometric(0.7, 3), 2)
+    2.53
+    """
     return (1.0 - chance ** (length + 1.0)) / (1.0 - chance) if chance < 1.0 else length + 1.0
 
 
 def chance_of(mean: float, length: int) -> float:
-    """Chance of each drafted token whose steps yield `mean` tokens. Worked: 2.53 of 3 drafted: .7."""
+    """Chance of each drafted token whose steps yield `mean` tokens.
+
+    >>> round(chance_of(2.533, 3), 2)
+    0.7
+    """
     low, high = 0.0, 1.0
     for _ in range(50):
         middle = 0.5 * (low + high)
@@ -41,8 +49,8 @@ def chance_of(mean: float, length: int) -> float:
 def noted(note: str) -> tuple[int | None, float | None]:
     """(drafted tokens, tokens that a step yields) as far as a note states them.
 
-    Understands "suffix speculation k=3, acceptance 27.0%", "MTP with one draft token, 70% acceptance (1.7
-    tokens/step)", "MTP-2, acceptance 2.58".
+    >>> noted("MTP with one draft token, 70% acceptance (1.7 tokens/step)"), noted("MTP-2, acceptance 2.58")
+    ((1, 1.7), (2, 2.58))
     """
     found, mean, chance = _LENGTH.search(note), _YIELD.search(note), _CHANCE.search(note)
     length = None
@@ -82,15 +90,3 @@ def _family(table: Mapping[str, Any], length: int | None) -> tuple[int, float]:
     yields: Sequence[float] = table["yields"]
     count = min(length or table["length"], len(yields))
     return count, yields[count - 1]
-
-
-def draft_of_note(note: str) -> tuple[int, float] | None:
-    """(draft length, acceptance) that the note of a measured row states; None where it does not.
-
-    Understands "suffix speculation k=3, acceptance 27.0%", "one draft token, 70% acceptance"; a yield, as in
-    "MTP-2, acceptance 2.58", becomes the chance that gives it (`draft_notes.noted`).
-    """
-    length, mean = noted(note)
-    if not length or mean is None:
-        return None
-    return length, chance_of(mean, length)

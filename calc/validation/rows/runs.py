@@ -1,7 +1,4 @@
-"""What the page of a benchmark tells beside its rows: requests of a whole run, checkpoints with a recipe of their own.
-
-Stands beside `row_inputs`, before `cases`.
-"""
+"""What the page of a benchmark tells beside its rows: requests of a run, checkpoints with a recipe of their own."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ import numpy as np
 
 from ...arrays import Values
 from ...hardware.formats import find_format
-from .inputs import datasets, numbers, texts
+from .inputs import assumed_values, datasets, numbers, texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
 _REQUESTS = re.compile(r"(\d+) (?:requests|prompts|\(all|\(max-num-seqs)")
 
 
-def note_requests(rows: pd.DataFrame) -> np.ndarray:
+def note_requests(rows: pd.DataFrame) -> Values:
     """Requests of a whole run: as the row's remarks print them, or as its benchmark sends them for these lengths
     (`[runs]` in datasets.toml); inf elsewhere: a queue that never empties.
     """
@@ -41,16 +38,18 @@ def _sent(regime: str, source: str, isl: float, osl: float) -> float:
     return np.inf
 
 
-def even_waves(requests: np.ndarray, limit: np.ndarray) -> np.ndarray:
+def even_waves(requests: Values, limit: Values) -> Values:
     """Requests that run at once in a run that ends: N / ceil(N / limit), where the limit is the smaller.
 
     Slots of equal requests serve ceil(N / limit) of them at most, so the run lasts that many lives; a life grows
     evenly with the requests beside it, so that k full waves and a rest take as long as k + 1 even ones.
-    Worked: 3,000 requests, 2,048 at once: two waves of 1,500; an endless queue: 2,048.
+
+    >>> even_waves(np.array([3000.0, np.inf]), np.array([2048.0, 2048.0])).tolist()  # two waves, an endless queue
+    [1500.0, 2048.0]
     """
     finite = np.isfinite(requests) & (requests > limit)
     whole = np.where(finite, requests, limit)
-    found: np.ndarray = whole / np.ceil(whole / np.maximum(limit, 1.0))
+    found: Values = whole / np.ceil(whole / np.maximum(limit, 1.0))
     return found
 
 
@@ -70,17 +69,11 @@ def widened(formats: Formats, checkpoint: str) -> Formats:
     return replace(formats, **dict.fromkeys(parts, find_format("bf16")))
 
 
-# One protocol sends the same prompts again to servers that keep prefixes. It prints 5.4 prompts of 1,024 tokens a
-# second of a 14B beside 128 caches of 0.23 GB on a card of 48 GB, 30 of them weights, and 8 of an 8B on an A6000 (79 %
-# of its peak for prompts, 67 % of its bandwidth for weights): neither is possible unless prompts come from the cache.
-_REPEATED = re.compile(r"prefix cache on|same-protocol comparator for the RNGD sweep")
-
-
 def cached_share(rows: pd.DataFrame) -> Values:
     """Share of each row's prompt that is found in a cache: all but its last token where prompts repeat, else 0.
 
-    Worked: 1,024 tokens: 1,023/1,024, so one token is computed.
+    1,024 tokens: 1,023/1,024, so one token is computed.
     """
     isl = np.maximum(numbers(rows, "isl", 1.0), 1.0)
-    repeated = np.array([bool(_REPEATED.search(text)) for text in texts(rows, "note")], dtype=bool)
-    return np.where(repeated, 1.0 - 1.0 / isl, 0.0)
+    repeated = [any(words in text for words in assumed_values()["repeated"]) for text in texts(rows, "note")]
+    return np.where(np.array(repeated, dtype=bool), 1.0 - 1.0 / isl, 0.0)
