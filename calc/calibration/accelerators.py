@@ -1,74 +1,83 @@
-"""Fits the constants of accelerators, wafers and LPUs: `python -m tokcalc.stack_fit DATA.csv... [--write]`.
+"""Fits the constants of accelerators, wafers and LPUs, one fit per software stack, each model judged without its rows.
 
-Prints each chip's rows and errors, in sample and with the judged model left out of the fit; `--only=NAME` takes one
-fit, `--predictions=OUT.csv` writes the left-out predictions with bands that did not see their model either
-(`evidence.write_evidence` reads them), `--write` puts constants and bands into their files. The twin of `calibrate`,
-which fits GPUs; stands after `stack_problem` and `stack_bands`.
+What is free, and the rules, stand in specs/calibration/accelerators.toml; the result is one file,
+specs/fitted/accelerators.toml. The twin of `gpus`.
 """
 
 from __future__ import annotations
 
-import sys
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
-from pathlib import Path
-from typing import TYPE_CHECKING
+from datetime import date
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from ..catalog.tables import shipped_table
+from ..arrays import Values
+from ..catalog import load_chip
+from ..catalog.tables import joined, shipped_table
+from ..catalog.toml import rounded
 from ..engines.constants import load_constants
-from .targets import Target, predicted, targets
+from ..errors import TokcalcError, UsageError
+from ..validation.judge import errors_of
+from ..validation.predict import predict_rows
+from ..validation.rows.cases import gather
+from .bands import residuals, unseen
+from .targets import Target, fitted_tables, moves, predicted, targets
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-Array = np.ndarray
-_REACH = 4.0  # bounds lie this many prior widths from the centre
-_SIGMA, _SIGMA_TTFT = 0.08, 0.15  # spread of a measurement round a perfect model, as a log
-_MODEL_ROWS = 8.0  # rows of a model on a chip beyond which they share their weight
-_SKIPPED = ("energy", "price")
+Tick = Callable[[str], None]
+HEAD = """\
+Constants of accelerators, wafers and LPUs, laid over the starts of accelerators.toml and sram.toml. Written by
+`tokcalc calibrate --what accelerators --write FILE`; not for hands. [fit.NAME]: rows, models and date of each fit of
+specs/calibration/accelerators.toml, and by chip the median error of all rows and of models left out."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Judged:
     """Rows of one fit with logs of predicted over measured: in sample and with their model left out."""
 
     target: Target
     table: pd.DataFrame
-    in_sample: Array
-    left_out: Array
-    factor: Array  # of each row's 80 % band, from other models where there are any (`with_bands`)
+    in_sample: Values
+    left_out: Values
+    factor: Values  # of each row's 80 % band, from other models where there are any (`with_bands`)
     values: Mapping[str, float]
 
 
-def fit(rows: pd.DataFrame, target: Target, tick: Callable[[str], None] | None = None) -> Judged | None:
+def fit_all(
+    rows: pd.DataFrame, chip: str | None = None, tick: Tick | None = None
+) -> tuple[list[Judged], pd.DataFrame | None]:
+    """Every fit that has rows (of one chip: that of its stack), and what the rows' bands come from.
+
+    rows: typed measured rows. Raises UsageError where no row can be fitted.
+    """
+    wanted = [target for target in targets() if chip is None or chip in target.chips]
+    found = [judged for target in wanted if (judged := fit(rows, target, tick)) is not None]
+    if not found:
+        raise UsageError("none of these rows can be fitted; give rows of a chip in specs/calibration/accelerators.toml")
+    return with_bands(found)
+
+
+def fit(rows: pd.DataFrame, target: Target, tick: Tick | None = None) -> Judged | None:
     """The fit of all usable rows of a target's chips, and each model predicted without its own rows.
 
     rows: typed measured rows; None where no row can be predicted.
     """
-    from ..validation.rows.cases import gather
-
-    part = rows[rows["chip"].isin(target.chips) & ~rows["regime"].isin(_SKIPPED)].reset_index(drop=True)
+    part = rows[rows["chip"].isin(target.chips) & ~rows["regime"].isin(moves()["rules"]["skipped"])]
+    part = part.reset_index(drop=True)
     if part.empty:
         return None
     constants = load_constants()
     blocks = gather(part, constants).blocks
 
-    def predict(z: Array) -> Array:
+    def predict(z: Values) -> Values:
         return predicted(blocks, len(part), constants, target, z)
 
     good = np.isfinite(predict(np.zeros(len(target.free))))
     log_value = np.log(part["value"].to_numpy(dtype=float))
-    shared = part.groupby(["chip", "model"])["value"].transform("size").to_numpy(dtype=float)
-    sigma = np.where(part["metric"] == "ttft_ms", _SIGMA_TTFT, _SIGMA)
-    weight = np.sqrt(np.minimum(1.0, _MODEL_ROWS / shared)) / sigma
-    waits = part["metric"].eq("ttft_ms") & part["regime"].isin(["max-load", "mlperf-offline", "wide-ep"])
-    # a full machine whose layout nobody prints is judged, but its layout is not read out of its rate
-    layout = part["regime"].eq("max-load") & part["tp"].isna() & part["chips"].fillna(2.0).gt(1.0)
-    weight = np.where(good & ~waits & ~layout, weight, 0.0)
-
+    weight = np.where(good, _weights(part), 0.0)
     z = _solve(predict, log_value, weight, target)
     inside = np.log(predict(z)) - log_value
     outside = np.full(len(part), np.nan)
@@ -78,191 +87,182 @@ def fit(rows: pd.DataFrame, target: Target, tick: Callable[[str], None] | None =
         outside[held] = (np.log(predict(own)) - log_value)[held]
         if tick:
             tick(f"{target.name}: {model} left out")
-    return Judged(target, part, inside, outside, _band_factors(part), target.values(z))
+    return Judged(target, part, inside, outside, _shipped(part)[1], target.values(z))
 
 
-def _band_factors(rows: pd.DataFrame) -> Array:
-    from ..validation.predict import predict_rows
+def _weights(part: pd.DataFrame) -> Values:
+    """One over the spread of each row, less for many rows of a model on a chip; 0 for rows that are judged only."""
+    rule, first = moves()["rules"], part["metric"] == "ttft_ms"
+    shared = part.groupby(["chip", "model"])["value"].transform("size").to_numpy(dtype=float)
+    weight = np.sqrt(np.minimum(1.0, rule["model_rows"] / shared))
+    weight /= np.where(first, rule["spread_ttft"], rule["spread"])
+    # a full machine whose layout nobody prints is judged, but its layout is not read out of its rate
+    layout = part["regime"].eq("max-load") & part["tp"].isna() & part["chips"].fillna(2.0).gt(1.0)
+    return np.where(first & part["regime"].isin(rule["waits"]) | layout, 0.0, weight)
 
+
+def _shipped(rows: pd.DataFrame) -> tuple[Values, Values]:
+    """(predictions, factors of their bands) as shipped."""
     shown = predict_rows(rows)
-    found: Array = (shown["high"] / shown["predicted"]).to_numpy(dtype=float)
-    return found
+    value = shown["predicted"].to_numpy(dtype=float)
+    return value, shown["high"].to_numpy(dtype=float) / value
 
 
 def with_bands(found: Sequence[Judged]) -> tuple[list[Judged], pd.DataFrame]:
-    """The fits with each row's band from the other models' residuals, and those residuals (`stack_bands`)."""
-    from .bands import residuals, unseen
-
+    """The fits with each row's band from the other models' residuals, and those residuals (`bands`)."""
     rows = residuals([(j.target.name, j.table, j.left_out) for j in found])
     good = np.isfinite(rows["away"].to_numpy(dtype=float))
     factors = np.concatenate([j.factor for j in found])
     own = unseen(rows[good])
     factors[good] = np.where(np.isfinite(own), own, factors[good])
-    ends = np.cumsum([len(j.table) for j in found])[:-1]
-    parts = np.split(factors, ends)
+    parts = np.split(factors, np.cumsum([len(j.table) for j in found])[:-1])
     return [replace(j, factor=part) for j, part in zip(found, parts, strict=True)], rows[good]
 
 
 def unfitted(rows: pd.DataFrame, seen: Sequence[str]) -> Judged | None:
     """Accelerators that no fit touches, predicted with what they borrow; nothing of theirs is in the constants."""
-    from ..catalog import load_chip
-    from ..errors import TokcalcError
-    from ..validation.predict import predict_rows
-
-    def other(name: str) -> bool:
-        try:
-            return load_chip(name).kind != "gpu"
-        except TokcalcError:
-            return False
-
-    known = {name: other(name) for name in set(rows["chip"]) - set(seen)}
-    part = rows[rows["chip"].map(known).fillna(False).astype(bool)].reset_index(drop=True)
-    part = part[~part["regime"].isin(_SKIPPED)].reset_index(drop=True)
+    other = {name: is_accelerator(name) for name in set(rows["chip"]) - set(seen)}
+    part = rows[rows["chip"].map(other).fillna(False).astype(bool) & ~rows["regime"].isin(moves()["rules"]["skipped"])]
+    part = part.reset_index(drop=True)
     if part.empty:
         return None
-    away = np.log(predict_rows(part)["predicted"].to_numpy(dtype=float) / part["value"].to_numpy(dtype=float))
-    nobody = Target("none", (), tuple(sorted(set(part["chip"]))), (), np.zeros(0), np.zeros(0), np.zeros(0), False)
-    return Judged(nobody, part, away, away, _band_factors(part), {})
+    value, factor = _shipped(part)
+    away = np.log(value / part["value"].to_numpy(dtype=float))
+    none = np.zeros(0)
+    nobody = Target("none", (), tuple(sorted(set(part["chip"]))), (), centre=none, width=none, most=none)
+    return Judged(nobody, part, away, away, factor, {})
+
+
+def is_accelerator(name: str) -> bool:
+    """True for a chip that is no GPU; False for GPUs and unknown names."""
+    try:
+        return load_chip(name).kind != "gpu"
+    except TokcalcError:
+        return False
 
 
 def _solve(
-    predict: Callable[[Array], Array], log_value: Array, weight: Array, target: Target, start: Array | None = None
-) -> Array:
+    predict: Callable[[Values], Values], log_value: Values, weight: Values, target: Target, start: Values | None = None
+) -> Values:
     """Deviations that minimise soft residuals and the prior, by bounded least squares.
 
     Losses of a residual r in spreads: absolute, 2 (sqrt(1 + r^2) - 1); with heavy tails Cauchy's, log(1 + r^2), which a
     row far off hardly moves. Worked: r 5 (a third off) pulls .98 as hard as a large one, and .38.
     """
-    from scipy.optimize import least_squares
+    try:
+        from scipy.optimize import least_squares
+    except ImportError:
+        raise UsageError("fits of accelerators need SciPy; install it with: pip install 'tokcalc[fit]'") from None
 
-    used, count = weight > 0, len(target.free)
+    used, count, reach = weight > 0, len(target.free), moves()["rules"]["reach"]
 
-    def residual(z: Array) -> Array:
+    def residual(z: Values) -> Values:
         away = (np.log(predict(z)[used]) - log_value[used]) * weight[used]
         loss = np.log1p(away**2) if target.heavy_tails else 2.0 * (np.sqrt(1.0 + away**2) - 1.0)
         return np.concatenate([np.sign(away) * np.sqrt(loss), z])
 
-    first = np.zeros(count) if start is None else np.clip(start, -_REACH + 0.01, _REACH - 0.01)
+    first = np.zeros(count) if start is None else np.clip(start, -reach + 0.01, reach - 0.01)
     found = least_squares(
-        residual, first, bounds=(-_REACH, _REACH), max_nfev=25, ftol=1e-3, xtol=1e-3, diff_step=np.full(count, 1e-3)
+        residual, first, bounds=(-reach, reach), max_nfev=25, ftol=1e-3, xtol=1e-3, diff_step=np.full(count, 1e-3)
     )
     return np.asarray(found.x)
 
 
 def report(found: Sequence[Judged]) -> pd.DataFrame:
     """By chip: rows, models, median error in sample and left out; 90th percentile, bias, share in band left out."""
-    import pandas as pd
-
     lines = []
     for judged in found:
         table = judged.table.assign(_in=judged.in_sample, _out=judged.left_out, _band=np.log(judged.factor))
-        for chip, part in table.groupby("chip", sort=True):
-            part = part[np.isfinite(part["_out"])]
-            if part.empty:
-                continue
-            inside, outside = np.abs(np.expm1(part["_in"])), np.abs(np.expm1(part["_out"]))
+        for chip, part in table[np.isfinite(judged.left_out)].groupby("chip", sort=True):
+            outside = errors_of(np.exp(part["_out"]))
             lines.append(
-                {"fit": judged.target.name, "chip": chip, "rows": len(part), "models": part["model"].nunique(),
-                 "in_sample": float(inside.median()), "left_out": float(outside.median()),
-                 "p90": float(outside.quantile(0.9)), "bias": float(np.expm1(part["_out"].median())),
-                 "in_band": float((part["_out"].abs() <= part["_band"]).mean())}
-            )  # fmt: skip
+                {
+                    "fit": judged.target.name,
+                    "chip": chip,
+                    "rows": len(part),
+                    "models": part["model"].nunique(),
+                    "in_sample": errors_of(np.exp(part["_in"]))["median_ape"],
+                    "left_out": outside["median_ape"],
+                    "p90": outside["p90_ape"],
+                    "bias": outside["bias"],
+                    "in_band": float((part["_out"].abs() <= part["_band"]).mean()),
+                }
+            )
     return pd.DataFrame(lines)
 
 
-def write(found: Sequence[Judged], folder: Path, residuals: pd.DataFrame | None = None) -> None:
-    """Write every fit's constants and record into accelerators.toml and sram.toml of that folder.
+def resolved(found: Sequence[Judged]) -> dict[str, Any]:
+    """The tables of accelerators.toml: every fit's constants and record, and those of classes without measurements.
 
-    residuals: as `with_bands` gives them; bands are written where they are of all fits.
+    Where some fits are not among those found, theirs stay as shipped.
     """
-    from .bands import table, text
-    from .toml import find, record, set_class, set_number, set_record, tables
-
     errors = report(found)
-    if residuals is not None and len(found) == len(targets()):
-        held = {str(e["chip"]): (int(e["rows"]), float(e["in_band"])) for e in errors.to_dict("records")}
-        (folder / "stack_bands.toml").write_text(text(table(residuals), held), encoding="utf-8")
-    for name, piped in (("accelerators.toml", False), ("sram.toml", True)):
-        path = folder / name
-        pieces = tables(path.read_text(encoding="utf-8"))
-        for judged in (j for j in found if j.target.piped == piped):
-            for scope in judged.target.scopes:
-                for key, value in judged.values.items():
-                    parts = key.split(".")
-                    if piped and parts[0] == "generation":
-                        set_number(find(pieces, f"[[{scope}.generation]]", int(parts[1])), parts[2:], value)
-                    elif piped:
-                        set_number(find(pieces, f"[{scope}]"), parts, value)
-                    else:
-                        _write_kernel(pieces, parts, scope, value)
-                mine = errors[errors["fit"] == judged.target.name]
-                lines = record(
-                    int(mine["rows"].sum()), int(judged.table.loc[np.isfinite(judged.left_out), "model"].nunique()),
-                    dict(zip(mine["chip"], mine["in_sample"], strict=True)),
-                    dict(zip(mine["chip"], mine["left_out"], strict=True)),
-                )  # fmt: skip
-                set_record(pieces, scope if piped else f"stack.{scope}", lines)
-        if not piped:
-            for chips, members in ((shipped_table("engines", "stack_fit.toml") or {}).get("class", {})).items():
-                set_class(pieces, chips, members)
-        path.write_text("\n".join("\n".join(piece) for piece in pieces), encoding="utf-8")
+    tables: dict[str, Any] = {"kernels": {}, "sram": {}, "fit": {}}
+    for judged in found:
+        own = fitted_tables(judged.target, {path: _shown(value) for path, value in judged.values.items()})
+        part = "sram" if judged.target.piped else "kernels"
+        tables[part] = joined(own, tables[part])
+        mine = errors[errors["fit"] == judged.target.name].set_index("chip")
+        tables["fit"][judged.target.name] = {
+            "rows": int(mine["rows"].sum()),
+            "models": int(judged.table.loc[np.isfinite(judged.left_out), "model"].nunique()),
+            "date": date.today().isoformat(),
+            "chips": list(mine.index),
+            "error": {chip: rounded(value, 2) for chip, value in mine["in_sample"].items()},
+            "left_out": {chip: rounded(value, 2) for chip, value in mine["left_out"].items()},
+        }
+    if len(found) < len(targets()):
+        tables = joined(tables, shipped_table("fitted", "accelerators.toml") or {})
+    known = joined(tables["kernels"], load_constants(fitted=False).tables)
+    for name, members in moves()["class"].items():
+        tables["kernels"] = joined(class_means(known, name, members), tables["kernels"])
+    kernels = {kind: dict(sorted(scopes.items())) for kind, scopes in sorted(tables["kernels"].items())}
+    return {"kernels": kernels, "sram": dict(sorted(tables["sram"].items())), "fit": tables["fit"]}
 
 
-def _write_kernel(pieces: list[list[str]], parts: Sequence[str], scope: str, value: float) -> None:
-    from .toml import find, set_number
+def _shown(value: float) -> float:
+    return rounded(value, 3) if value < 1000 else float(round(value))
 
-    for kind in parts[0].split("+"):
-        header = f"[{kind}.{scope}]"
-        if not any(piece and piece[0].strip() == header for piece in pieces):
-            continue
-        table = find(pieces, header)
-        if len(parts) == 2:
-            set_number(table, parts[1:], value)
-            continue
-        for name in parts[1].split("+"):
-            if any(line.startswith(f"{name} = ") for line in table):
-                set_number(table, (name, parts[2]), value)
+
+def class_means(tables: Mapping[str, Any], name: str, members: Sequence[str]) -> dict[str, Any]:
+    """Constants of a class of chips without measurements: geometric means over its measured members, by kind.
+
+    A number of the class becomes the mean of the members' numbers of the same kind, format and key, where at least two
+    of them have a positive one; plain numbers only where they are times.
+
+    >>> stacks = {"a": {"layer_us": 10.0}, "b": {"layer_us": 1000.0}, "npu": {"layer_us": 5.0}}
+    >>> class_means({"stack": stacks}, "npu", ["a", "b"])
+    {'stack': {'npu': {'layer_us': 100.0}}}
+    """
+    found: dict[str, Any] = {}
+    for kind, scopes in tables.items():
+        others = [scopes[m] for m in members if isinstance(scopes, Mapping) and m in scopes]
+        own = scopes.get(name, {}) if isinstance(scopes, Mapping) else {}
+        for key, value in own.items():
+            theirs = [other[key] for other in others if key in other]
+            if isinstance(value, Mapping):
+                means = {part: _mean([of.get(part) for of in theirs]) for part in value}
+                mean: Any = {part: number for part, number in means.items() if number is not None}
+            elif isinstance(value, list):
+                number = _mean([of[0] for of in theirs])
+                mean = number and [number] * len(value)
+            else:
+                mean = _mean(theirs) if key.endswith(("_us", "_ms")) else None
+            if mean:
+                found.setdefault(kind, {}).setdefault(name, {})[key] = mean
+    return found
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value]
+    return _shown(math.exp(sum(map(math.log, known)) / len(known))) if len(known) > 1 else None
 
 
 def left_out_rows(found: Sequence[Judged]) -> pd.DataFrame:
     """Every row with its prediction by a fit that saw nothing of its model, and the band round it."""
-    import pandas as pd
-
     parts = []
     for judged in found:
         values = judged.table["value"].to_numpy(dtype=float) * np.exp(judged.left_out)
         bands = {"predicted": values, "low": values / judged.factor, "high": values * judged.factor}
         parts.append(judged.table.assign(**bands))
     return pd.concat(parts, ignore_index=True)
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Fit, print the table by chip and write what is asked for."""
-    from ..validation.measured import packaged_paths, read_rows, read_suspects, suspect_reasons
-
-    names = [a.split("=", 1)[1] for a in arguments if a.startswith("--only=")]
-    paths = [a for a in arguments if not a.startswith("--")] or packaged_paths()
-    rows = read_rows(paths)
-    rows = rows[suspect_reasons(rows, read_suspects(None)) == ""].reset_index(drop=True)
-    found = []
-    for target in targets():
-        if names and target.name not in names:
-            continue
-        judged = fit(rows, target, lambda text: print(text, file=sys.stderr))
-        if judged is not None:
-            found.append(judged)
-    found, residuals = with_bands(found) if found else (found, None)
-    rest = None if names else unfitted(rows, [chip for judged in found for chip in judged.target.chips])
-    print(report([*found, rest] if rest else found).round(3).to_string(index=False))
-    for judged in found:
-        print(judged.target.name, {k: float(f"{v:.3g}") for k, v in judged.values.items()})
-    for option in arguments:
-        if option.startswith("--predictions="):
-            left_out_rows(found).to_csv(option.split("=", 1)[1], index=False)
-    if "--write" in arguments:
-        write(found, Path(str(resources.files("tokcalc.specs"))) / "engines", residuals)
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

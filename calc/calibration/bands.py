@@ -1,44 +1,96 @@
-"""80 % bands of accelerators, wafers and LPUs, from the residuals of models that their fits left out.
+"""80 % bands from what measurements missed by that no fit had seen: of GPUs by regime, of other chips one by one.
 
-Written by `stack_fit --write` into specs/engines/stack_bands.toml, which `bands` reads by chip. Stands beside
-`stack_write`, after the fits' residuals, before `stack_fit`.
+Rules in specs/calibration/bands.toml; the result is one file, specs/fitted/bands.toml, which is laid over the hand-set
+bands.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-if TYPE_CHECKING:
-    import pandas as pd
+from ..arrays import Values
+from ..catalog.tables import laid_over, shipped_table
 
-Array = np.ndarray
-SHARE = 0.8  # of measurements that a band is to hold
-OTHERS = 5.0  # rows that all other software stacks together count for: a stack with few rows looks like the rest
-SIBLING = 0.25  # of a row of another chip with the same stack
 QUANTITIES = ("tpot", "ttft", "throughput")
-_OF_METRIC = {"tpot_ms": "tpot", "output_tok_s_user": "tpot", "ttft_ms": "ttft"}
-_GRADES = ("A", "B")  # of chips with rows in a fit; announced ones keep the general bands
-_HEAD = """\
-# 80 % bands of chips that are not GPUs: low = value / f, high = value x f, by quantity and grade of an answer.
-# Written by `python -m tokcalc.stack_fit DATA.csv --write`: f is the 80 % quantile of |log(predicted / measured)| of a
-# chip's rows, each predicted by a fit that saw nothing of its model. Rows of other chips with the same software stack
-# count a quarter, those of all other stacks five rows together, so that few rows do not make a narrow band. held: share
-# of the chip's rows inside bands that saw nothing of their model either.
-"""
+HEAD = """\
+80 % bands laid over bands.toml: low = value / f, high = value x f, by quantity and grade of an answer. Written by
+`tokcalc calibrate --what bands --write FILE`; not for hands. f is the 80 % quantile of |log(predicted / measured)| of
+rows that no fit had seen: of GPUs by regime (-moe: of mixtures), their whole group left out; in [bands.chips] of other
+chips, their model left out. There rows of chips with the same software stack count a quarter and those of all other
+stacks five rows together, so that few rows do not make a narrow band; held: share of the chip's rows inside bands that
+saw nothing of their model either."""
+
+
+@lru_cache(maxsize=1)
+def rules() -> Mapping[str, Any]:
+    """specs/calibration/bands.toml."""
+    return shipped_table("calibration", "bands.toml") or {}
 
 
 def quantity(metric: str) -> str:
-    """What a measured metric's band belongs to: tpot, ttft or throughput."""
-    return _OF_METRIC.get(metric, "throughput")
+    """What a measured metric's band belongs to: tpot, ttft, energy or throughput."""
+    return str(rules()["quantities"].get(metric, "throughput"))
 
 
-def weighted_quantile(values: Array, weights: Array, share: float) -> float:
+def rounded_up(factor: float) -> float:
+    """A band's factor to hundredths, never narrower than it is.
+
+    >>> rounded_up(1.1101)
+    1.12
+    """
+    return float(np.ceil(factor * 100.0) / 100.0)
+
+
+# ------------------------------------------------------------------ GPUs, by regime
+def by_regime(rows: pd.DataFrame) -> dict[str, Any]:
+    """{REGIME or REGIME-moe: {quantity: {grade: factor}}} where enough rows judge; the general tables without a regime.
+
+    rows: regime, metric, grade, group, moe and ratio, predicted over measured. Weaker grades whose hand-set factor
+    would be narrower than a measured one get that.
+    """
+    rule = rules()["regimes"]
+    good = np.isfinite(rows["ratio"]) & (rows["ratio"] > 0)
+    found: dict[str, Any] = {}
+    hand = laid_over("bands", "bands", fitted=False)
+    for (regime, moe, metrics, grade), part in _quantities(rows[good]).groupby(["regime", "moe", "quantity", "grade"]):
+        if len(part) < rule["least_rows"] or part["group"].nunique() < rule["least_groups"]:
+            continue
+        factor = rounded_up(np.exp(np.quantile(np.abs(np.log(part["ratio"])), rules()["share"])))
+        general = regime == rule["general"] and metrics in ("tpot", "ttft")
+        name = ("moe" if moe else "") if general else f"{regime}-moe" if moe else regime
+        own, start = (table.setdefault(name, {}) if name else table for table in (found, hand))
+        factors = own.setdefault(metrics, {})
+        factors[grade] = factor
+        wider = {weak: factor for weak, f in start.get(metrics, {}).items() if weak > grade and f < factor}
+        factors.update({weak: f for weak, f in wider.items() if f > factors.get(weak, 0.0)})
+    return found
+
+
+def _quantities(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(quantity=rows["metric"].map(quantity))
+
+
+# ------------------------------------------------------------------ other chips, one by one
+def residuals(tables: Sequence[tuple[str, pd.DataFrame, Values]]) -> pd.DataFrame:
+    """Rows with chip, model, metric of several fits as `factor` wants them; away NaN where nothing was predicted.
+
+    tables: (fit's name, its measured rows, logs of predicted over measured with the model left out).
+    """
+    columns = ["fit", "chip", "model", "quantity", "away"]
+    parts = [_quantities(rows).assign(fit=name, away=np.abs(out))[columns] for name, rows, out in tables]
+    return pd.concat(parts, ignore_index=True)
+
+
+def weighted_quantile(values: Values, weights: Values, share: float) -> float:
     """Value below which `share` of the weight lies, between neighbours by the middle of their weights.
 
-    Worked: 1, 2, 3 of weight 1: share .5 is 2, share 1/6 is 1.
+    >>> [weighted_quantile(np.array([1.0, 2.0, 3.0]), np.ones(3), share) for share in (1 / 2, 1 / 6)]
+    [2.0, 1.0]
     """
     order = np.argsort(values)
     weights = weights[order]
@@ -51,28 +103,28 @@ def factor(rows: pd.DataFrame, chip: str, fit: str, of: str) -> float:
 
     rows: columns chip, fit, quantity and away, the |log(predicted / measured)| with the model left out.
     """
-    rows = rows[rows["quantity"] == of]
-    away = rows["away"].to_numpy(dtype=float)
-    if not away.size:
+    rows, rule = rows[rows["quantity"] == of], rules()["chips"]
+    if rows.empty:
         return float("nan")
     same = (rows["fit"] == fit).to_numpy()
     counts = rows.groupby("fit")["away"].transform("size").to_numpy(dtype=float)
     others = max(rows.loc[~same, "fit"].nunique(), 1)
-    stack = np.where((rows["chip"] == chip).to_numpy(), 1.0, SIBLING)
-    weights = np.where(same, stack, OTHERS / others / counts)  # every other stack counts the same
-    return float(np.exp(weighted_quantile(away, weights, SHARE)))
+    stack = np.where((rows["chip"] == chip).to_numpy(), 1.0, rule["sibling"])
+    weights = np.where(same, stack, rule["others"] / others / counts)  # every other stack counts the same
+    return float(np.exp(weighted_quantile(rows["away"].to_numpy(dtype=float), weights, rules()["share"])))
 
 
-def table(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Bands by chip: {chip: {quantity: factor}}, rounded up to hundredths. rows: as `factor`."""
-    found: dict[str, dict[str, float]] = {}
-    for (fit, chip), _ in rows.groupby(["fit", "chip"], sort=False):
-        line = {of: factor(rows, str(chip), str(fit), of) for of in QUANTITIES}
-        found[str(chip)] = {of: float(np.ceil(v * 100.0) / 100.0) for of, v in line.items() if np.isfinite(v)}
+def by_chip(rows: pd.DataFrame, held: Mapping[str, tuple[int, float]]) -> dict[str, dict[str, Any]]:
+    """{chip: {"rows", "held", quantity: {grade: factor}}}. rows: as `factor`; held: rows and share inside `unseen`."""
+    found: dict[str, dict[str, Any]] = {}
+    for fit, chip in rows[["fit", "chip"]].drop_duplicates().itertuples(index=False):
+        factors = {of: factor(rows, chip, fit, of) for of in QUANTITIES}
+        found[chip] = {"rows": held[chip][0], "held": round(held[chip][1], 2)}
+        found[chip] |= {of: dict.fromkeys(rules()["grades"], rounded_up(f)) for of, f in factors.items() if f == f}
     return found
 
 
-def unseen(rows: pd.DataFrame) -> Array:
+def unseen(rows: pd.DataFrame) -> Values:
     """Each row's band from the rows without its own model on its stack: what a new model would be given.
 
     rows: as `factor`, and model.
@@ -84,32 +136,3 @@ def unseen(rows: pd.DataFrame) -> Array:
         mine = same & (keys[1] == chip) & (keys[3] == of)
         out[mine] = factor(rows[~same], str(chip), str(fit), str(of))
     return out
-
-
-def text(bands: Mapping[str, Mapping[str, float]], held: Mapping[str, tuple[int, float]]) -> str:
-    """The file's text. held: rows and share of each chip inside bands of other models."""
-    lines = [_HEAD]
-    for chip, line in bands.items():
-        rows, share = held[chip]
-        lines.append(f"[{chip}]   # {rows} row{'s' if rows != 1 else ''}, held {share:.2f}")
-        for of, value in line.items():
-            lines.append(f"{of} = {{ {', '.join(f'{grade} = {value:.2f}' for grade in _GRADES)} }}")
-        lines.append("")
-    return "\n".join(lines)
-
-
-def residuals(tables: Sequence[tuple[str, pd.DataFrame, Array]]) -> pd.DataFrame:
-    """Rows with chip, model, metric of several fits as `factor` wants them; away NaN where nothing was predicted.
-
-    tables: (fit's name, its measured rows, logs of predicted over measured with the model left out).
-    """
-    import pandas as pd
-
-    parts = [
-        pd.DataFrame(
-            {"fit": name, "chip": rows["chip"], "model": rows["model"], "quantity": rows["metric"].map(quantity),
-             "away": np.abs(left_out)}
-        )
-        for name, rows, left_out in tables
-    ]  # fmt: skip
-    return pd.concat(parts, ignore_index=True)

@@ -1,33 +1,42 @@
-"""Fit the constants of kernels and engines to measured rows, judge them on whole groups left out, write them.
+"""Fit the constants of kernels and engines to measured rows of GPUs, judge them on whole groups left out.
 
-Starts and priors are the hand-set tables of specs/engines; the result is one file, specs/engines/fitted.toml, which
-`constants` lays over them. Stands after `fit_problem`, before the command.
+Starts are the hand-set tables of specs/engines, priors those of specs/calibration/gpus.toml; the result is one file,
+specs/fitted/gpus.toml, which `engines.constants` lays over the starts.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
+from ..arrays import Values
+from ..catalog import load_model
+from ..catalog.toml import rounded
 from ..engines.constants import Constants, load_constants
-from ..errors import UsageError
+from ..errors import TokcalcError, UsageError
+from ..validation.judge import errors_of
+from ..validation.rows.inputs import note_max_batch
 from .anchors import anchored_errors, anchors
-from .parameters import REACH
-from .problem import Problem, build, predict, solve
+from .parameters import moves, rules
+from .problem import Problem, build, jacobian, predict, solve
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from .terms import Places
 
-Array = np.ndarray
-_IDENTIFIED = 0.9  # posterior over prior width above which the data say nothing of a parameter
-_LEAST_ROWS = 20
+Progress = Callable[[int, int], None]
+HEAD = """\
+Constants of GPUs and serving engines, laid over the starts of kernels.toml, families.toml and engines.toml.
+Written by `tokcalc calibrate --what gpus --write FILE`; not for hands. [fit.gpus] records the rows, and the errors of
+those whose whole group was left out; [anchors]: factors of measured combinations over the shared constants."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fit:
     """A fitted problem: parameters, log errors of every row in sample and left out, and what the fit can't say.
 
@@ -35,10 +44,10 @@ class Fit:
     """
 
     problem: Problem
-    z: Array
-    in_sample: Array
-    left_out: Array
-    shared: Array
+    z: Values
+    in_sample: Values
+    left_out: Values
+    shared: Values
     on_bound: tuple[str, ...]
     unidentified: tuple[str, ...]
     fingerprint: str
@@ -46,24 +55,35 @@ class Fit:
 
     def table(self, by: tuple[str, ...] = ("regime", "metric")) -> pd.DataFrame:
         """n, median and 90th percentile of |predicted/measured - 1| left out and in sample, bias left out, by keys."""
-        import pandas as pd
-
         rows = self.problem.table.assign(_out=self.left_out, _in=self.in_sample)
         lines = []
         for values, part in rows.groupby(list(by), sort=True):
-            out, inside = np.abs(np.expm1(part["_out"])), np.abs(np.expm1(part["_in"]))
-            lines.append(
-                dict(zip(by, values, strict=True))
-                | {"n": len(part), "median_ape": float(np.median(out)), "p90_ape": float(np.quantile(out, 0.9)),
-                   "bias": float(np.expm1(np.median(part["_out"]))), "in_sample_median": float(np.median(inside))}
-            )  # fmt: skip
+            inside = errors_of(np.exp(part["_in"]))["median_ape"]
+            keys = dict(zip(by, values, strict=True))
+            lines.append({**keys, "n": len(part), **errors_of(np.exp(part["_out"])), "in_sample_median": inside})
         return pd.DataFrame(lines)
+
+    def anchored(self) -> list[tuple[str, int, float, float]]:
+        """(quantity, n, median, 90th percentile) of the errors of rows anchored by the rest of their combination."""
+        away = anchored_errors(self.problem, self.shared)
+        metric = self.problem.table["metric"].to_numpy(dtype=str)
+        lines = []
+        for name in ("tpot_ms", "ttft_ms"):
+            found = away[(metric == name) & np.isfinite(away)]
+            if len(found):
+                errors = errors_of(np.exp(found))
+                lines.append((f"serving {name}", len(found), errors["median_ape"], errors["p90_ape"]))
+        return lines
 
 
 def fit(
-    rows: pd.DataFrame, *, by: str = "group", folds: int = 0, constants: Constants | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Fit:  # fmt: skip
+    rows: pd.DataFrame,
+    *,
+    by: str = "group",
+    folds: int = 0,
+    constants: Constants | None = None,
+    progress: Progress | None = None,
+) -> Fit:
     """Fit all rows, then every fold of whole groups left out.
 
     by: column whose values are left out together (group, chip, model); folds: 0 leaves each value out on its own.
@@ -71,26 +91,25 @@ def fit(
     """
     constants = constants or load_constants(fitted=False)
     problem = build(rows, constants) if len(rows) else None
-    if problem is None or len(problem.rows) < _LEAST_ROWS:
+    count, least = len(problem.rows) if problem else 0, rules().least_rows
+    if problem is None or count < least:
         raise UsageError(
-            f"only {len(problem.rows) if problem else 0} rows can be fitted, fewer than {_LEAST_ROWS}; "
-            "give more data with --data or drop a filter"
+            f"only {count} rows can be fitted, fewer than {least}; give more data with --data or drop a filter"
         )
-    z = solve(problem, np.ones(len(problem.rows)))
+    z = solve(problem, np.ones(count))
     in_sample = predict(problem, z, groups=True) - problem.log_value
     left_out = cross_validate(problem, z, by, folds, progress)
-    names = [_label(key) for key in problem.space.index]
+    names = [" ".join(map(str, key)) for key in problem.space.index]
     width = problem.space.widths
-    bound = [n for n, v, w in zip(names, z, width, strict=True) if w > 0 and abs(v) > 0.98 * REACH * w]
-    return Fit(
-        problem, z, in_sample, left_out, predict(problem, z) - problem.log_value, tuple(bound),
-        tuple(_unidentified(problem, z, names)), fingerprint(rows), folds,
-    )  # fmt: skip
+    bound = [n for n, v, w in zip(names, z, width, strict=True) if w > 0 and abs(v) > 0.98 * rules().reach * w]
+    shared = predict(problem, z) - problem.log_value
+    unknown = _unidentified(problem, z, names)
+    return Fit(problem, z, in_sample, left_out, shared, tuple(bound), unknown, fingerprint(rows), folds)
 
 
 def cross_validate(
-    problem: Problem, z: Array, by: str = "group", folds: int = 0, progress: Callable[[int, int], None] | None = None
-) -> Array:
+    problem: Problem, z: Values, by: str = "group", folds: int = 0, progress: Progress | None = None
+) -> Values:
     """Log errors of each row predicted by a fit that saw nothing of its group; folds are filled in a fixed order."""
     labels = problem.table[by].to_numpy(dtype=str)
     values = np.unique(labels)
@@ -109,21 +128,14 @@ def cross_validate(
     return error
 
 
-def _unidentified(problem: Problem, z: Array, names: list[str]) -> list[str]:
-    from .problem import _jacobian
-
+def _unidentified(problem: Problem, z: Values, names: list[str]) -> tuple[str, ...]:
+    """Parameters whose posterior is hardly narrower than their prior: the data say nothing of them."""
     width = problem.space.widths
-    free = np.flatnonzero(width > 0)
-    slope = _jacobian(problem, z, problem.weight, free)
-    spread = np.sqrt(np.diag(np.linalg.inv(slope.T @ slope)))
-    return [
-        names[j] for j, s in zip(free, spread, strict=True)
-        if s > _IDENTIFIED * width[j] and not names[j].startswith("group.")
-    ]  # fmt: skip
-
-
-def _label(key: tuple[Any, ...]) -> str:
-    return " ".join(str(part) for part in key)
+    free: Places = np.flatnonzero(width > 0)
+    slope = jacobian(problem, z, problem.weight, free)
+    posterior = np.sqrt(np.diag(np.linalg.inv(slope.T @ slope)))
+    wide = free[posterior > rules().identified * width[free]]
+    return tuple(names[j] for j in wide if not names[j].startswith("group."))
 
 
 def fingerprint(rows: pd.DataFrame) -> str:
@@ -134,153 +146,114 @@ def fingerprint(rows: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
+def with_rows_beside(rows: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
+    """Both tables, the second one's rows at the weights of `[beside]`; of its mixtures, those at full load."""
+
+    def is_dense(name: object) -> bool:
+        try:
+            return not load_model(str(name)).is_moe
+        except TokcalcError:
+            return False
+
+    rule = moves()["beside"]
+    # limits are told from all runs of a group, also from those that don't take part
+    rows, more = (table.assign(most=note_max_batch(table)) for table in (rows, more))
+    dense = more["model"].map({name: is_dense(name) for name in more["model"].unique()}).astype(bool)
+    more = more.assign(share=np.where(dense, rule["dense"], rule["mixture"]))[dense | more["regime"].isin(rule["full"])]
+    return pd.concat([rows.assign(share=1.0), more], ignore_index=True)
+
+
 def resolved(fitted: Fit, constants: Constants | None = None) -> dict[str, Any]:
-    """The constants that the fit stands for, in the structure of fitted.toml: start x deviations."""
+    """The constants that the fit stands for, as the tables of gpus.toml: start x deviations."""
     constants = constants or load_constants(fitted=False)
-    problem, z = fitted.problem, fitted.z
-    space = problem.space
+    out: dict[str, Any] = {"kernels": _kernels(fitted, constants), "engines": _engines(fitted, constants)}
+    if measured := anchors(fitted.problem, fitted.shared):
+        out["anchors"] = measured
+    return out | {"fit": {"gpus": _record(fitted)}}
 
-    def total(found: tuple[int, ...]) -> float:
-        return float(sum(z[i] for i in found))
 
-    out: dict[str, Any] = {"kernels": {}, "engines": {}}
-    from ..validation.rows.cases import _chip
-
-    chips = {c: _chip(c) for c in sorted(set(problem.table["chip"]))}
-    for (kind, fmt, scope), table in space.starts.items():
+def _kernels(fitted: Fit, constants: Constants) -> dict[str, Any]:
+    """Kernels by kind, scope and format, and collectives by kind and scope."""
+    space, z = fitted.problem.space, fitted.z
+    out: dict[str, Any] = {}
+    for kind, fmt, scope in sorted(space.starts):
+        table = space.starts[kind, fmt, scope]
         places = space.kernel(kind, fmt, table["family"], None, scope)
         t0 = table["t0_us"] if "t0_us" in table else table["t0_s"] * 1e6
-        values = {
-            "t0_us": t0 * np.exp(total(places["t0"])),
-            "eta_m": table["eta_m"] * np.exp(total(places["eta_m"])),
-            "eta_c": table["eta_c"] * np.exp(total(places["eta_c"])),
-            "p": float(np.clip(table["p"] * np.exp(total(places["p"])), 0.4, 6.0)),
-        }
-        out["kernels"].setdefault(kind, {}).setdefault(scope, {})[fmt] = _rounded(values)
-    for _, kind, scope in [k for k in space.index if k[0] == "alpha.scope"]:
+        starts = {"t0_us": t0, "eta_m": table["eta_m"], "eta_c": table["eta_c"], "p": table["p"]}
+        moved = [float(np.exp(sum(z[i] for i in found))) for found in places.values()]
+        values = {name: start * times for (name, start), times in zip(starts.items(), moved, strict=True)}
+        values["p"] = float(np.clip(values["p"], 0.4, 6.0))
+        out.setdefault(kind, {}).setdefault(scope, {})[fmt] = {k: rounded(v) for k, v in values.items()}
+    for kind, scope in sorted((str(k[1]), str(k[2])) for k in space.index if k[0] == "alpha.scope"):
         table = constants.tables[kind][scope]
-        lines: dict[str, list[float]] = {"alpha_us": [], "eta_b": [], "q": []}
-        for place in range(3):
-            for name, value in (("alpha_us", table["alpha_us"]), ("eta_b", table["eta_b"]), ("q", table["q"])):
-                key = "alpha" if name == "alpha_us" else name
-                found = _known(space.index, kind, scope, place, key)
-                lines[name].append(float(f"{value[place] * np.exp(total(found)):.4g}"))
-        out["kernels"].setdefault(kind, {})[scope] = lines
-    out["engines"] = _engines(fitted)
-    measured = anchors(problem, fitted.shared)
-    if measured:
-        out["anchors"] = measured
-    out["fit"] = _record(fitted, sorted(chips))
-    return out
+
+        def moved_by(name: str, place: int, kind: str = kind, scope: str = scope) -> float:
+            """Deviations of a collective that exist, without making new ones."""
+            keys = ((f"{name}.scope", kind, scope), (f"{name}.own", kind, scope, place))
+            return float(np.exp(sum(z[space.index[k]] for k in keys if k in space.index)))
+
+        out.setdefault(kind, {})[scope] = {
+            name: [rounded(table[name][place] * moved_by(name.removesuffix("_us"), place)) for place in range(3)]
+            for name in ("alpha_us", "eta_b", "q")
+        }
+    return dict(sorted(out.items()))
 
 
-def _known(index: Mapping[tuple[Any, ...], int], kind: str, scope: str, place: int, name: str) -> tuple[int, ...]:
-    """Deviations of a collective that exist, without making new ones."""
-    keys = [(f"{name}.scope", kind, scope), (f"{name}.own", kind, scope, place)]
-    return tuple(index[k] for k in keys if k in index)
+# deviation of an engine's own kernels -> what it scales; a deviation by format adds the format
+_OWN_KERNELS = {
+    "t0.engine_moe": "moe.t0",
+    "t0.engine_format": "moe.t0",
+    "t0.engine_attention": "attention_decode.t0",
+    "eta_m.engine_attention": "attention_decode.eta_m",
+}
 
 
-def _roof(fmt: str, chip: Any) -> str:
-    from ..hardware.formats import find_format, roof
-
-    return roof(find_format(fmt), chip.peak_ops_s)[0]
-
-
-def _rounded(values: Mapping[str, float]) -> dict[str, float]:
-    return {name: float(f"{value:.4g}") for name, value in values.items()}
-
-
-_ENGINE_FIELDS = {
-    "factor.engine": "factor", "step.engine": "step", "sequence.engine": "sequence",
-    "prefill_step.engine": "prefill_step",
-    "interference.engine": "interference", "frontend.engine": "frontend", "ttft_steps.engine": "ttft_steps",
-    "queue_share.engine": "queue_share",
-}  # fmt: skip
-
-_KERNELS = {
-    "t0.engine_moe": "moe.t0", "t0.engine_format": "moe.t0",
-    "t0.engine_attention": "attention_decode.t0", "eta_m.engine_attention": "attention_decode.eta_m",
-}  # fmt: skip
-
-
-def _engines(fitted: Fit) -> dict[str, Any]:
-    """Multipliers on the engines' start values, by engine; by engine and family; of prompts by kind and weights."""
+def _engines(fitted: Fit, constants: Constants) -> dict[str, Any]:
+    """Fields of engines; multipliers by engine and chip family under `by`; prompts by family, kind and weights."""
     out: dict[str, Any] = {}
     for key, i in fitted.problem.space.index.items():
-        value = float(f"{np.exp(fitted.z[i]):.4g}")
-        name = str(key[0])
-        if name in _ENGINE_FIELDS:
-            out.setdefault(key[1], {})[_ENGINE_FIELDS[name]] = value
-        elif name in _KERNELS:
-            place = out.setdefault(key[1], {}).setdefault(key[2], {}).setdefault("kernels", {})
-            place[".".join((_KERNELS[name], *key[3:]))] = value
-        elif name in ("factor.engine_family", "step.engine_family"):
-            out.setdefault(key[1], {}).setdefault(key[2], {})[name.split(".")[0]] = value
-        elif name == "prompt.engine":
-            out.setdefault(key[1], {})["prompt_moe" if key[2] else "prompt_dense"] = value
-        elif name == "prompt.family":
-            out.setdefault("prompt", {}).setdefault("family", {})[key[1]] = value
-        elif name == "prompt.weights":
-            out.setdefault("prompt", {}).setdefault("moe" if key[1] else "dense", {})[key[2]] = value
-    return out
+        name, *labels = map(str, key)
+        constant, _, of = name.partition(".")
+        times = float(np.exp(fitted.z[i]))
+        if name in _OWN_KERNELS:
+            own = out.setdefault(labels[0], {}).setdefault("by", {}).setdefault(labels[1], {})
+            own.setdefault("kernels", {})[".".join((_OWN_KERNELS[name], *labels[2:]))] = rounded(times)
+        elif constant not in moves()["engines"]:
+            continue
+        elif of == "engine_family":
+            own = out.setdefault(labels[0], {}).setdefault("by", {}).setdefault(labels[1], {})
+            own[constant.removesuffix("_us")] = rounded(times)
+        elif of in ("family", "moe_weights"):  # of prompts, whatever the engine
+            part = "family" if of == "family" else _kind(key[1])
+            start = constants.engines["prompt"].get(part, {}).get(labels[-1], 1.0)
+            out.setdefault("prompt", {}).setdefault(part, {})[labels[-1]] = rounded(start * times)
+        else:
+            field = f"prompt_{_kind(key[2])}" if of == "engine_moe" else constant
+            start = {**constants.engines["any"], **constants.engines.get(labels[0], {})}[field]
+            out.setdefault(labels[0], {})[field] = rounded(start * times)
+    return dict(sorted(out.items()))
 
 
-def _record(fitted: Fit, chips: list[str]) -> dict[str, Any]:
-    from datetime import date
+def _kind(is_moe: object) -> str:
+    return "moe" if is_moe else "dense"
 
-    errors = fitted.table()
+
+def _record(fitted: Fit) -> dict[str, Any]:
+    def line(n: int, median: float, p90: float) -> dict[str, float]:
+        return {"n": n, "median": round(median, 4), "p90": round(p90, 4)}
+
+    table = fitted.problem.table
+    errors = fitted.table().to_dict(orient="records")
     record: dict[str, Any] = {
-        "date": date.today().isoformat(), "rows": len(fitted.problem.rows),
-        "groups": int(fitted.problem.table["group"].nunique()), "fingerprint": fitted.fingerprint, "chips": chips,
-        "on_bound": list(fitted.on_bound), "unidentified": len(fitted.unidentified),
-        "left_out": {
-            f"{r['regime']} {r['metric']}": {
-                "n": r["n"], "median": round(r["median_ape"], 4), "p90": round(r["p90_ape"], 4)
-            }
-            for r in errors.to_dict(orient="records")
-        },
-    }  # fmt: skip
-    held = {name: {"n": n, "median": round(m, 4), "p90": round(p, 4)} for name, n, m, p in anchored_table(fitted)}
+        "date": date.today().isoformat(),
+        "rows": len(fitted.problem.rows),
+        "groups": int(table["group"].nunique()),
+        "fingerprint": fitted.fingerprint,
+        "chips": sorted(set(table["chip"])),
+        "on_bound": list(fitted.on_bound),
+        "unidentified": len(fitted.unidentified),
+        "left_out": {f"{r['regime']} {r['metric']}": line(r["n"], r["median_ape"], r["p90_ape"]) for r in errors},
+    }
+    held = {name: line(n, median, p90) for name, n, median, p90 in fitted.anchored()}
     return record | ({"anchored": held} if held else {})
-
-
-def anchored_table(fitted: Fit) -> list[tuple[str, int, float, float]]:
-    """(quantity, n, median, 90th percentile) of |predicted/measured - 1| of rows anchored by the rest of their
-    combination.
-    """
-    away = np.abs(np.expm1(anchored_errors(fitted.problem, fitted.shared)))
-    metric = fitted.problem.table["metric"].to_numpy(dtype=str)
-    lines = []
-    for name in ("tpot_ms", "ttft_ms"):
-        found = away[(metric == name) & np.isfinite(away)]
-        if len(found):
-            lines.append((f"serving {name}", len(found), float(np.median(found)), float(np.quantile(found, 0.9))))
-    return lines
-
-
-def to_toml(values: Mapping[str, Any], path: str = "") -> str:
-    """TOML of nested tables of numbers, texts, booleans and flat lists (the standard library only reads it)."""
-    plain = {k: v for k, v in values.items() if not isinstance(v, Mapping)}
-    lines = [f"[{path}]"] if path and plain else []
-    lines += [f"{_key(k)} = {_literal(v)}" for k, v in plain.items()]
-    text = "\n".join(lines) + ("\n\n" if lines else "")
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            text += to_toml(value, f"{path}.{_key(key)}" if path else _key(key))
-    return text
-
-
-def _key(name: Any) -> str:
-    import re
-
-    return str(name) if re.fullmatch(r"[A-Za-z0-9_-]+", str(name)) else '"' + str(name).replace('"', "'") + '"'
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_literal(v) for v in value) + "]"
-    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -2,7 +2,7 @@
 
 What is fitted is what is used: blocks from `cases`, compositions from `regimes`. Deviations of whole groups
 (`group.*`) are parameters of the fit alone, so that rows of one group do not count as independent witnesses; a
-prediction leaves them out. Used by `calibrate`.
+prediction leaves them out.
 """
 
 from __future__ import annotations
@@ -19,31 +19,14 @@ from ..engines.resolve import anchor_key
 from ..errors import UsageError
 from ..serving.regimes import Case, Seconds, metrics
 from ..validation.rows.cases import Block, gather
-from .parameters import REACH, Space
-from .terms import Flat
+from .parameters import Space, engine_deviations, moves, rules
+from .terms import Flat, Machine
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Array = np.ndarray
 _H = 1e-4
-_SIGMA = {"ttft_ms": 0.30}  # spread of a measurement round a perfect model, as a log
-_SIGMA_OTHER = 0.08
-_GROUP_ROWS = 40.0  # rows of a group beyond which its weight grows more slowly
-_GROUP_POWER = 0.25
-_SOFT = {  # engine field -> prior classes of its deviations; see fit_space
-    "factor": (("factor.engine", "engine"), ("factor.engine_family", "engine", "family")),
-    "step_s": (("step.engine", "engine"), ("step.engine_family", "engine", "family")),
-    "sequence_s": (("sequence.engine", "engine"),),
-    "prefill_step_s": (("prefill_step.engine", "engine"),),
-    "interference": (("interference.engine", "engine"),),
-    "frontend_s": (("frontend.engine", "engine"),),
-    "ttft_steps": (("ttft_steps.engine", "engine"),),
-    "queue_share": (("queue_share.engine", "engine"),),
-    "prompt_factor": (
-        ("prompt.engine", "engine", "moe"), ("prompt.family", "family"), ("prompt.weights", "moe", "weights"),
-    ),
-}  # fmt: skip
 # field: when an engine has none
 _FIXED = {
     "dp_steps": 0.0,
@@ -54,11 +37,6 @@ _FIXED = {
     "layer_s": 0.0,
     "ttft_factor": 1.0,
 }
-METRICS = ("tpot_ms", "ttft_ms", "output_tok_s", "output_tok_s_user", "input_tok_s", "total_tok_s", "e2e_s")
-REGIMES_FITTED = (
-    "prefill-b1", "decode-b1", "decode-batch", "static-batch", "serving", "open-loop", "max-load", "mlperf-offline",
-)  # fmt: skip
-_QUEUES = ("open-loop", "max-load", "mlperf-offline")  # their first tokens wait for a queue that the row doesn't tell
 
 
 @dataclass
@@ -106,10 +84,11 @@ def build(table: pd.DataFrame, constants: Constants) -> Problem:
     place = {int(r): i for i, r in enumerate(rows)}
     n = len(rows)
     space = Space()
-    flats = (Flat(n), Flat(n), Flat(n))
+    soft = engine_deviations()
+    flats = (Flat(n, space), Flat(n, space), Flat(n, space))
     fields: dict[str, Array] = {name: np.ones(n) for name in Case.__dataclass_fields__}
-    base: dict[str, Array] = {name: np.ones(n) for name in (*_SOFT, *_FIXED)}
-    index: dict[str, list[Array]] = {name: [np.zeros(n, int) for _ in classes] for name, classes in _SOFT.items()}
+    base: dict[str, Array] = {name: np.ones(n) for name in (*soft, *_FIXED)}
+    index: dict[str, list[Array]] = {name: [np.zeros(n, int) for _ in classes] for name, classes in soft.items()}
     combination = np.full(n, "", dtype=object)
     for block, kept in zip(blocks, keep, strict=True):
         at = np.array([place[int(r)] for r in block.index[kept]], dtype=int)
@@ -119,7 +98,7 @@ def build(table: pd.DataFrame, constants: Constants) -> Problem:
         whole[kept] = at
         for flat, ops in zip(flats, block.passes(constants), strict=True):
             flat.size = n + 1
-            flat.add(ops, block.chip, constants, whole, space, block.engine.name, block.engine.expert_floor)
+            flat.add(ops, Machine(block.chip, constants, block.engine), whole)
         for name, value in vars(block.case(constants)).items():
             fields[name][at] = np.broadcast_to(np.asarray(value, dtype=float), len(block.index))[kept]
         combination[at] = anchor_key(block.model.id, block.chip.id, block.engine.name, block.weights)
@@ -131,7 +110,7 @@ def build(table: pd.DataFrame, constants: Constants) -> Problem:
         }
         for name in base:
             base[name][at] = getattr(block.engine, name, _FIXED.get(name))
-        for name, classes in _SOFT.items():
+        for name, classes in soft.items():
             for line, (prior, *keys) in enumerate(classes):
                 index[name][line][at] = space.get(prior, *(labels[k] for k in keys))
     for flat in flats:
@@ -150,8 +129,9 @@ def build(table: pd.DataFrame, constants: Constants) -> Problem:
         dtype=int,
     )  # fmt: skip
     sizes = part.groupby("group")["metric"].transform("size").to_numpy(dtype=float)
-    sigma = np.array([_SIGMA.get(m, _SIGMA_OTHER) for m in metric])
-    weight = np.minimum(1.0, (_GROUP_ROWS / sizes)) ** _GROUP_POWER / sigma
+    rule = rules()
+    sigma = np.where(metric == "ttft_ms", rule.spread_ttft, rule.spread)
+    weight = np.minimum(1.0, (rule.group_rows / sizes)) ** rule.group_power / sigma
     if "share" in part:
         weight = weight * part["share"].to_numpy(dtype=float)
     case = Case(**fields)
@@ -163,8 +143,9 @@ def build(table: pd.DataFrame, constants: Constants) -> Problem:
 
 
 def _usable(block: Block) -> Array:
-    known = np.isin(block.regime, REGIMES_FITTED) & np.isin(block.metric, METRICS)
-    known &= ~(np.isin(block.regime, _QUEUES) & np.isin(block.metric, ("ttft_ms", "tpot_ms", "e2e_s")))
+    rows = moves()["rows"]
+    known = np.isin(block.regime, rows["regimes"]) & np.isin(block.metric, rows["metrics"])
+    known &= ~(np.isin(block.regime, rows["queues"]) & np.isin(block.metric, rows["queued"]))
     found: Array = known & (block.draft == 0) & (block.spec == 0) & (block.limit > 0)
     return found
 
@@ -200,9 +181,9 @@ def solve(
     """z that minimises sum rho(w (log prediction - log value)) + sum (z / width)^2, rho the soft absolute loss.
 
     train: weight 0 or 1 per row. Damped Gauss-Newton on the normal equations, which for a few hundred parameters and
-    thousands of rows is ten times faster than a general solver; bounds at `REACH` prior widths by clipping.
+    thousands of rows is ten times faster than a general solver; bounds at `reach` prior widths by clipping.
     """
-    width = problem.space.widths
+    width, reach = problem.space.widths, rules().reach
     free = np.flatnonzero(width > 0)
     weight = problem.weight * train
     z = np.zeros(len(width)) if start is None else start.copy()
@@ -216,13 +197,13 @@ def solve(
     now = residual(z)
     cost, damping = float(now @ now), 1e-3
     for _ in range(steps):
-        slope = _jacobian(problem, z, weight, free) * width[free]
+        slope = jacobian(problem, z, weight, free) * width[free]
         normal, gradient = slope.T @ slope, slope.T @ now
         better = False
         for _ in range(6):
             step = -np.linalg.solve(normal + damping * np.eye(len(free)), gradient) * width[free]
             trial = z.copy()
-            trial[free] = np.clip(z[free] + step, -REACH * width[free], REACH * width[free])
+            trial[free] = np.clip(z[free] + step, -reach * width[free], reach * width[free])
             then = residual(trial)
             better = bool(then @ then < cost)
             if better:
@@ -239,7 +220,7 @@ def solve(
     return z
 
 
-def _jacobian(problem: Problem, z: Array, weight: Array, free: Array) -> Array:
+def jacobian(problem: Problem, z: Array, weight: Array, free: Array) -> Array:
     """d residual / d z of the free parameters, the prior's rows last."""
     flats = (problem.decode, problem.alone, problem.batched)
     seconds = [f.seconds(z)[:-1] for f in flats]

@@ -1,127 +1,151 @@
-"""What may be fitted of accelerators, wafers and LPUs, from which priors, and predictions with trial constants.
+"""What may be fitted of accelerators, wafers and LPUs, and predictions with trial constants.
 
-Read from specs/engines/stack_fit.toml. Stands after `predict`, whose seconds it uses, before `stack_fit`.
+Starts are the hand-set tables of specs/engines; what is free, and how far it is pulled back to its start, stands in
+specs/calibration/accelerators.toml.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..catalog.tables import shipped_table
-from ..engines.constants import Constants
+from ..arrays import Values
+from ..catalog.tables import joined, laid_over, shipped_table
+from ..engines.constants import Constants, load_constants
+from ..engines.engine import find_engine
+from ..engines.resolve import engine_for
+from ..errors import SpecError
+from ..validation.predict import _block_values
 
 if TYPE_CHECKING:
     from ..validation.rows.cases import Block
 
-Array = np.ndarray
+Tables = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Target:
     """One fit: its tables' scopes, the chips that judge it, free paths with centre and width of their priors.
 
-    heavy_tails: whether single rows may be far off, so that the fit gives them up (`stack_fit`).
+    most: bounds of the constants; piped: whether they are of SRAM machines; heavy_tails: whether single rows may be far
+    off, so that the fit gives them up (`accelerators`).
     """
 
     name: str
     scopes: tuple[str, ...]
     chips: tuple[str, ...]
     free: tuple[str, ...]
-    centre: Array
-    width: Array
-    most: Array
-    piped: bool
+    centre: Values
+    width: Values
+    most: Values
+    piped: bool = False
     heavy_tails: bool = False
 
-    def values(self, z: Array) -> dict[str, float]:
+    def values(self, z: Values) -> dict[str, float]:
         """Constants by path at deviations z (in prior widths)."""
         found = np.minimum(self.centre * np.exp(self.width * z), self.most)
         return dict(zip(self.free, found.tolist(), strict=True))
 
 
+@lru_cache(maxsize=1)
+def moves() -> Tables:
+    """specs/calibration/accelerators.toml."""
+    return shipped_table("calibration", "accelerators.toml") or {}
+
+
 def targets() -> list[Target]:
-    """The fits that specs/engines/stack_fit.toml describes."""
-    spec = shipped_table("engines", "stack_fit.toml") or {}
+    """The fits that specs/calibration/accelerators.toml describes, each from its starts."""
     found = []
-    for name, entry in spec["fit"].items():
-        priors = {**spec["prior"], **entry.get("prior", {})}
-        lines = [priors[p] if p in priors else priors[_short(p)] for p in entry["free"]]
-        most = [1.0 if p.rsplit(".", 1)[-1].startswith("eta") else np.inf for p in entry["free"]]
+    for name, entry in moves()["fit"].items():
+        widths = {**moves()["prior"], **entry.get("prior", {})}
+        free, piped = tuple(entry["free"]), bool(entry.get("piped", False))
         found.append(
             Target(
-                name, tuple(entry["scopes"]), tuple(entry["chips"]), tuple(entry["free"]),
-                np.array([line[0] for line in lines]), np.array([line[1] for line in lines]), np.array(most),
-                bool(entry.get("piped", False)), bool(entry.get("heavy_tails", False)),
+                name,
+                tuple(entry["scopes"]),
+                tuple(entry["chips"]),
+                free,
+                centre=np.array([_start(path, entry["scopes"], piped) for path in free]),
+                width=np.array([widths[p] if p in widths else widths[_short(p)] for p in free]),
+                most=np.array([1.0 if p.rsplit(".", 1)[-1].startswith("eta") else np.inf for p in free]),
+                piped=piped,
+                heavy_tails=bool(entry.get("heavy_tails", False)),
             )
-        )  # fmt: skip
+        )
     return found
 
 
 def _short(path: str) -> str:
-    """kind.key of a path, as priors are written: "gemm.any+fp8.eta_m" gives "gemm.eta_m"."""
+    """kind.key of a path, as priors are written.
+
+    >>> _short("gemm.any+fp8.eta_m")
+    'gemm.eta_m'
+    """
     parts = path.split(".")
     return f"{parts[0].split('+')[0]}.{parts[-1]}"
 
 
+def _starts(piped: bool) -> Tables:
+    return laid_over("sram", "sram", fitted=False) if piped else load_constants(fitted=False).tables
+
+
+def _places(path: str, scopes: Sequence[str], piped: bool) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Keys of every table that shares a path's constant, with its start: those that the hand-set files have."""
+    first, *rest = [part.split("+") for part in path.split(".")]
+    for keys in product(scopes, first, *rest) if piped else product(first, scopes, *rest):
+        found: Any = _starts(piped)
+        for key in keys:
+            found = found.get(key) if isinstance(found, Mapping) else None
+        if found is not None:
+            yield keys, found
+
+
+def _start(path: str, scopes: Sequence[str], piped: bool) -> float:
+    """The one start of a constant; SpecError where no table has it, or two have different ones."""
+    found = {value[0] if isinstance(value, list) else value for _, value in _places(path, scopes, piped)}
+    if len(found) != 1:
+        starts = ", ".join(map(str, sorted(found))) or "none"
+        raise SpecError(f"{path} of {', '.join(scopes)} needs one start in specs/engines, which has {starts}; mend it")
+    return float(found.pop())
+
+
+def fitted_tables(target: Target, values: Mapping[str, float]) -> dict[str, Any]:
+    """The constants at their places: by kind and scope, of SRAM machines by scope."""
+    out: dict[str, Any] = {}
+    for path, value in values.items():
+        for keys, start in _places(path, target.scopes, target.piped):
+            table = out
+            for key in keys[:-1]:
+                table = table.setdefault(key, {})
+            table[keys[-1]] = [value] * 3 if isinstance(start, list) else value
+    return out
+
+
 def overlaid(constants: Constants, target: Target, values: Mapping[str, float]) -> Constants:
     """The constants with those of the target's scopes replaced."""
-    tables = dict(constants.tables)
-    for path, value in values.items():
-        parts = path.split(".")
-        for kind in parts[0].split("+"):
-            for scope in target.scopes:
-                by_scope = dict(tables.get(kind, {}))
-                by_scope[scope] = _set(by_scope.get(scope, {}), parts[1:], value)
-                tables[kind] = by_scope
-    return replace(constants, tables=tables)
+    return replace(constants, tables=joined(fitted_tables(target, values), constants.tables))
 
 
-def _set(table: Mapping[str, Any], path: Sequence[str], value: float) -> dict[str, Any]:
-    out = dict(table)
-    if len(path) == 1:
-        out[path[0]] = [value] * 3 if isinstance(table.get(path[0]), list) else value
-        return out
-    for name in path[0].split("+"):
-        if name in out:
-            out[name] = _set(out[name], path[1:], value)
-    return out
-
-
-def _piped_set(table: Mapping[str, Any], path: Sequence[str], value: float) -> dict[str, Any]:
-    out = dict(table)
-    if path[0] == "generation":
-        releases = [dict(g) for g in table["generation"]]
-        releases[int(path[1])][path[2]] = value
-        out["generation"] = releases
-    else:
-        out[path[0]] = value
-    return out
-
-
-def predicted(blocks: Sequence[Block], size: int, constants: Constants, target: Target, z: Array) -> Array:
+def predicted(blocks: Sequence[Block], size: int, constants: Constants, target: Target, z: Values) -> Values:
     """Predictions of all rows at deviations z; NaN where there is none."""
-    from ..engines.engine import find_engine
-    from ..engines.resolve import engine_for
-    from ..validation.predict import _block_values
-
     values = target.values(z)
     out = np.full(size, np.nan)
-    if not target.piped:
+    table: Tables = {}
+    if target.piped:
+        scope = target.scopes[0]
+        table = joined(fitted_tables(target, values)[scope], laid_over("sram", "sram")[scope])
+    else:
         constants = overlaid(constants, target, values)
     for block in blocks:
         if target.piped:
-            table = dict((shipped_table("engines", "sram.toml") or {})[target.scopes[0]])
-            for path, value in values.items():
-                table = _piped_set(table, path.split("."), value)
-            chip = replace(block.chip, efficiency={**block.chip.efficiency, "sram": table})
-            block = replace(block, chip=chip)
+            block = replace(block, chip=replace(block.chip, efficiency={**block.chip.efficiency, "sram": table}))
         else:
             plain = find_engine(constants, None if block.engine.name == "any" else block.engine.name)
-            engine = engine_for(constants, plain, block.chip, block.model, block.weights)
-            block = replace(block, engine=engine)
+            block = replace(block, engine=engine_for(constants, plain, block.chip, block.model, block.weights))
         out[block.index] = _block_values(block, constants)[0]
     return out

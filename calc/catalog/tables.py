@@ -31,6 +31,44 @@ def shipped_table(folder: str, name: str) -> dict[str, Any] | None:
     return dict(found)
 
 
+FITTED = ("gpus", "accelerators", "power", "bands")
+"""Files of specs/fitted, each written whole by `tokcalc calibrate --what NAME`."""
+
+
+def laid_over(section: str, *starts: str, fitted: bool = True) -> dict[str, Any]:
+    """Constants as they are used: [SECTION] of the fitted files laid over the hand-set specs/engines/START.toml.
+
+    Tables are joined key by key; where several speak, the fitted one is right, then the starts in their order.
+    fitted False: the starts alone, which a fit begins from and is pulled to.
+    """
+    found: dict[str, Any] = {}
+    for table in [_fitted(name).get(section, {}) for name in FITTED if fitted]:
+        found = joined(found, table)
+    for name in starts:
+        found = joined(found, shipped_table("engines", f"{name}.toml") or {})
+    return found
+
+
+def joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Both tables, key by key; where both have a number, a text or a list, the first is right.
+
+    >>> joined({"gemm": {"t0_us": 3.0}}, {"gemm": {"t0_us": 5.0, "p": 2.0}})
+    {'gemm': {'t0_us': 3.0, 'p': 2.0}}
+    """
+    out = dict(first)
+    for key, value in second.items():
+        if key not in out:
+            out[key] = value
+        elif isinstance(value, Mapping) and isinstance(out[key], Mapping):
+            out[key] = joined(out[key], value)
+    return out
+
+
+@lru_cache(maxsize=len(FITTED))
+def _fitted(name: str) -> Mapping[str, Any]:
+    return shipped_table("fitted", f"{name}.toml") or {}
+
+
 def _plain(value: Any) -> Any:
     """Tables and lists with dates as YYYY-MM-DD, as JSON keeps them."""
     if isinstance(value, dict):

@@ -1,7 +1,7 @@
 """Constants of kernels and engines, found by scope: the chip's own, its family's, its kind's, anyone's.
 
-Values live in specs/engines/*.toml and in a chip file's `[efficiency]` table; each answer learns from which scope its
-constants came (grade A own fit, B family, C class, D nothing but defaults). Stands before `step` and `serving`.
+Values live in specs/engines, over them what was fitted in specs/fitted, and in a chip file's `[efficiency]` table; each
+answer learns from which scope its constants came (grade A own fit, B family, C class, D nothing but defaults).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arrays import Array
-from ..catalog.tables import shipped_table
+from ..catalog.tables import joined, laid_over
 from ..hardware.formats import find_format, roof
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Constants:
     @property
     def fitted_chips(self) -> frozenset[str]:
         """Ids of the chips whose own measurements went into the fit."""
-        return frozenset(self.tables.get("fit", {}).get("chips", ()))
+        return frozenset(chip for record in self.tables.get("fit", {}).values() for chip in record["chips"])
 
     def find(self, kind: str, chip: Chip, formats: tuple[str, ...] = ("any",)) -> tuple[Mapping[str, Any], str, str]:
         """(table, scope, format) of the nearest scope that has constants of this kind; any scope has a last resort.
@@ -152,56 +152,6 @@ def load_constants(fitted: bool = True) -> Constants:
 
     fitted False: the starts alone, which a fit begins from and is pulled to.
     """
-
-    def read(name: str) -> dict[str, Any]:
-        return shipped_table("engines", name) or {}
-
-    tables = _merged(_merged(read("families.toml"), read("kernels.toml")), read("accelerators.toml"))
-    engines = read("engines.toml")
-    found = read("fitted.toml") if fitted else {}
-    if not found:
-        return Constants(tables, engines)
-    own = {"fit": {"chips": found["fit"]["chips"]}}
-    kernels = _merged(_merged(own, found["kernels"]), tables)
-    return Constants(kernels, _tuned(engines, found["engines"]), found.get("anchors", {}))
-
-
-_UNITS = {"step": "step_us", "sequence": "sequence_us", "prefill_step": "prefill_step_us", "frontend": "frontend_ms"}
-
-
-def _tuned(engines: Mapping[str, Any], fitted: Mapping[str, Any]) -> dict[str, Any]:
-    """Engines with the fitted multipliers on their fields; multipliers by chip family stay under `by`."""
-    out = {name: dict(table) for name, table in engines.items()}
-    for name, table in fitted.items():
-        if name == "prompt":
-            start = out.get("prompt", {})
-            out["prompt"] = {
-                part: {
-                    key: start.get(part, {}).get(key, 1.0) * values.get(key, 1.0)
-                    for key in {**start.get(part, {}), **values}
-                }
-                for part, values in {**{k: {} for k in start}, **table}.items()
-            }
-            continue
-        base = {**engines["any"], **engines.get(name, {})}
-        own = out.setdefault(name, {})
-        for field_name, value in table.items():
-            if isinstance(value, Mapping):
-                own.setdefault("by", {})[field_name] = value
-            else:
-                key = _UNITS.get(field_name, field_name)
-                own[key] = base[key] * value
-    return out
-
-
-def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables of both, scope by scope and format by format; where both speak, the first is right."""
-    out = dict(first)
-    for key, value in second.items():
-        if key not in out:
-            out[key] = value
-        elif isinstance(value, Mapping) and isinstance(out[key], Mapping):
-            out[key] = _merged(out[key], value)
-        elif key == "chips":
-            out[key] = list(dict.fromkeys([*out[key], *value]))
-    return out
+    tables = laid_over("kernels", "families", "kernels", "accelerators", fitted=fitted)
+    tables["fit"] = joined(laid_over("fit", fitted=fitted), tables["fit"])
+    return Constants(tables, laid_over("engines", "engines", fitted=fitted), laid_over("anchors", fitted=fitted))

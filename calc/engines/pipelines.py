@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from ..catalog.tables import shipped_table
+from ..catalog.tables import laid_over
 
 if TYPE_CHECKING:
     from ..hardware.chip import Chip
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=1)
 def _tables() -> Mapping[str, Any]:
-    return shipped_table("engines", "sram.toml") or {}
+    return laid_over("sram", "sram")
 
 
 def generations(chip: Chip) -> tuple[Mapping[str, Any], ...]:
     """Releases of the vendor's software, oldest first; empty for machines without dated ones."""
     table, _ = _base(chip)
-    return tuple(sorted(table.get("generation", ()), key=lambda g: g["date"]))
+    return tuple({**release, "date": day} for day, release in sorted(table.get("generation", {}).items()))
 
 
 def _base(chip: Chip) -> tuple[Mapping[str, Any], str]:

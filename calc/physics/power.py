@@ -1,7 +1,7 @@
 """Watts of chips that serve: rated power times a share that rises with how busy they are.
 
 Before: a served load (rates, time spent in kernels). After: answer_money.py turns watts into joules per
-token, ownership.py into a bill. Constants, their fit and its error: specs/engines/power.toml.
+token, ownership.py into a bill. Constants: specs/engines/power.toml; their fit and its error: specs/fitted/power.toml.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..arrays import Array
-from ..catalog.tables import shipped_table
+from ..catalog.tables import laid_over
 
 if TYPE_CHECKING:
     from ..hardware.chip import Chip
@@ -39,7 +39,7 @@ class PowerShares:
 @lru_cache(maxsize=1)
 def load_shares() -> PowerShares:
     """The shipped constants, read once."""
-    table = shipped_table("engines", "power.toml") or {}
+    table = laid_over("power", "power")
     return PowerShares(**table["share"], **table["assumed"])
 
 

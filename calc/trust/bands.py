@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from ..catalog.tables import shipped_table
+from ..catalog.tables import laid_over
 from .evidence import measured_mixture
 
 if TYPE_CHECKING:
@@ -19,18 +19,18 @@ ANCHORED = "anchored"  # of questions about a combination that was measured itse
 
 
 @lru_cache(maxsize=1)
-def _stacks() -> Mapping[str, Any]:
-    return shipped_table("engines", "stack_bands.toml") or {}
-
-
-@lru_cache(maxsize=1)
 def _table() -> Mapping[str, Any]:
-    return {**_stacks(), **(shipped_table("engines", "bands.toml") or {})}
+    return laid_over("bands", "bands")
+
+
+def _chips() -> Mapping[str, Any]:
+    """Bands of chips with a software stack of their own, by the chip's id."""
+    return _table().get("chips", {})
 
 
 def has_own(chip_id: str) -> bool:
-    """True where a chip's software stack has bands of its own, under the chip's id (`stack_bands`)."""
-    return chip_id in _table()
+    """True where a chip's software stack has bands of its own, under the chip's id."""
+    return chip_id in _chips()
 
 
 def band_factor(quantity: str, grade: str, regime: str = "", moe: bool = False) -> float:
@@ -48,7 +48,7 @@ def band_factor(quantity: str, grade: str, regime: str = "", moe: bool = False) 
 def _factor(quantity: str, grade: str, regime: str, moe: bool) -> float:
     table = _table()
     for name in (f"{regime}-moe", regime, "moe") if moe else (regime,):
-        own = table.get(name, {}).get(quantity, {})
+        own = (_chips().get(name) or table.get(name, {})).get(quantity, {})
         if grade in own:
             return float(own[grade])
     return float(table[quantity][grade])
@@ -56,7 +56,7 @@ def _factor(quantity: str, grade: str, regime: str, moe: bool) -> float:
 
 def unseen_mixture(chip_id: str, moe: bool) -> bool:
     """True for a mixture (moe) on a chip with bands of its own that come from dense models alone."""
-    return moe and chip_id in _stacks() and not measured_mixture(chip_id)
+    return moe and chip_id in _chips() and not measured_mixture(chip_id)
 
 
 def band(value: Any, quantity: str, grade: str, regime: str = "", moe: bool = False) -> tuple[Any, Any]:

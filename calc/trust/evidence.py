@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=1)
 def _table() -> Mapping[str, Any]:
-    return shipped_table("measured", "evidence.toml") or {}
+    return shipped_table("fitted", "evidence.toml") or {}
 
 
 def evidence(chip_id: str, what_if: bool = False) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""`tokcalc calibrate`: fit the constants to measured rows, judge them on groups left out, write them when asked."""
+"""`tokcalc calibrate`: fit the constants to measured rows, judge them on rows left out, write them when asked."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,14 +16,25 @@ from ..text import width
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ...calibration.accelerators import Judged
     from ...calibration.gpus import Fit
 
 LEAVE_OUT = ("group", "chip", "model")
+TAKES = {  # what is fitted -> options beside --data, --suspects, --write and --json
+    "gpus": ("beside", "chip", "engine", "leave_out", "folds", "residuals"),
+    "accelerators": ("chip", "residuals"),
+    "power": (),
+    "bands": ("beside", "folds"),
+    "evidence": ("beside", "folds"),
+}
 _SHOWN = 12
 _ERRORS = ("median_ape", "p90_ape", "bias", "in_sample_median")
 
 
 def calibrate(
+    what: Annotated[
+        str, typer.Option(metavar="NAME", help="What is fitted: gpus, accelerators, power, bands or evidence.")
+    ] = "gpus",
     data: Annotated[
         list[str] | None, typer.Option("--data", metavar="FILE", help="Measured rows (CSV); repeat it.")
     ] = None,
@@ -30,149 +42,161 @@ def calibrate(
         list[str] | None,
         typer.Option(metavar="FILE", help="Rows of many hands: dense models at half weight, full mixtures at a tenth."),
     ] = None,
-    chip: Annotated[str | None, typer.Option(metavar="NAME", help="Only rows of this chip.")] = None,
+    chip: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only rows of this chip; of accelerators, of its software.")
+    ] = None,
     engine: Annotated[str | None, typer.Option(metavar="NAME", help="Only rows of this engine.")] = None,
     leave_out: Annotated[
-        str, typer.Option(metavar="KEY", help="What is left out together: group, chip or model.")
-    ] = "group",
-    folds: Annotated[int, typer.Option(metavar="N", help="Folds of whole groups; 0 leaves each group out alone.")] = 10,
+        str | None, typer.Option(metavar="KEY", help="What is left out together: group (default), chip or model.")
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option(metavar="N", help="Folds of whole groups, 10 by default; 0 leaves each out alone.")
+    ] = None,
     suspects: Annotated[
         str | None, typer.Option(metavar="CSV", help="Rows kept out of the fit: pattern,reason. Default: packaged.")
     ] = None,
     write: Annotated[
-        str | None, typer.Option(metavar="TOML", help="Write the constants to this file; else nothing is touched.")
+        str | None, typer.Option(metavar="TOML", help="Write what was fitted to this file; else nothing is touched.")
     ] = None,
     residuals: Annotated[
         str | None, typer.Option(metavar="CSV", help="Write every row with its error left out and in sample.")
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Fit kernel and engine constants to measured rows by robust least squares with priors.
+    """Fit constants to measured rows by robust least squares with priors.
 
-    Errors are of rows whose whole group the fit did not see; in-sample errors stand beside them.
+    gpus: kernels and engines; accelerators: other chips; power: watts; bands, evidence: what rows that no fit saw show.
+    Errors are of rows left out: their whole group, of accelerators their model; in-sample errors stand beside them.
     """
-    from ...calibration import gpus as fitting
-    from ...validation.judge import write_text
+    given = {"beside": beside, "chip": chip, "engine": engine, "leave_out": leave_out, "folds": folds}
+    _check(what, {**given, "residuals": residuals})
+    if leave_out not in (None, *LEAVE_OUT):
+        raise UsageError(f"--leave-out {leave_out} is unknown; choose one of {', '.join(LEAVE_OUT)}")
+    if folds is not None and (folds < 0 or folds == 1):
+        raise UsageError(f"--folds {folds} leaves nothing to fit or judge; give 0 or at least 2")
+    rows, more = _rows(data, beside, suspects)
+    parts = 10 if folds is None else folds
+    if what == "gpus":
+        _gpus(_filtered(_beside(rows, more), chip, engine), (leave_out or "group", parts), (write, residuals), json_)
+    elif what == "accelerators":
+        _accelerators(rows, chip, (write, residuals), json_)
+    elif what == "power":
+        _power(rows, write, json_)
+    else:
+        _unseen(what, (rows, more), parts, write, json_)
+
+
+def _check(what: str, given: Mapping[str, object]) -> None:
+    if what not in TAKES:
+        raise UsageError(f"--what {what} is unknown; choose one of {', '.join(TAKES)}")
+    for name, value in given.items():
+        if value is not None and name not in TAKES[what]:
+            raise UsageError(f"--{name.replace('_', '-')} means nothing to --what {what}; leave it out")
+
+
+def _rows(
+    data: list[str] | None, beside: list[str] | None, suspects: str | None
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """The rows of --data and those of --beside, without suspicious ones."""
     from ...validation.measured import packaged_paths, read_rows, read_suspects, suspect_reasons
 
-    if leave_out not in LEAVE_OUT:
-        raise UsageError(f"--leave-out {leave_out} is unknown; choose one of {', '.join(LEAVE_OUT)}")
-    if folds < 0 or folds == 1:
-        raise UsageError(f"--folds {folds} leaves nothing to fit or judge; give 0 or at least 2")
-    rows = read_rows(data or packaged_paths())
-    if beside:
-        rows = _joined(rows, read_rows(beside))
-    rows = _filtered(rows, chip, engine)
-    suspect = suspect_reasons(rows, read_suspects(suspects)) != ""
-    if suspect.any():
-        print(f"{int(suspect.sum())} suspicious rows stay out of the fit and of this table", file=sys.stderr)
-    found = fitting.fit(rows[~suspect], by=leave_out, folds=folds, progress=_progress)
-    table = found.table()
-    if json_:
-        json.dump(_report(found, table), sys.stdout, indent=2)
-        print()
-    else:
-        _print(found, table, leave_out)
-    if residuals:
-        import numpy as np
-
-        out = found.problem.table.assign(
-            error_left_out=np.expm1(found.left_out), error_in_sample=np.expm1(found.in_sample)
-        )
-        write_text(residuals, out.to_csv(index=False))
-        print(f"wrote {residuals}", file=sys.stderr)
-    if write:
-        text = "# Constants fitted by `tokcalc calibrate`, laid over the starts in this folder; not for hands.\n\n"
-        write_text(write, text + fitting.to_toml(fitting.resolved(found)))
-        print(f"wrote {write}", file=sys.stderr)
+    tables = [read_rows(data or packaged_paths()), *([read_rows(beside)] if beside else [])]
+    listed = read_suspects(suspects)
+    clean = [table[suspect_reasons(table, listed) == ""].reset_index(drop=True) for table in tables]
+    out = sum(map(len, tables)) - sum(map(len, clean))
+    if out:
+        print(f"{out} suspicious rows stay out of the fit and of this table", file=sys.stderr)
+    return clean[0], clean[1] if beside else None
 
 
-# Weights of rows that come from many hands and old software, beside one careful series: dense models, and mixtures
-# where a machine is full. Chosen by groups left out: mixtures of the published tables at half weight would halve their
-# own error at full load and raise that of the series by a seventh (its 90th percentile by a third).
-_DENSE_SHARE, _MIXTURE_SHARE = 0.5, 0.1
-_FULL = ("max-load", "mlperf-offline")
+def _beside(rows: pd.DataFrame, more: pd.DataFrame | None) -> pd.DataFrame:
+    from ...calibration.gpus import with_rows_beside
 
-
-def _joined(rows: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
-    """Both tables, of the second dense models and mixtures at full load: at low load mixtures show the floors of
-    expert kernels, and those of old engines are other kernels.
-    """
-    import numpy as np
-    import pandas as pd
-
-    from ...catalog import load_model
-    from ...errors import TokcalcError
-    from ...validation.rows.inputs import note_max_batch
-
-    def is_dense(name: str) -> bool:
-        try:
-            return not load_model(name).is_moe
-        except TokcalcError:
-            return False
-
-    # limits are told from all runs of a group, also from those that don't take part
-    rows, more = (table.assign(most=note_max_batch(table)) for table in (rows, more))
-    known = {name: is_dense(str(name)) for name in more["model"].unique()}
-    dense = more["model"].map(known).astype(bool)
-    more = more.assign(share=np.where(dense, _DENSE_SHARE, _MIXTURE_SHARE))[dense | more["regime"].isin(_FULL)]
-    return pd.concat([rows.assign(share=1.0), more], ignore_index=True)
+    return rows if more is None else with_rows_beside(rows, more)
 
 
 def _filtered(rows: pd.DataFrame, chip: str | None, engine: str | None) -> pd.DataFrame:
     from ...catalog import find_id
+    from ...errors import TokcalcError
+
+    def is_wanted(name: str) -> bool:
+        try:
+            return find_id("chips", name) == wanted
+        except TokcalcError:
+            return False
 
     if chip:
         wanted = find_id("chips", chip)
-        rows = rows[[_id(name) == wanted for name in rows["chip"]]]
+        rows = rows[[is_wanted(name) for name in rows["chip"]]]
     if engine:
         rows = rows[rows["engine"].str.lower() == engine.lower()]
     return rows.reset_index(drop=True)
 
 
-def _id(name: str) -> str | None:
-    from ...catalog import find_id
-    from ...errors import TokcalcError
+def _write(path: str | None, head: str, tables: Mapping[str, Any]) -> None:
+    from ...catalog.toml import write_toml
 
-    try:
-        return find_id("chips", name)
-    except TokcalcError:
-        return None
+    if path:
+        write_toml(path, head, tables)
+        print(f"wrote {path}", file=sys.stderr)
 
 
-def _progress(done: int, of: int) -> None:
-    if sys.stderr.isatty():
-        filled = 30 * done // of
-        print(
-            f"\rfolds [{'#' * filled}{'.' * (30 - filled)}] {done}/{of}", end="" if done < of else "\n", file=sys.stderr
+def _write_residuals(path: str | None, rows: pd.DataFrame) -> None:
+    from ...report.files import whole_file
+
+    if path:
+        with whole_file(path) as part:
+            rows.to_csv(part, index=False)
+        print(f"wrote {path}", file=sys.stderr)
+
+
+def _print_json(report: Any) -> None:
+    json.dump(report, sys.stdout, indent=2)
+    print()
+
+
+# ------------------------------------------------------------------ GPUs
+def _gpus(rows: pd.DataFrame, left_out: tuple[str, int], files: tuple[str | None, str | None], as_json: bool) -> None:
+    import numpy as np
+
+    from ...calibration import gpus
+    from ..progress import Line
+
+    line = Line("folds")
+    found = gpus.fit(rows, by=left_out[0], folds=left_out[1], progress=line)
+    line.close()
+    table = found.table()
+    if as_json:
+        _print_json(
+            {
+                "rows": len(found.problem.rows),
+                "groups": int(found.problem.table["group"].nunique()),
+                "fingerprint": found.fingerprint,
+                "errors": table.to_dict(orient="records"),
+                "on_bound": list(found.on_bound),
+                "unidentified": list(found.unidentified),
+            }
         )
-
-
-def _report(found: Fit, table: pd.DataFrame) -> dict[str, Any]:
-    return {
-        "rows": len(found.problem.rows), "groups": int(found.problem.table["group"].nunique()),
-        "fingerprint": found.fingerprint, "errors": table.to_dict(orient="records"),
-        "on_bound": list(found.on_bound), "unidentified": list(found.unidentified),
-    }  # fmt: skip
+    else:
+        _print(found, table, left_out[0])
+    errors = {"error_left_out": np.expm1(found.left_out), "error_in_sample": np.expm1(found.in_sample)}
+    _write_residuals(files[1], found.problem.table.assign(**errors))
+    if files[0]:
+        _write(files[0], gpus.HEAD, gpus.resolved(found))
 
 
 def _print(found: Fit, table: pd.DataFrame, leave_out: str) -> None:
-    from ...calibration.gpus import anchored_table
-
-    columns = [
-        Column("regime", 9, False), Column("metric", 8, False), Column("rows", 5), Column("median %", 7),
-        Column("p90 %", 6), Column("bias %", 3), Column("in-sample %", 4),
-    ]  # fmt: skip
+    columns = [Column("regime", 9, False), Column("metric", 8, False), Column("rows", 5), Column("median %", 7)]
+    columns += [Column("p90 %", 6), Column("bias %", 3), Column("in-sample %", 4)]
     lines = [
         (r["regime"], r["metric"], f"{r['n']:,}", *(f"{100 * r[name]:.1f}" for name in _ERRORS))
         for r in table.to_dict(orient="records")
     ]
     print(f"error of rows whose whole {leave_out} was left out of the fit")
     print(render(columns, lines, width()))
-    print(
-        f"{len(found.problem.rows):,} rows of {found.problem.table['group'].nunique()} groups, data {found.fingerprint}"
-    )
-    for name, n, median, p90 in anchored_table(found):
+    groups = found.problem.table["group"].nunique()
+    print(f"{len(found.problem.rows):,} rows of {groups} groups, data {found.fingerprint}")
+    for name, n, median, p90 in found.anchored():
         print(
             f"anchored to the other rows of their own combination, in fifths: {name} {n:,} rows, "
             f"median {100 * median:.1f} %, p90 {100 * p90:.1f} %"
@@ -180,3 +204,79 @@ def _print(found: Fit, table: pd.DataFrame, leave_out: str) -> None:
     for title, names in (("on a bound", found.on_bound), ("not identified by the data", found.unidentified)):
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         print(f"{title}: {'; '.join(names[:_SHOWN]) or 'none'}{more}")
+
+
+# ------------------------------------------------------------------ other chips
+def _accelerators(rows: pd.DataFrame, chip: str | None, files: tuple[str | None, str | None], as_json: bool) -> None:
+    from ...calibration import accelerators
+    from ...catalog import find_id
+
+    wanted = find_id("chips", chip) if chip else None
+    found, _ = accelerators.fit_all(rows, wanted, _tick)
+    seen = [chip for judged in found for chip in judged.target.chips]
+    rest = None if wanted else accelerators.unfitted(rows, seen)
+    table = accelerators.report([*found, *([rest] if rest else [])])
+    if as_json:
+        values = {judged.target.name: dict(judged.values) for judged in found}
+        _print_json({"errors": table.to_dict(orient="records"), "values": values})
+    else:
+        _print_accelerators(found, table)
+    _write_residuals(files[1], accelerators.left_out_rows(found))
+    if files[0]:
+        _write(files[0], accelerators.HEAD, accelerators.resolved(found))
+
+
+def _print_accelerators(found: list[Judged], table: pd.DataFrame) -> None:
+    columns = [Column("fit", 1, False), Column("chip", 9, False), Column("rows", 6), Column("models", 5)]
+    columns += [Column("in-sample %", 5), Column("left out %", 7), Column("p90 %", 6), Column("bias %", 2)]
+    columns.append(Column("in band %", 4))
+    shares = ("in_sample", "left_out", "p90", "bias", "in_band")
+    lines = [
+        (r["fit"], r["chip"], f"{r['rows']:,}", str(r["models"]), *(f"{100 * r[of]:.1f}" for of in shares))
+        for r in table.to_dict(orient="records")
+    ]
+    print("error of rows whose model was left out of the fit")
+    print(render(columns, lines, width()))
+    for judged in found:
+        print(f"{judged.target.name}: {', '.join(f'{path} {value:.3g}' for path, value in judged.values.items())}")
+
+
+def _tick(text: str) -> None:
+    if sys.stderr.isatty():
+        print(text, file=sys.stderr)
+
+
+# ------------------------------------------------------------------ power
+def _power(rows: pd.DataFrame, write: str | None, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from ...calibration import power
+
+    done = power.fit(power.cases(rows))
+    if as_json:
+        _print_json(asdict(done))
+    else:
+        for name, share in zip(("awake", "kernels", "compute"), done.shares, strict=True):
+            print(f"{name:9}{share:.3f}")
+        print(f"{done.rows} rows of {done.groups} groups on {', '.join(done.chips)}, each predicted by the others")
+        print(f"power at the measured rate  median {done.median_error:.1%}, p90 {done.p90_error:.1%}")
+        print(f"energy at the predicted one median {done.energy_median_error:.1%}, p90 {done.energy_p90_error:.1%}")
+    _write(write, power.HEAD, done.tables())
+
+
+# ------------------------------------------------------------------ what no fit had seen
+def _unseen(
+    what: str, tables: tuple[pd.DataFrame, pd.DataFrame | None], folds: int, write: str | None, as_json: bool
+) -> None:
+    from ...calibration import bands
+    from ...calibration.unseen import unseen
+    from ...catalog.toml import to_toml
+    from ...validation import evidence
+
+    found = unseen(*tables, folds, _tick)
+    head, made = (bands.HEAD, found.bands()) if what == "bands" else (evidence.HEAD, found.evidence())
+    if as_json:
+        _print_json(made)
+    elif not write:
+        print(to_toml(made), end="")
+    _write(write, head, made)

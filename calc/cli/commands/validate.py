@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -52,17 +52,22 @@ def validate(
     write_expected: Annotated[
         str | None, typer.Option("--write-expected", metavar="TOML", help="Write the file that --check reads.")
     ] = None,
+    prices: Annotated[
+        bool, typer.Option("--prices", help="Recompute published costs per million: their hour and speed, ours.")
+    ] = False,
 ) -> None:
     """Judge the model on measured rows: |predicted/measured - 1| by chip, regime and metric, and the worst.
 
     Without --data the published points that ship with the program are used. Exit 1: nothing could be
     predicted, or --check found a family that has become worse.
     """
+    if prices:
+        others = {"--by": by, "--predictions": predictions, "--plot": plot, "--suspects": suspects, "--check": check}
+        _prices(data, json_out, {**others, "--write-expected": write_expected})
+        return
     keys, judged, raw = _judge(data, by, worst, suspects, plot)
     done = int(judged["predicted"].notna().sum())
-    if json_out == "-":
-        _print_json(judged, keys)
-    else:
+    if json_out != "-":
         _print_tables(judged, keys, worst)
     _files(raw, judged, keys, predictions, json_out, plot)
     _gate(judged, check, write_expected)
@@ -70,7 +75,32 @@ def validate(
         raise NoAnswer(f"none of the {len(judged)} rows could be predicted; --predictions FILE tells why, row by row")
 
 
-command = validate
+def _prices(data: Sequence[str] | None, json_out: str | None, others: Mapping[str, object]) -> None:
+    from dataclasses import asdict
+    from statistics import median
+
+    from ...validation.measured import packaged_paths, read_rows
+    from ...validation.price_check import WAYS, check, errors
+
+    for name, value in others.items():
+        if value is not None:
+            raise UsageError(f"{name} means nothing to --prices; leave one of them out")
+    found = check(read_rows(data or packaged_paths()))
+    if not found:
+        raise NoAnswer("none of these rows is a price; give rows of metric usd_per_m_output or usd_per_m_total")
+    if json_out:
+        _write_json([asdict(item) for item in found], json_out, "the prices")
+    if json_out == "-":
+        return
+    print("Published USD per million tokens, recomputed: their hour and speed, our hour, our speed, both ours")
+    for item in found:
+        ways = ", ".join(f"{way} {'-' if value is None else number(value)}" for way, value in item.found.items())
+        title = f"{item.id}: {item.chip}, {item.model}, published {number(item.published)}: {ways}"
+        print("\n".join([*wrap(title, width(), "  "), *wrap(item.reason, width(), "      ")]))
+    for way in WAYS:
+        apart = errors(found, way)
+        if apart:
+            print(f"{way}: median error {median(apart):.1%} over {len(apart)} rows")
 
 
 def _judge(
@@ -102,20 +132,31 @@ def _files(
     json_out: str | None,
     plot: str | None,
 ) -> None:
-    from ...validation.judge import as_json, write_predictions, write_text
+    from ...validation.judge import as_json, write_predictions
 
     if predictions:
         write_predictions(raw, judged, predictions)
         _note(f"wrote {len(judged)} rows to {predictions}")
-    if json_out and json_out != "-":
-        write_text(json_out, json.dumps(as_json(judged, keys), indent=2, allow_nan=False) + "\n")
-        _note(f"wrote the summary to {json_out}")
+    if json_out:
+        _write_json(as_json(judged, keys), json_out, "the summary")
     if plot:
         from ...report.plots.judged import save_plot
         from ...validation.measured import METRICS
 
         save_plot(judged, METRICS, plot)
         _note(f"wrote the plot to {plot}")
+
+
+def _write_json(value: object, path: str, what: str) -> None:
+    from ...report.files import whole_file
+
+    text = json.dumps(value, indent=2, allow_nan=False)
+    if path == "-":
+        print(text)
+        return
+    with whole_file(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")
+    _note(f"wrote {what} to {path}")
 
 
 def _gate(judged: pd.DataFrame, check: str | None, write_expected_to: str | None) -> None:
@@ -129,12 +170,6 @@ def _gate(judged: pd.DataFrame, check: str | None, write_expected_to: str | None
     if write_expected_to:
         write_expected(judged, write_expected_to)
         _note(f"wrote the errors by chip family to {write_expected_to}")
-
-
-def _print_json(judged: pd.DataFrame, keys: list[str]) -> None:
-    from ...validation.judge import as_json
-
-    print(json.dumps(as_json(judged, keys), indent=2, allow_nan=False))
 
 
 def _print_tables(judged: pd.DataFrame, keys: list[str], worst: int) -> None:
