@@ -128,7 +128,7 @@ def _terms(s: Served, pipe: Pipeline, load: Load, full: float) -> list[dict[str,
     """Seconds per output token by cause, longest first; they sum to the TPOT."""
     yielded = float(accepted_tokens(load.acceptance, load.draft))
     token = float(pipe.token_s)
-    verified = token * sram.DRAFT_COST * float(load.draft)
+    verified = token * sram.draft_cost() * float(load.draft)
     turns = max(0.0, float(s.running) / full - 1.0) * (token + verified)
     seconds = {
         "latency": (token - float(pipe.hop_s) - float(pipe.matrix_s)) / yielded,

@@ -69,6 +69,12 @@ def _fitted(name: str) -> Mapping[str, Any]:
     return shipped_table("fitted", f"{name}.toml") or {}
 
 
+@lru_cache(maxsize=32)
+def engine_table(name: str) -> Mapping[str, Any]:
+    """The table specs/engines/NAME, read once."""
+    return shipped_table("engines", name) or {}
+
+
 def _plain(value: Any) -> Any:
     """Tables and lists with dates as YYYY-MM-DD, as JSON keeps them."""
     if isinstance(value, dict):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..arrays import Array
+from ..catalog.tables import engine_table
 from .operators import Formats
 from .parallel import Plan, kv_heads_per_rank, on_cores
 
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
     from ..engines.engine import Engine
     from ..hardware.chip import Chip
     from ..models.model import Attention, Model
-
-TIGHT_FRACTION = 1.03  # of rated memory that an engine can be told to use when weights leave nothing else
-TIGHT_WORKSPACE = 1e9  # bytes without graphs and with small chunks
-TIGHT_POOL = 0.03  # of memory that such a run has for its cache at most
 
 
 @dataclass(frozen=True, repr=False)
@@ -86,13 +83,14 @@ def footprint(chip: Chip, model: Model, plan: Plan, fmt: Formats, engine: Engine
     """
     capacity = chip.memory_bytes
     usable = capacity * engine.memory_fraction
-    workspace = min(engine.workspace_bytes, 0.06 * capacity)
+    spare = engine_table("physics.toml")["memory"]
+    workspace = min(engine.workspace_bytes, spare["workspace_share"] * capacity)
     weights = weight_bytes_per_chip(model, plan, fmt)
     cut = on_cores(plan, chip)
     per_sequence = kv_bytes_per_chip(model, cut, context, fmt.kv.bytes, engine.whole_windows)
     free = usable - weights - workspace
     # a model that barely fits is run with less to spare: nearly all memory, a pool of a few percent
-    tight = np.minimum(TIGHT_FRACTION * capacity - weights - TIGHT_WORKSPACE, TIGHT_POOL * capacity)
-    free = np.maximum(free, tight)
+    most = spare["tight_fraction"] * capacity - weights - spare["tight_workspace_gb"] * 1e9
+    free = np.maximum(free, np.minimum(most, spare["tight_pool"] * capacity))
     batch = np.floor(np.maximum(free, 0.0) / np.maximum(per_sequence, 1.0)) * plan.dp
     return Footprint(capacity, usable, weights, workspace, per_sequence, batch)

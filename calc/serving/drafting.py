@@ -151,7 +151,7 @@ def pipe_lengths(
         tpot = float(s.tpot_s) * turns
         plain = tpot if plain is None else plain
         step = tpot * float(accepted_tokens(load.acceptance, g))
-        share = sram.DRAFT_COST * g / (1.0 + sram.DRAFT_COST * g)
+        share = sram.draft_cost() * g / (1.0 + sram.draft_cost() * g)
         out.append(Drafted(running, g, step, step * share, tpot, plain / tpot))
     return out
 

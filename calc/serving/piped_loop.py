@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import Array
 from ..engines.pipelines import constants_for, frontend_s
 from ..errors import DoesNotFit
-from ..physics.pipeline import DRAFT_COST, place, prompt_work_s, streamed_step_s
+from ..physics.pipeline import draft_cost, place, prompt_work_s, streamed_step_s
 from .regimes import queue_s, sustained_ttft
 from .workload import Load, Served
 
@@ -55,7 +55,7 @@ def closed_loop(m: Piped, load: Load) -> Served:
     largest = np.maximum(1.0, pipe.batch_limit)
     batch = np.where(unlimited, np.minimum(largest, full), asked)
     running = np.minimum(batch, largest)
-    verified = 1.0 + DRAFT_COST * np.asarray(load.draft)
+    verified = 1.0 + draft_cost() * np.asarray(load.draft)
     token = pipe.token_s * verified / load.yielded
     work = prompt_work_s(m.chip, m.model, m.formats, pipe, load.fresh, load.cached)
     tpot = token * np.maximum(1.0, running / full) + (running - 1.0) / load.osl * work
