@@ -69,13 +69,13 @@ class Flat:
         self._append(rows, (term.count, floors, term.x_s, term.y_s), starts, tuple(places.values()))
 
     def _collective(self, term: Term, machine: Machine, rows: Places) -> None:
-        table, scope = machine.constants.collective_table(term.kind, machine.chip)
         ranks = np.broadcast_to(np.asarray(term.ranks, dtype=float), rows.shape)
         link = np.broadcast_to(np.asarray(term.x_s, dtype=float), rows.shape)
         for low, high, place in _RANKS:
             at = (ranks > low) & (ranks <= high)
             if not at.any():
                 continue
+            table, scope = machine.constants.collective_table(term.kind, machine.chip, float(ranks[at].max()))
             places = self.space.collective(term.kind, scope, place)
             # latency as y / eta_c with y = 1 s and eta_c = 1 / alpha, so what raises alpha lowers eta_c
             starts = (1.0, table["eta_b"][place], 1e6 / table["alpha_us"][place], table["q"][place])

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arrays import Array
-from ..catalog.tables import joined, laid_over
+from ..arrays import Array, Values
+from ..catalog.tables import engine_table, joined, laid_over
 from ..hardware.formats import find_format, roof
+from ..hardware.links import box, domain
 
 if TYPE_CHECKING:
     from ..hardware.chip import Chip
@@ -116,22 +117,49 @@ class Constants:
         return self if found == self.scale else replace(self, scale=found)
 
     def collective(self, kind: str, chip: Chip, ranks: Array) -> tuple[Array, Array, Array]:
-        """(alpha_s, eta_b, q) for that many ranks, interpolated in log2 between the fitted 2, 4 and 8."""
-        t = self.collective_table(kind, chip)[0]
-        position = np.log2(np.maximum(np.asarray(ranks, dtype=float), 2.0))
-        grid = (1.0, 2.0, 3.0)
-        alpha = np.interp(position, grid, t["alpha_us"]) * _US
-        return alpha, np.interp(position, grid, t["eta_b"]), np.interp(position, grid, t["q"])
+        """(alpha_s, eta_b, q) for that many ranks, interpolated in log2 between the fitted 2, 4 and 8.
 
-    def collective_table(self, kind: str, chip: Chip) -> tuple[Mapping[str, Any], str]:
-        """The table of a collective and its scope; chips without a link of their own use the `pcie` one."""
+        Beyond the domain of their fast link ranks meet over the bus, and beyond one machine over the network, whose
+        start is that of the communication library (specs/engines/physics.toml).
+
+        >>> from tokcalc.catalog import load_chip
+        >>> chip, ranks = load_chip("h100-sxm"), np.array([8.0, 16.0, 32.0])
+        >>> start_s = load_constants(fitted=False).collective("all_reduce", chip, ranks)[0]
+        >>> (start_s * 1e6).round(1).tolist()  # 6.8 + 2 x 7 x 0.6, then 2 x 5 for each doubling
+        [4.6, 25.2, 35.2]
+        """
+        ranks = np.asarray(ranks, dtype=float)
+        near, machine = domain(chip), max(domain(chip), box(chip))
+        found = _curves(self.collective_table(kind, chip)[0], ranks)
+        if machine > near and np.any(ranks > near):
+            bus = _curves(self.collective_table(kind, chip, near + 1)[0], ranks)
+            found = np.where(ranks > near, bus, found)
+        alpha, eta, q = found
+        network = engine_table("physics.toml")["network"].get(kind)
+        if network and np.any(ranks > machine):
+            library = network["start_us"] + 2.0 * network["hop_us"] * (min(machine, 8) - 1)
+            between = 2.0 * network["between_us"] * np.log2(np.maximum(ranks / machine, 1.0))
+            inside = np.maximum(alpha, library * _US) if machine > 1 else library * _US  # one chip meets nobody inside
+            alpha = np.where(ranks > machine, inside + between * _US, alpha)
+        return alpha, eta, q
+
+    def collective_table(self, kind: str, chip: Chip, ranks: float = 1.0) -> tuple[Mapping[str, Any], str]:
+        """The table of a collective and its scope; ranks without a fast link between them use the `pcie` one."""
         table = self.tables[kind]
-        names = scopes(chip) if chip.scale_up else (chip.id, chip.family, "pcie", "any")
+        fast = chip.scale_up and ranks <= domain(chip)
+        names = scopes(chip) if fast else (chip.id, chip.family, "pcie", "any")
         for scope in names:
-            if scope in table:
+            if scope in table and (fast or table[scope].get("over") != "scale_up"):
                 found: Mapping[str, Any] = table[scope]
                 return found, scope
         return table["any"], "any"
+
+
+def _curves(table: Mapping[str, Any], ranks: Values) -> Values:
+    """(alpha_s, eta_b, q) of a table at `ranks`, along the first axis."""
+    position = np.log2(np.maximum(ranks, 2.0))
+    alpha, eta, q = (np.interp(position, (1.0, 2.0, 3.0), table[name]) for name in ("alpha_us", "eta_b", "q"))
+    return np.array((alpha * _US, eta, q))
 
 
 _NEEDED = ("eta_m", "eta_c", "p")
