@@ -1,12 +1,11 @@
 """Chips with several tiers of memory: which tier can hold a model's weights, and how fast it streams them.
 
-SambaNova (SRAM, HBM, DDR) and d-Matrix (SRAM, LPDDR) run small models from the fast tier and large ones
-from the next. Stands beside `chip`; a question takes another tier with `--set weights_in=NAME`.
+SambaNova (SRAM, HBM, DDR) and d-Matrix (SRAM, LPDDR) run small models from the fast tier and large ones from the next;
+a question takes another tier with `--set weights_in=NAME`.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,21 +13,15 @@ if TYPE_CHECKING:
 
 
 def tiers(chip: Chip) -> tuple[MemoryLevel, ...]:
-    """Levels that weights can stream from, fastest first: those with a published bandwidth, as large as the
-    main one.
+    """Levels that weights can stream from, fastest first: those with a published bandwidth, as large as the main one.
+
+    >>> from tokcalc.catalog import load_chip
+    >>> [(m.name, m.capacity_bytes / 1e9, m.bandwidth_bytes_s / 1e9) for m in tiers(load_chip("sn40l"))]
+    [('hbm', 64.0, 1600.0), ('ddr', 1500.0, 100.0)]
     """
     main = chip.main_memory
     able = [m for m in chip.memory if m.bandwidth_bytes_s and m.capacity_bytes >= main.capacity_bytes]
     return tuple(sorted(able, key=lambda m: -(m.bandwidth_bytes_s or 0.0)))
-
-
-def tier_for(chip: Chip, bytes_per_chip: float) -> Chip | None:
-    """The chip with its weights in the fastest tier that holds them; None if no tier does.
-
-    Worked: SN40L, 84 GB a socket: HBM holds 64 GB, so DDR at 100 GB/s, sixteen times slower.
-    """
-    found = next((m for m in tiers(chip) if m.capacity_bytes >= bytes_per_chip), None)
-    return None if found is None else replace(chip, weights_in=found.name)
 
 
 def hint(chip: Chip) -> str:

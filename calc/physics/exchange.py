@@ -2,20 +2,19 @@
 
 Inside one switched domain a token goes once to every chip that holds one of its experts. Beyond it, prompts
 go once to every node and are copied there; generation, which cannot wait, goes once to every expert over the
-network. Stands after `step`, before `wide_ep`; constants and their sources in specs/engines/wide.toml.
+network. Constants and their sources: specs/engines/wide.toml.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..arrays import Array
-from ..catalog.tables import shipped_table
+from ..catalog.tables import engine_table
 from ..hardware.links import bandwidth_bytes_s, domain
 from .roofline import smooth_max
 
@@ -25,16 +24,16 @@ if TYPE_CHECKING:
     from ..models.model import Model
 
 
-@lru_cache(maxsize=1)
 def wide_table() -> Mapping[str, Any]:
     """The constants of wide expert parallelism, specs/engines/wide.toml."""
-    return shipped_table("engines", "wide.toml") or {}
+    return engine_table("wide.toml")
 
 
 def visited(places: float, top_k: int) -> float:
     """Places that at least one of a token's experts is in, its own included: n (1 - (1 - 1/n)^k).
 
-    Worked: 8 experts over 4 nodes: 3.6; over 2 chips: 2.0; over 160: 7.8.
+    >>> [round(visited(places, 8), 1) for places in (4, 2, 160)]  # nodes, chips of a pair, chips of a system
+    [3.6, 2.0, 7.8]
     """
     return places * (1.0 - (1.0 - 1.0 / places) ** top_k)
 
@@ -42,7 +41,9 @@ def visited(places: float, top_k: int) -> float:
 def imbalance(model: Model, ranks: float) -> float:
     """Time of the fullest of n `ranks` over the mean one: 1 + s sqrt(2 ln n n / E), extreme of n sums of E/n experts.
 
-    Worked: E = 256, s = .194: 2 ranks 1.02, 32 ranks 1.18, the two measured points.
+    >>> from tokcalc.catalog import load_model
+    >>> [round(imbalance(load_model("deepseek-v3"), ranks), 2) for ranks in (1, 2, 32)]  # the last two are measured
+    [1.0, 1.02, 1.18]
     """
     experts = max((group.ffn.experts for group in model.groups), default=0)
     if ranks <= 1 or not experts:
@@ -57,7 +58,13 @@ def exchange_s(chip: Chip, model: Model, chips: float, tokens: Array, constants:
     tokens: a number or array of cases; phase: "prefill" or "decode".
     Per routed layer (alpha^q + (v / (eta B))^q)^(1/q), v = copies x hidden x
     (dispatch + combine) bytes; beyond one domain the inner link's copies run at the same time.
-    Worked: 16,384 tokens of DeepSeek-V3 on 32 H800: 3.6 nodes x 7,168 x 3.03 bytes at 45 GB/s: 28 ms a layer.
+
+    >>> from tokcalc.catalog import load_chip, load_model
+    >>> from tokcalc.engines.constants import load_constants
+    >>> model, chip = load_model("deepseek-v3"), load_chip("h800-sxm")
+    >>> whole = exchange_s(chip, model, 32.0, 16384.0, load_constants(), "prefill")
+    >>> f"{whole / 58 * 1e3:.0f} ms a layer"  # 16,384 tokens x 3.6 nodes x 7,168 x 3.03 bytes at 45 GB/s
+    '29 ms a layer'
     """
     table = wide_table()
     message = table["message"]["dispatch_bytes"] + table["message"]["combine_bytes"]
@@ -93,7 +100,9 @@ def _limited(model: Model, top_k: int) -> float:
 def wide_ranks(model: Model, chips: float, least: float) -> float:
     """Chips that experts are spread over where a row gives a share of them: E over the experts of a chip.
 
-    Worked: one accelerator of DeepSeek-V3, 256 experts, two a chip: 128.
+    >>> from tokcalc.catalog import load_model
+    >>> wide_ranks(load_model("deepseek-v3"), 1.0, 16.0), wide_ranks(load_model("deepseek-v3"), 32.0, 16.0)
+    (128.0, 32.0)
     """
     if chips >= least:
         return chips

@@ -1,7 +1,4 @@
-"""What fits: weights and KV cache of one chip, and the largest batch that the pool holds. Bytes exact, GB = 1e9.
-
-Stands after `model` and `parallel`, before `serving`, which asks it for the batch at maximum load.
-"""
+"""What fits: weights and KV cache of one chip, and the largest batch that the pool holds. Bytes exact, GB = 1e9."""
 
 from __future__ import annotations
 
@@ -78,8 +75,17 @@ def footprint(chip: Chip, model: Model, plan: Plan, fmt: Formats, engine: Engine
     """Memory of one chip and the largest batch: (usable - weights - workspace) / cache per sequence, times dp.
 
     context: mean tokens held per running sequence. A batch below 1 means that the plan does not fit.
-    Worked: Llama-3.1-70B fp8 on one H200: 141 x .96 - 70.6 - 3 = 62 GB; at 164 kB a token (8-bit cache) 184 sequences
-    of 2048 tokens.
+
+    >>> from types import SimpleNamespace
+    >>> from tokcalc.catalog import load_chip, load_model
+    >>> from tokcalc.physics.operators import component_formats
+    >>> engine = SimpleNamespace(memory_fraction=0.96, workspace_bytes=3e9, whole_windows=False)
+    >>> model, chip = load_model("llama-3.1-70b"), load_chip("h200-sxm")
+    >>> held = footprint(chip, model, Plan(), component_formats(model, "fp8", "fp8"), engine, 2048.0)
+    >>> f"({held.usable_bytes / 1e9:.1f} - {held.weights_bytes / 1e9:.1f} - {held.workspace_bytes / 1e9:.0f}) GB"
+    '(135.4 - 72.7 - 3) GB'
+    >>> float(held.kv_bytes_per_sequence) / 2048, float(held.batch)  # 164 kB a token, 8 bit
+    (163840.0, 177.0)
     """
     capacity = chip.memory_bytes
     usable = capacity * engine.memory_fraction

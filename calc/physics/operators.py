@@ -1,8 +1,7 @@
 """One forward pass as a list of operators: operations, bytes and messages of one rank, before any efficiency.
 
-A pass is described by `Pass` (tokens, sequences, attention pairs), so that decode, prefill, chunks and verified
-drafts are one code. Stands after `model` and `parallel`, before `roofline` and `step`. Formulas: specs/models/README
-section of specs/README.md (parameters, KV, FLOPs); arrays of cases throughout.
+A `Pass` says how many tokens of how many sequences at which context, so that decode, prefill, chunks and verified
+drafts are one code. Formulas: specs/README.md (parameters, KV, FLOPs); arrays of cases throughout.
 """
 
 from __future__ import annotations
@@ -19,8 +18,7 @@ from .parallel import Plan, distinct_experts, kv_heads_per_rank
 from .roofline import ring_volume
 
 if TYPE_CHECKING:
-    from ..models.model import Attention, FeedForward, LayerGroup, Model
-
+    from ..models.model import Attention, LayerGroup, Model
 
 ACTIVATION_BYTES = 2.0  # residual stream and messages are 16 bit in every engine modelled
 
@@ -89,6 +87,11 @@ class Formats:
 def component_formats(model: Model, weights: str, kv: str = "bf16") -> Formats:
     """The recipe that a format's name stands for in released checkpoints.
 
+    >>> from tokcalc.catalog import load_model
+    >>> recipe = component_formats(load_model("deepseek-v3"), "nvfp4", "fp8")
+    >>> [part.name for part in (recipe.attention, recipe.ffn, recipe.experts, recipe.head, recipe.kv)]
+    ['bf16', 'bf16', 'nvfp4', 'bf16', 'fp8']
+
     Four-bit mixture models keep attention and shared experts at 16 bit (gpt-oss, Kimi K2, NVIDIA's nvfp4 exports);
     engines keep the output head at 16 bit for fp8 and 4-bit weights; llama.cpp and exl2 quantise the head too. Models
     that were released in fp8, and the fp8 releases of some makers beside 16 bit, carry a scale per block of weights.
@@ -106,7 +109,10 @@ def component_formats(model: Model, weights: str, kv: str = "bf16") -> Formats:
 def causal_pairs(cached: Array, new: Array, window: float | None = None) -> Array:
     """Query-key pairs of `new` causal tokens after `cached`: sum over i of min(cached + i, W), i = 1..new.
 
-    Without a window: new (cached + (new + 1)/2). Worked: cached 0, new 4: 10; window 2: 1 + 2 + 2 + 2 = 7.
+    Without a window: new (cached + (new + 1)/2).
+
+    >>> causal_pairs(0.0, 4.0), float(causal_pairs(0.0, 4.0, window=2.0))  # 1 + 2 + 3 + 4, 1 + 2 + 2 + 2
+    (10.0, 7.0)
     """
     if window is None:
         return new * (cached + (new + 1.0) / 2.0)
@@ -118,65 +124,75 @@ def causal_pairs(cached: Array, new: Array, window: float | None = None) -> Arra
     return total(cached + new) - total(np.asarray(cached, dtype=float))
 
 
-def _gemm(name: str, count: float, rows: Array, k: float, params: Array, fmt: Format, kernels: float = 1.0) -> Operator:
-    """Matrix product of `rows` rows with `params` weights of k inputs: F = 2 m P, Q = weights + inputs + outputs."""
-    moved = params * fmt.bytes + rows * (k * kernels + params / k) * ACTIVATION_BYTES
-    return Operator(name, "gemm", count, 2.0 * rows * params, moved, fmt.name, kernels, outputs=params / k)
+@dataclass(frozen=True, eq=False, repr=False)
+class _Matrix:
+    """Weights of a product: how many, of how many inputs, stored in which format."""
+
+    inputs: Array
+    params: Array
+    format: Format
+
+
+def _product(name: str, count: float, rows: Array, weights: _Matrix, *, kernels: float = 1.0) -> Operator:
+    """Product of `rows` rows with a matrix: F = 2 m P, Q = weights + inputs + outputs; each kernel reads the inputs."""
+    outputs = weights.params / weights.inputs
+    moved = weights.params * weights.format.bytes + rows * (weights.inputs * kernels + outputs) * ACTIVATION_BYTES
+    flops = 2.0 * rows * weights.params
+    return Operator(name, "gemm", count, flops, moved, weights.format.name, kernels, outputs=outputs)
+
+
+def _seen(att: Attention, p: Pass) -> Array:
+    """Cached tokens that a layer keeps of each sequence: all, or those of its window."""
+    return np.minimum(p.context, float(att.window)) if att.window else p.context
+
+
+def _pairs(att: Attention, p: Pass, plan: Plan) -> Array:
+    """Query-key pairs of one rank: what a window, the indexer's choice and compressed entries leave of the context."""
+    sequences, tokens, new = p.sequences / plan.dp, p.tokens / plan.dp, p.tokens / p.sequences
+    chosen = float(att.index_top_k) if att.index_top_k and att.kind != "csa" else None
+    if p.decode:
+        pairs = tokens * (_seen(att, p) if chosen is None else np.minimum(p.context, chosen))
+    else:
+        limit = float(att.window) if att.window else None
+        pairs = sequences * causal_pairs(p.context, new, limit if chosen is None else chosen)
+    if att.compress_ratio:  # entries stand beside the window; of csa the indexer picks some
+        entries = (p.context if p.decode else p.context + new / 2.0) / att.compress_ratio
+        pairs = pairs + tokens * (np.minimum(entries, att.index_top_k) if att.index_top_k else entries)
+    return pairs
 
 
 def _attention(att: Attention, p: Pass, plan: Plan, count: float, kv: Format) -> list[Operator]:
     """Score and value products over the cache, and the sparse indexer where the layer has one."""
     sequences, tokens = p.sequences / plan.dp, p.tokens / plan.dp
-    new = p.tokens / p.sequences
-    heads = att.heads / np.asarray(plan.tp, dtype=float)
-    window = float(att.window) if att.window else None
+    tp = np.asarray(plan.tp, dtype=float)
+    heads, value_dim = att.heads / tp, att.v_head_dim or att.head_dim
     kind = "attention_decode" if p.decode else "attention_prefill"
-    out: list[Operator] = []
-
     if att.kind == "linear":
-        state = att.state_elements / np.asarray(plan.tp, dtype=float)
-        flops: Array = 7.0 * tokens * state
+        state = att.state_elements / tp
         moved = sequences * state * 2.0 * 4.0 + tokens * att.hidden * ACTIVATION_BYTES
-        kind = "linear_decode" if p.decode else "attention_prefill"
-        return [Operator("linear attention", kind, count, flops, moved, "bf16", 1.0)]
+        kind = "linear_decode" if p.decode else kind
+        return [Operator("linear attention", kind, count, 7.0 * tokens * state, moved, "bf16", 1.0)]
 
-    # what one query sees: everything, a window, or the indexer's choice
-    seen = p.context if window is None else np.minimum(p.context, window)
-    if p.decode:
-        pairs: Array = tokens * seen
-        if att.index_top_k and att.kind != "csa":
-            pairs = tokens * np.minimum(p.context, att.index_top_k)
-    else:
-        pairs = sequences * causal_pairs(p.context, new, window)
-        if att.index_top_k and att.kind != "csa":
-            pairs = sequences * causal_pairs(p.context, new, float(att.index_top_k))
-    entries: Array = 0.0
-    if att.compress_ratio:
-        compressed = (p.context if p.decode else p.context + new / 2.0) / att.compress_ratio
-        entries = np.minimum(compressed, att.index_top_k) if att.index_top_k else compressed
-        pairs = pairs + tokens * entries
-
+    seen, pairs = _seen(att, p), _pairs(att, p, plan)
     if att.kv_lora_rank:
         read_per_pair: Array = float(att.kv_lora_rank + att.rope_dim)  # the latent stands on every rank
-        if p.decode:
+        flops = 2.0 * pairs * heads * (att.nope_dim + att.rope_dim + att.v_head_dim)
+        if p.decode:  # absorbed: queries meet the latent itself, twice
             kind = "mla_decode"
             flops = 2.0 * pairs * heads * (2.0 * att.kv_lora_rank + att.rope_dim)
-        else:
-            flops = 2.0 * pairs * heads * (att.nope_dim + att.rope_dim + att.v_head_dim)
     elif att.compress_ratio or att.kind in ("csa", "hca"):
         read_per_pair = float(att.head_dim)
         flops = 4.0 * pairs * heads * att.head_dim
     else:
         per_head = att.head_dim if att.shared_kv else 2.0 * att.head_dim
         read_per_pair = kv_heads_per_rank(att.kv_heads, plan.tp, plan.cores) * per_head
-        flops = 2.0 * pairs * heads * (att.head_dim + (att.v_head_dim or att.head_dim))
-    if p.decode:
-        read: Array = sequences * (pairs / np.maximum(tokens, 1e-12)) * read_per_pair
-    else:
-        read = sequences * (seen + new) * read_per_pair
-    io = tokens * 2.0 * heads * (att.head_dim + (att.v_head_dim or att.head_dim)) * ACTIVATION_BYTES
-    out.append(Operator("attention", kind, count, flops, read * kv.bytes + io, kv.name, 1.0, context=seen))
-
+        flops = 2.0 * pairs * heads * (att.head_dim + value_dim)
+    new = p.tokens / p.sequences
+    # verified drafts of one sequence read its cache once; a prompt reads its own new tokens too
+    read = pairs / np.maximum(tokens, 1e-12) if p.decode else seen + new
+    moved = sequences * read * read_per_pair * kv.bytes
+    io = tokens * 2.0 * heads * (att.head_dim + value_dim) * ACTIVATION_BYTES
+    out = [Operator("attention", kind, count, flops, moved + io, kv.name, 1.0, context=seen)]
     if att.index_heads:
         ratio = att.compress_ratio or 1.0
         pairs = (tokens * p.context if p.decode else sequences * causal_pairs(p.context, new)) / ratio
@@ -202,17 +218,17 @@ def _attention_shards(att: Attention, tp: Array) -> tuple[Array, Array]:
     return whole + (att.qkv_params - whole) / tp, att.out_params / tp
 
 
-def _ffn(ffn: FeedForward, hidden: int, p: Pass, plan: Plan, count: float, fmt: Formats) -> list[Operator]:
+def _ffn(group: LayerGroup, hidden: int, p: Pass, plan: Plan, fmt: Formats) -> list[Operator]:
     """Dense FFN, or router, shared part and routed experts of one layer."""
-    rank_tokens = p.tokens / plan.dp
+    ffn, rank_tokens = group.ffn, p.tokens / plan.dp
     out: list[Operator] = []
     if ffn.dense_params:
-        out.append(
-            _gemm("ffn" if ffn.kind == "dense" else "shared experts", count, rank_tokens, hidden,
-                  ffn.dense_params / plan.tp, fmt.ffn, 2.0)
-        )  # fmt: skip
+        name = "ffn" if ffn.kind == "dense" else "shared experts"
+        dense = _Matrix(hidden, ffn.dense_params / plan.tp, fmt.ffn)
+        out.append(_product(name, group.count, rank_tokens, dense, kernels=2.0))
     if ffn.kind == "moe":
-        out.append(_gemm("router", count, rank_tokens, hidden, ffn.router_params, find_format("bf16")))
+        router = _Matrix(hidden, ffn.router_params, find_format("bf16"))
+        out.append(_product("router", group.count, rank_tokens, router))
         # whole experts over ep ranks; the rest of the cut is inside an expert
         hits = p.tokens * ffn.top_k / plan.ep
         spread = routing()["spread"] if p.spread is None else p.spread
@@ -223,8 +239,13 @@ def _ffn(ffn: FeedForward, hidden: int, p: Pass, plan: Plan, count: float, fmt: 
         acts = hits * (2.0 * hidden + 3.0 * ffn.expert_width / cut) * ACTIVATION_BYTES
         flops = 2.0 * hits * ffn.expert_params / cut
         launches = expert_launches(ffn.experts)
-        out.append(Operator("experts", "moe", count, flops, weights + acts, fmt.experts.name, launches))
+        out.append(Operator("experts", "moe", group.count, flops, weights + acts, fmt.experts.name, launches))
     return out
+
+
+def _all_reduce(part: str, count: float, message: Array, ranks: Array) -> Operator:
+    volume = ring_volume(message, ranks)
+    return Operator(f"all-reduce ({part})", "all_reduce", count, message_bytes=volume, ranks=ranks)
 
 
 def _messages(group: LayerGroup, hidden: int, p: Pass, plan: Plan) -> list[Operator]:
@@ -232,29 +253,18 @@ def _messages(group: LayerGroup, hidden: int, p: Pass, plan: Plan) -> list[Opera
     rank_tokens = p.tokens / plan.dp
     message = rank_tokens * hidden * ACTIVATION_BYTES
     tp, dp = np.asarray(plan.tp, dtype=float), np.asarray(plan.dp, dtype=float)
-    out = [
-        Operator("all-reduce (attention)", "all_reduce", group.count, message_bytes=ring_volume(message, tp), ranks=tp)
-    ]
+    out = [_all_reduce("attention", group.count, message, tp)]
     if group.attention.norm_over_heads:  # two sums of squares a token
-        out.append(
-            Operator("all-reduce (norm)", "all_reduce", group.count,
-                     message_bytes=ring_volume(rank_tokens * 2.0 * 4.0, tp), ranks=tp)
-        )  # fmt: skip
+        out.append(_all_reduce("norm", group.count, rank_tokens * 2.0 * 4.0, tp))
     # with attention data parallelism, experts exchange tokens among all chips that hold them
     exchange = (dp > 1) & (group.ffn.kind == "moe")
-    reduce_ranks = np.where(exchange, 1.0, tp)
-    out.append(
-        Operator("all-reduce (ffn)", "all_reduce", group.count,
-                 message_bytes=ring_volume(message, reduce_ranks), ranks=reduce_ranks)
-    )  # fmt: skip
+    out.append(_all_reduce("ffn", group.count, message, np.where(exchange, 1.0, tp)))
     if group.ffn.kind == "moe" and np.any(exchange):
         ranks = np.where(exchange, tp * dp, 1.0)
-        copies = np.minimum(group.ffn.top_k, ranks - 1.0)
+        copies = np.minimum(group.ffn.top_k, ranks - 1.0)  # a rank keeps its own
         volume = rank_tokens / tp * hidden * copies * (1.0 + ACTIVATION_BYTES)  # dispatch 8 bit, combine 16 bit
-        out.append(
-            Operator("expert exchange", "all_to_all", group.count,
-                     message_bytes=np.where(exchange, volume, 0.0), ranks=ranks)
-        )  # fmt: skip
+        sent = np.where(exchange, volume, 0.0)
+        out.append(Operator("expert exchange", "all_to_all", group.count, message_bytes=sent, ranks=ranks))
     return out
 
 
@@ -269,28 +279,17 @@ def operators(model: Model, plan: Plan, p: Pass, fmt: Formats) -> list[Operator]
     for group in model.groups:
         att, n = group.attention, group.count
         into, back = _attention_shards(att, plan.tp)
+        entry = _Matrix(model.hidden, into + att.index_params, fmt.attention)  # the indexer is on every rank
         kernels = 3.0 if att.q_lora_rank else 1.0
-        into = into + att.index_params  # the indexer's matrices are on every rank
-        out.append(_gemm("attention projections", n, rank_tokens, model.hidden, into, fmt.attention, kernels))
+        out.append(_product("attention projections", n, rank_tokens, entry, kernels=kernels))
         out += _attention(att, p, plan, n, fmt.kv)
-        out.append(_gemm("attention output", n, rank_tokens, max(back_rows(att), 1.0), back, fmt.attention))
-        out += _ffn(group.ffn, model.hidden, p, plan, n, fmt)
+        width = float(att.heads * (att.v_head_dim or att.head_dim))  # of all ranks
+        out.append(_product("attention output", n, rank_tokens, _Matrix(max(width, 1.0), back, fmt.attention)))
+        out += _ffn(group, model.hidden, p, plan, fmt)
         out += _messages(group, model.hidden, p, plan)
-        width = 8.0 * model.hidden + 3.0 * group.ffn.width / tp
-        out.append(
-            Operator(
-                "elementwise",
-                "elementwise",
-                n,
-                bytes=rank_tokens * width * ACTIVATION_BYTES,
-                kernels=1.0 + 2.0 * att.qk_norm,
-            )
-        )
-    head = model.head_read_params
-    out.append(_gemm("output head", 1.0, p.head_rows / plan.dp, model.hidden, head / tp, fmt.head))
+        moved = rank_tokens * (8.0 * model.hidden + 3.0 * group.ffn.width / tp) * ACTIVATION_BYTES
+        launches = 1.0 + 2.0 * att.qk_norm
+        out.append(Operator("elementwise", "elementwise", n, bytes=moved, kernels=launches))
+    head = _Matrix(model.hidden, model.head_read_params / tp, fmt.head)
+    out.append(_product("output head", 1.0, p.head_rows / plan.dp, head))
     return out
-
-
-def back_rows(att: Attention) -> float:
-    """Inputs of the output projection: heads x value width (of all ranks)."""
-    return float(att.heads * (att.v_head_dim or att.head_dim))

@@ -1,7 +1,4 @@
-"""How a model is cut over chips: parallel degrees, shards per rank, expert placement, messages.
-
-Degrees may be numbers or arrays of cases. Stands before `operators`, which builds the work of one rank.
-"""
+"""How a model is cut over chips: parallel degrees, numbers or arrays of cases, and what a rank holds."""
 
 from __future__ import annotations
 
@@ -75,7 +72,11 @@ def cuts_heads(model: Model, tp: int, cores: int = 1) -> bool:
     """Whether tensor parallel ranks can share out the query heads of every layer: tp divides them.
 
     Chips of several cores fill their ranks up with empty heads (`kv_heads_per_rank`), so there any degree up to the
-    heads will do. Worked: 40 heads are cut by 5 and 8, not by 7 or 16.
+    heads will do.
+
+    >>> from tokcalc.catalog import load_model
+    >>> [tp for tp in range(1, 17) if cuts_heads(load_model("qwen3-14b"), tp)]  # 40 heads
+    [1, 2, 4, 5, 8, 10]
     """
     heads = _heads(model)
     return tp <= min(heads) and (cores > 1 or math.gcd(*heads) % tp == 0)
@@ -84,7 +85,11 @@ def cuts_heads(model: Model, tp: int, cores: int = 1) -> bool:
 def usual_degree(model: Model, tp: int, cores: int = 1) -> bool:
     """Whether engines would be started with this degree: it cuts the query heads, and KV heads stay whole.
 
-    Ranks hold as many KV heads each, or as many ranks share one. Worked: 40 query and 8 KV heads: 8, not 5.
+    Ranks hold as many KV heads each, or as many ranks share one.
+
+    >>> from tokcalc.catalog import load_model
+    >>> [tp for tp in range(1, 17) if usual_degree(load_model("qwen3-14b"), tp)]  # 40 query and 8 KV heads
+    [1, 2, 4, 8]
     """
     shared = {group.attention.kv_heads for group in model.groups if not group.attention.kv_lora_rank}
     return cuts_heads(model, tp, cores) and (cores > 1 or all(n % tp == 0 or tp % n == 0 for n in shared if n))
@@ -124,7 +129,11 @@ def kv_heads_per_rank(kv_heads: int, tp: Array, cores: float = 1) -> Array:
     """KV heads on one chip of a tensor-parallel group: max(1, K/tp); beyond K ranks they are replicated.
 
     A chip of several cores is as many ranks, each with whole heads: cores x ceil(K / (tp x cores)).
-    Worked: 8 heads over 12 chips of 2 cores: each core keeps one, so a chip has 2 and the group 24 for 8.
+
+    >>> float(kv_heads_per_rank(8, 4)), float(kv_heads_per_rank(8, 16))
+    (2.0, 1.0)
+    >>> float(kv_heads_per_rank(8, 12, cores=2))  # each core keeps one, so twelve chips hold 24 for 8
+    2.0
     """
     if cores > 1:
         return cores * np.ceil(kv_heads / (np.asarray(tp, dtype=float) * cores))
@@ -134,6 +143,7 @@ def kv_heads_per_rank(kv_heads: int, tp: Array, cores: float = 1) -> Array:
 def distinct_experts(experts: int, top_k: int, tokens: Array) -> Array:
     """Experts that at least one of `tokens` tokens picks: E (1 - (1 - k/E)^T), uniform independent routing.
 
-    Worked: E = 256, k = 8: T = 1 gives 8, T = 32 gives 163, T = 128 gives 252. Source: specs/engines/README.md.
+    >>> distinct_experts(256, 8, np.array([1.0, 32.0, 128.0])).round().tolist()
+    [8.0, 163.0, 252.0]
     """
     return experts * -np.expm1(tokens * np.log1p(-min(top_k / experts, 1.0 - 1e-12)))

@@ -1,7 +1,6 @@
 """The passes that a case's answer is made of: one decode step, one prompt alone, prompts as a busy engine batches them.
 
-Shared by the answer, `predict` and `calibrate`, so that what is fitted is what is used. Stands after `operators`,
-before `serving`.
+Shared by answers, validation and calibration, so that what is fitted is what is used.
 """
 
 from __future__ import annotations
@@ -51,15 +50,22 @@ def prompts_per_pass(engine: Engine, batch: Array, isl: Array) -> Array:
 
 
 def passes_per_prompt(engine: Engine, isl: Array) -> Array:
-    """Chunks that one long prompt is cut into: ceil(ISL / token budget)."""
+    """Chunks that one long prompt is cut into: ceil(ISL / token budget).
+
+    >>> from types import SimpleNamespace
+    >>> float(passes_per_prompt(SimpleNamespace(chunk_tokens=8192), 20_000.0))
+    3.0
+    """
     return np.ceil(np.maximum(isl, 1.0) / engine.chunk_tokens)
 
 
 def padded_tokens(engine: Engine, tokens: Array) -> Array:
-    """Tokens that a pass of `tokens` prompt tokens costs: the next compiled bucket; beyond, whole largest
-    ones.
+    """Tokens that a pass of `tokens` prompt tokens costs: the next compiled bucket; beyond, whole largest ones.
 
-    Worked, buckets 128, 256, 1024, 1280, 2048: 257 and 1,024 cost 1,024; 2,049 costs 2,048 + 128.
+    >>> from types import SimpleNamespace
+    >>> compiled = SimpleNamespace(buckets=(128, 256, 1024, 1280, 2048))
+    >>> padded_tokens(compiled, np.array([257.0, 1024.0, 2049.0])).tolist()  # the last: 2,048 + 128
+    [1024.0, 1024.0, 2176.0]
     """
     if not engine.buckets:
         return tokens
@@ -75,7 +81,12 @@ def read_context(engine: Engine, isl: Array, osl: Array) -> Array:
     """Cached tokens that a mean decode step reads: ISL + OSL/2; ISL + OSL where the whole context is read.
 
     Where decode attention is compiled for some lengths, each step runs the next one: the mean of that staircase from
-    ISL to ISL + OSL. Worked, lengths 1,024 and 2,048: 512 + 128 read 1,024; 960 + 128 half 1,024, half 2,048: 1,536.
+    ISL to ISL + OSL.
+
+    >>> from types import SimpleNamespace
+    >>> compiled = SimpleNamespace(decode_lengths=(1024, 2048))
+    >>> [float(read_context(compiled, isl, 128.0)) for isl in (512.0, 960.0)]  # the second half at each
+    [1024.0, 1536.0]
     """
     if not engine.decode_lengths:
         return isl + (1.0 if engine.whole_context else 0.5) * osl

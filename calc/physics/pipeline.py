@@ -1,8 +1,7 @@
-"""Wafers and LPUs: weights stay in SRAM, layers are placed over chips in sequence, a token passes through
-them.
+"""Wafers and LPUs: weights stay in SRAM, layers are placed over chips in sequence, a token passes through them.
 
-Capacity sets the number of chips; the latency per layer sets the speed of one user; sequences in flight
-fill the pipeline. Stands beside `step` and `memory`, before `serving` and `sram_answer`.
+Capacity sets the number of chips; the latency per layer sets the speed of one user; sequences in flight fill the
+pipeline.
 """
 
 from __future__ import annotations
@@ -44,7 +43,6 @@ class Pipeline:
     hop_s: Array
     matrix_s: Array
     token_s: Array
-    stages: Array
     chips_per_layer: Array
     scope: str
     generation: str
@@ -66,9 +64,7 @@ def _layer_bytes(group: Any, fmt: Formats, experts: float) -> float:
 
 
 def _spread(span_s: float, read_s: Array, least: Array, most: Array) -> Array:
-    """Chips r for one layer where span sqrt(r) + read / r is least, between what it needs and what it can
-    have.
-    """
+    """Chips r for one layer where span sqrt(r) + read / r is least, between what it needs and what it can have."""
     best = (2.0 * read_s / span_s) ** (2.0 / 3.0) if span_s > 0 else np.inf
     return np.clip(best, least, np.maximum(most, least))
 
@@ -85,8 +81,15 @@ def place(
     hops than few large ones. All terms are per case, whatever the shape of batch, context and chips.
     date: of the software; None takes the default release, or the model's own day where that came later (`model_day`)
     and nothing is drafted.
-    Worked: Llama-3.1-70B, 16 bit, WSE-3: 141 GB / (44 GB x .9) = 4 wafers, r = 1.7 GB / 39.6 GB = .043 of a
-    wafer: 97 us sqrt(.043) + 7.6 us = 27.8 us a layer; 80 of them and 3 hops of 6 us: 2.24 ms, 446 tokens/s.
+
+    >>> from tokcalc.catalog import load_chip, load_model
+    >>> from tokcalc.physics.operators import component_formats
+    >>> chip, model = load_chip("wse-3"), load_model("llama-3.1-70b")
+    >>> pipe = place(chip, model, component_formats(model, "bf16"), 1.0, 1024.0)
+    >>> int(pipe.chips), float(pipe.chips_per_layer)  # 141 GB / (44 GB x .9), over 80 layers
+    (4, 0.05)
+    >>> bool(np.isclose(pipe.token_s, 80 * pipe.layer_s + pipe.matrix_s + pipe.hop_s))  # three hops
+    True
     """
     table, scope = constants_for(chip, date or model_day(chip, model))
     speedup = table["speedup"]
@@ -110,7 +113,6 @@ def place(
         routed = table["moe_us"] if group.ffn.experts else 0.0
         latency = latency + group.count * ((table["layer_us"] + routed) * 1e-6 + span * np.sqrt(r))
         matrix = matrix + group.count * active / bandwidth / r
-    stages = np.minimum(chips, layers)
     hop = table["hop_us"] * 1e-6 * (chips - 1.0)
     latency, matrix, hop = latency / speedup, matrix / speedup, hop / speedup
     limit = np.floor(np.maximum(chips * room - weights, 0.0) / np.maximum(per_sequence, 1.0))
@@ -124,7 +126,6 @@ def place(
         hop_s=hop,
         matrix_s=matrix,
         token_s=latency + hop + matrix,
-        stages=stages,
         chips_per_layer=chips / layers,
         scope=scope,
         generation=str(table.get("name", "")),
@@ -132,8 +133,9 @@ def place(
 
 
 def prompt_rate_s(chip: Chip, model: Model, fmt: Formats, pipe: Pipeline) -> Array:
-    """Seconds of pipeline that the matrices take for one prompt token: 2 active parameters over a share of all
-    chips' dense peak. Attention comes on top (`prompt_work_s`).
+    """Seconds of pipeline that matrices take for a prompt token: 2 active parameters over a share of the dense peaks.
+
+    Attention comes on top (`prompt_work_s`).
     """
     return 2.0 * model.params_active_no_embed / _prompt_ops_s(chip, pipe, fmt.attention)
 
@@ -145,13 +147,20 @@ def _prompt_ops_s(chip: Chip, pipe: Pipeline, fmt: Format) -> Array:
 
 
 def prompt_work_s(chip: Chip, model: Model, fmt: Formats, pipe: Pipeline, fresh: Array, cached: Array = 0.0) -> Array:
-    """Seconds of pipeline that one prompt takes: `fresh` tokens through the matrices, and their attention over the
-    `cached` tokens before them and each other.
+    """Seconds of pipeline that a prompt takes: `fresh` tokens through the matrices, and attention over all before them.
 
     Attention's operations are those of `passes.prompt_operators`, 4 heads head_dim (cached + fresh/2) per fresh token
     and layer without windows, at the share of peak that prompts reach, in 16 bit as on every chip (`step`).
-    Worked: Llama-3.3-70B, 8 bit, 128,000 tokens, 554 LPUs: 128,000 x 139 GFLOP / (554 x 750e12 x .25) = 171 ms, and
-    4 x 64 x 128 x 80 x 128,000 x 64,000 = 2.15e16 FLOP / (554 x 188e12 x .25 = 2.60e16/s) = 825 ms.
+
+    >>> from tokcalc.catalog import load_chip, load_model
+    >>> from tokcalc.physics.operators import component_formats
+    >>> chip, model, isl = load_chip("groq"), load_model("llama-3.3-70b"), 128_000.0
+    >>> fmt = component_formats(model, "int8")
+    >>> pipe = place(chip, model, fmt, 1.0, isl, 554.0)
+    >>> matrices = isl * prompt_rate_s(chip, model, fmt, pipe)  # 128,000 x 139 GFLOP at 750 TOP/s a chip
+    >>> attention = prompt_work_s(chip, model, fmt, pipe, isl) - matrices  # 2.15e16 FLOP at 188 TFLOP/s a chip
+    >>> f"{attention / matrices:.2f}"  # 825 to 171 ms at a quarter of these peaks
+    '4.81'
     """
     passed = prompt_operators(model, Plan(1, 1, 1, 1), fmt, 1.0, fresh, cached)
     pairs = sum(op.count * op.flops for op in passed if op.kind == "attention_prefill")
@@ -160,11 +169,14 @@ def prompt_work_s(chip: Chip, model: Model, fmt: Formats, pipe: Pipeline, fresh:
 
 
 def streamed_step_s(chip: Chip, model: Model, fmt: Formats, chips: Array) -> Array | None:
-    """Seconds in which weights stream once through `chips` from memory beside the wafer; None without such
-    a link.
+    """Seconds in which weights stream once through `chips` from memory beside the wafer; None without such a link.
 
-    Worked: Llama-3.1-70B, 16 bit, one WSE-3: 141 GB / 150 GB/s = 0.94 s for one token of every sequence at
-    once.
+    >>> from tokcalc.catalog import load_chip, load_model
+    >>> from tokcalc.physics.operators import component_formats
+    >>> model = load_model("llama-3.1-70b")
+    >>> seconds = streamed_step_s(load_chip("wse-3"), model, component_formats(model, "bf16"), 1.0)
+    >>> f"{seconds:.2f} s"  # 141 GB at 150 GB/s, for one token of every sequence at once
+    '0.94 s'
     """
     host = chip.host_memory
     if host is None or not host.bandwidth_bytes_s:

@@ -1,7 +1,6 @@
 """Watts of chips that serve: rated power times a share that rises with how busy they are.
 
-Before: a served load (rates, time spent in kernels). After: answer_money.py turns watts into joules per
-token, ownership.py into a bill. Constants: specs/engines/power.toml; their fit and its error: specs/fitted/power.toml.
+Constants: specs/engines/power.toml; their fit and its error: specs/fitted/power.toml.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..catalog.tables import laid_over
+from ..hardware.formats import find_format, roof
 
 if TYPE_CHECKING:
     from ..hardware.chip import Chip
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class PowerShares:
-    """Shares of rated power: awake + kernels x busy + compute x share of peak, at most ceiling; idle
-    without work.
+    """Shares of rated power: awake + kernels x busy + compute x share of peak, at most ceiling; idle without work.
 
     host_ratio: all-in power of a server over its chips' power where the chip's own is not published.
     """
@@ -47,7 +46,12 @@ def power_share(busy: Array, compute: Array, shares: PowerShares | None = None) 
     """Share of rated power: min(ceiling, awake + kernels x busy + compute share).
 
     busy: share of the time in kernels or messages, 0..1; compute: operations per second over the dense peak.
-    Worked: busy .8, a tenth of the peak: .682 + .024 + .083 = .789, 552 W of an H100's 700.
+
+    >>> shares = PowerShares(awake=0.682, kernels=0.03, compute=0.83, ceiling=1.0, idle=0.1, host_ratio=1.5)
+    >>> f"{700 * power_share(0.8, 0.1, shares):.0f} W"  # .682 + .024 + .083 of an H100's rated power
+    '552 W'
+    >>> float(power_share(1.0, 1.0, shares))
+    1.0
     """
     s = shares or load_shares()
     drawn = s.awake + s.kernels * np.clip(busy, 0.0, 1.0) + s.compute * np.asarray(compute)
@@ -59,8 +63,6 @@ def compute_share(chip: Chip, model: Model, weights: str, tokens_s: Array, chips
 
     tokens_s: input that is computed plus output, of all chips together; weights: format, which sets the peak.
     """
-    from ..hardware.formats import find_format, roof
-
     peak = roof(find_format(weights), chip.peak_ops_s)[1]
     return 2.0 * model.params_active_no_embed * np.asarray(tokens_s) / (chips * peak)
 
@@ -78,6 +80,11 @@ def system_ratio(chip: Chip) -> tuple[float, bool]:
     """(all-in power of the machine over its chips' power, whether it is assumed).
 
     A rated system over its rated chips; 1 when only the system's power is known, since it then is the base.
+
+    >>> from tokcalc.catalog import load_chip
+    >>> ratio, assumed = system_ratio(load_chip("h100-sxm"))
+    >>> f"{ratio:.2f}", assumed  # 10.2 kW of a DGX H100 over 8 x 700 W
+    ('1.82', False)
     """
     rated = rated_watts(chip)
     if rated is not None and rated[1] == "system":

@@ -1,7 +1,6 @@
 """One engine step: the sum of its operators' seconds, with the breakdown by term.
 
 Ideal times (bytes over bandwidth, operations over peak) come from the chip, shares and floors from `constants`.
-Stands after `operators` and `roofline`, before `serving`.
 """
 
 from __future__ import annotations
@@ -57,7 +56,12 @@ def ideal_terms(ops: Sequence[Operator], chip: Chip) -> list[Term]:
     """Operators as ideal seconds on the chip: memory (or link) and compute time at datasheet peaks.
 
     A chip whose board power does not carry its rated clock through matrix products says which share of it does
-    (`[efficiency] sustained`). Worked: 835 TFLOP/s at 400 W, sustained .84: 702.
+    (`[efficiency] sustained`).
+
+    >>> from tokcalc.catalog import load_chip
+    >>> (term,) = ideal_terms([Operator("product", "gemm", 1.0, flops=1e12, bytes=3.94e9)], load_chip("h100-nvl"))
+    >>> f"{term.x_s * 1e3:.2f} ms at 3.94 TB/s, {1 / term.y_s:.0f} of 835 TFLOP/s"  # 400 W carry .84
+    '1.00 ms at 3.94 TB/s, 702 of 835 TFLOP/s'
     """
     bandwidth = chip.bandwidth_bytes_s
     if bandwidth is None:
@@ -71,14 +75,10 @@ def ideal_terms(ops: Sequence[Operator], chip: Chip) -> list[Term]:
             out.append(Term(op.name, op.kind, "", "", op.count, op.kernels, op.message_bytes / link, 0.0, op.ranks))
             continue
         fmt = find_format(op.format)
-        if "decode" in op.kind or op.kind == "attention_prefill":
-            fmt_roof = roof(find_format("bf16"), chip.peak_ops_s)
-        else:
-            fmt_roof = roof(fmt, chip.peak_ops_s)
-        out.append(
-            Term(op.name, op.kind, fmt.name, fmt_roof[0], op.count, op.kernels, op.bytes / bandwidth,
-                 op.flops / (fmt_roof[1] * sustained), 1.0, op.outputs, op.context)
-        )  # fmt: skip
+        wide = "decode" in op.kind or op.kind == "attention_prefill"  # attention multiplies in 16 bit
+        name, peak = roof(find_format("bf16") if wide else fmt, chip.peak_ops_s)
+        ideal = op.bytes / bandwidth, op.flops / (peak * sustained)
+        out.append(Term(op.name, op.kind, fmt.name, name, op.count, op.kernels, *ideal, 1.0, op.outputs, op.context))
     return out
 
 
@@ -100,7 +100,10 @@ def term_time(term: Term, chip: Chip, constants: Constants) -> Array:
 def whole_blocks(context: Array, block: float) -> Array:
     """Factor by which attention over whole blocks of cache takes longer than over the tokens in it.
 
-    From two blocks on; below, nothing is shared by blocks. Worked: 524 tokens in blocks of 256: 768/524.
+    From two blocks on; below, nothing is shared by blocks.
+
+    >>> (whole_blocks(np.array([200.0, 400.0, 524.0]), 256.0) * [200, 400, 524]).round().tolist()
+    [200.0, 512.0, 768.0]
     """
     cells = np.ceil(np.asarray(context) / block) * block
     return np.where(cells >= 2.0 * block, cells / np.maximum(context, 1.0), 1.0)
@@ -118,26 +121,24 @@ class StepTime:
 
 def step_time(ops: Sequence[Operator], chip: Chip, constants: Constants) -> StepTime:
     """Sum of all operators of a pass on one rank, without engine overhead."""
-    names, seconds, bound = [], [], []
-    for term in ideal_terms(ops, chip):
-        names.append(term.name)
-        seconds.append(term_time(term, chip, constants))
-        bound.append(term.kind)
-    total = sum(seconds[1:], seconds[0])
-    return StepTime(total, tuple(names), tuple(seconds), tuple(bound))
+    terms = ideal_terms(ops, chip)
+    seconds = [term_time(term, chip, constants) for term in terms]
+    names, kinds = tuple(term.name for term in terms), tuple(term.kind for term in terms)
+    return StepTime(sum(seconds[1:], seconds[0]), names, tuple(seconds), kinds)
 
 
 def host_joined(engine: Engine, kernel_s: Array, host_s: Array) -> Array:
-    """Seconds of a step from its kernels and host work: (k^p + h^p)^(1/p), their sum on most stacks (p =
-    1).
-    """
+    """Seconds of a step from its kernels and host work: (k^p + h^p)^(1/p), their sum on most stacks (p = 1)."""
     return smooth_max(engine.factor * kernel_s, host_s, engine.overlap)
 
 
 def mtp_token_s(plain: StepTime, model: Model) -> Array:
     """Seconds of a token from the model's own MTP layers: the output head and its share of a plain step's layers.
 
-    Worked: DeepSeek-V3, one MTP layer beside 61, a step of 8 ms with a head of 0.3 ms: 0.43 ms.
+    >>> from tokcalc.catalog import load_model
+    >>> plain = StepTime(8e-3, ("layers", "output head"), (7.7e-3, 0.3e-3), ("gemm", "gemm"))
+    >>> f"{mtp_token_s(plain, load_model('deepseek-v3')) * 1e3:.2f} ms"  # 0.3 + 7.7/61, one MTP layer beside 61
+    '0.43 ms'
     """
     head = sum(t for n, t in zip(plain.names, plain.terms_s, strict=True) if n == "output head")
     return head + (plain.seconds - head) * model.mtp_layers / model.layers
