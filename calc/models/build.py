@@ -1,8 +1,8 @@
 """From a checked model spec (normal form) to a `Model`: every weight is counted from the shapes.
 
-`catalog.schema_model` stands before it, `model` behind it. Symbols: d hidden, H query heads, K KV heads,
-a head width, f FFN width, E experts, k experts per token. The counts are those of the released checkpoints
-(small terms such as norms, sinks and biases included), so they can be held against a hub's exact figure.
+Symbols: d hidden, H query heads, K KV heads, a head width, f FFN width, E experts, k experts per token. The counts are
+those of the released checkpoints (small terms such as norms, sinks and biases included), so they can be held against a
+hub's exact figure.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..provenance import Source
 from .model import Attention, FeedForward, LayerGroup, Model
 
 Spec = Mapping[str, Any]
+Fields = dict[str, Any]
 
 
 def layer_kinds(spec: Spec) -> list[str]:
@@ -55,13 +57,13 @@ def _gqa(spec: Spec, kind: str) -> Attention:
     params += (query + key_value) * att["qkv_bias"] + d * att["out_bias"] + heads * att["sinks"]
     wide = (heads + kv) * a
     params += {"none": 0, "per_head": 2 * a, "own_per_head": wide, "full_width": wide}[att["qk_norm"]]
-    return Attention(
-        kind=kind, hidden=d, heads=heads, kv_heads=kv, head_dim=a, v_head_dim=a,
-        window=att["window"] if kind in ("sliding", "chunked") else None,
-        params=params, qkv_params=qkv, out_params=out,
-        kv_elements_per_token=float(att["cached_vectors"] * kv * a), shared_kv=att["shared_kv"],
-        qk_norm=att["qk_norm"] != "none", norm_over_heads=att["qk_norm"] == "full_width",
-    )  # fmt: skip
+    window = att["window"] if kind in ("sliding", "chunked") else None
+    cached = float(att["cached_vectors"] * kv * a)
+    shape: Fields = {"kind": kind, "hidden": d, "heads": heads, "kv_heads": kv, "head_dim": a, "v_head_dim": a}
+    weights: Fields = {"params": params, "qkv_params": qkv, "out_params": out}
+    norms: Fields = {"qk_norm": att["qk_norm"] != "none", "norm_over_heads": att["qk_norm"] == "full_width"}
+    kept: Fields = {"window": window, "kv_elements_per_token": cached, "shared_kv": att["shared_kv"]}
+    return Attention(**shape, **weights, **norms, **kept)
 
 
 def _mla(spec: Spec) -> Attention:
@@ -73,17 +75,16 @@ def _mla(spec: Spec) -> Attention:
     down = d * rank_q + d * (rank_kv + rope)
     up = (rank_q or d) * heads * (nope + rope) + rank_kv * heads * (nope + v)
     out = heads * v * d
-    index_params, index_norm = 0, 0
+    params, cached, index_params = down + up + out + rank_q + rank_kv, rank_kv + rope, 0
     if index is not None:
         index_params = rank_q * index["heads"] * index["head_dim"] + d * (index["head_dim"] + index["heads"])
-        index_norm = 2 * index["head_dim"]
-    return Attention(
-        kind="mla", hidden=d, heads=heads, kv_heads=heads, head_dim=nope + rope, v_head_dim=v, window=None,
-        params=down + up + out + rank_q + rank_kv + index_params + index_norm,
-        qkv_params=down + up, out_params=out, down_params=down, index_params=index_params,
-        kv_elements_per_token=float(rank_kv + rope + (index["head_dim"] if index else 0)),
-        q_lora_rank=rank_q, kv_lora_rank=rank_kv, rope_dim=rope, nope_dim=nope, **_index_shapes(index),
-    )  # fmt: skip
+        params += index_params + 2 * index["head_dim"]  # and a norm
+        cached += index["head_dim"]
+    shape: Fields = {"hidden": d, "heads": heads, "kv_heads": heads, "head_dim": nope + rope, "v_head_dim": v}
+    weights: Fields = {"params": params, "qkv_params": down + up, "out_params": out, "index_params": index_params}
+    ranks: Fields = {"q_lora_rank": rank_q, "kv_lora_rank": rank_kv, "rope_dim": rope, "nope_dim": nope}
+    kept: Fields = {"window": None, "kv_elements_per_token": float(cached)}
+    return Attention(kind="mla", **shape, **weights, **ranks, **kept, **_index_shapes(index))
 
 
 def _gated_deltanet(spec: Spec) -> Attention:
@@ -93,13 +94,9 @@ def _gated_deltanet(spec: Spec) -> Attention:
     qkv = d * (2 * key + 2 * value) + d * 2 * lin["value_heads"]  # q, k, v, z; write and decay gates
     small = (2 * key + value) * lin["conv_kernel"] + 2 * lin["value_heads"] + lin["value_head_dim"]
     state = lin["value_heads"] * lin["key_head_dim"] * lin["value_head_dim"]
-    return Attention(
-        kind="linear", hidden=d, heads=lin["value_heads"], kv_heads=lin["key_heads"],
-        head_dim=lin["key_head_dim"], v_head_dim=lin["value_head_dim"], window=None,
-        params=qkv + value * d + small, qkv_params=qkv, out_params=value * d, kv_elements_per_token=0.0,
-        state_elements=state + (2 * key + value) * (lin["conv_kernel"] - 1),
-        state_bytes_per_element=lin["state_bytes_per_element"], variant="gated_deltanet",
-    )  # fmt: skip
+    state += (2 * key + value) * (lin["conv_kernel"] - 1)
+    weights: Fields = {"params": qkv + value * d + small, "qkv_params": qkv, "out_params": value * d}
+    return _recurrent(spec, lin["key_heads"], lin["key_head_dim"], weights, state)
 
 
 def _lightning(spec: Spec) -> Attention:
@@ -107,12 +104,18 @@ def _lightning(spec: Spec) -> Attention:
     d, lin = spec["shape"]["hidden"], spec["linear"]
     heads, a = lin["value_heads"], lin["value_head_dim"]
     width = heads * a
-    return Attention(
-        kind="linear", hidden=d, heads=heads, kv_heads=heads, head_dim=a, v_head_dim=a, window=None,
-        params=5 * d * width + width, qkv_params=4 * d * width, out_params=d * width,
-        kv_elements_per_token=0.0, state_elements=heads * a * a,
-        state_bytes_per_element=lin["state_bytes_per_element"], variant="lightning",
-    )  # fmt: skip
+    weights: Fields = {"params": 5 * d * width + width, "qkv_params": 4 * d * width, "out_params": d * width}
+    return _recurrent(spec, heads, a, weights, heads * a * a)
+
+
+def _recurrent(spec: Spec, key_heads: int, key_dim: int, weights: Fields, state: int) -> Attention:
+    """A linear layer: nothing is cached per token, `state` elements are kept of every sequence."""
+    lin = spec["linear"]
+    shape: Fields = {"hidden": spec["shape"]["hidden"], "heads": lin["value_heads"], "kv_heads": key_heads}
+    widths: Fields = {"head_dim": key_dim, "v_head_dim": lin["value_head_dim"]}
+    kept: Fields = {"window": None, "kv_elements_per_token": 0.0, "state_elements": state}
+    size = lin["state_bytes_per_element"]
+    return Attention(kind="linear", **shape, **widths, **weights, **kept, state_bytes_per_element=size)
 
 
 def _compressed(spec: Spec, kind: str) -> Attention:
@@ -123,8 +126,7 @@ def _compressed(spec: Spec, kind: str) -> Attention:
     """
     d, att, comp, index = spec["shape"]["hidden"], spec["attention"], spec["compressed"], spec["index"]
     heads, a, rank_q = att["heads"], att["head_dim"], comp["q_lora_rank"]
-    down = d * rank_q + d * a
-    qkv = down + rank_q * heads * a
+    qkv = d * rank_q + d * a + rank_q * heads * a
     out = heads * a * comp["o_lora_rank"] + comp["o_groups"] * comp["o_lora_rank"] * d
     params = qkv + out + rank_q + a + heads  # two norms, sinks
     grown, index_params, ratio = 0.0, 0, 0
@@ -133,25 +135,23 @@ def _compressed(spec: Spec, kind: str) -> Attention:
         compressor = 4 * d * a
         index_params = 4 * d * ai + rank_q * index["heads"] * ai + d * index["heads"]
         params += compressor + index_params + 2 * ratio * (a + ai) + a + ai
-        qkv, down, grown = qkv + compressor, down + compressor, (a + ai) / ratio
+        qkv, grown = qkv + compressor, (a + ai) / ratio
     elif kind == "hca":
         ratio = comp["hca_ratio"]
         compressor = 2 * d * a
         params += compressor + ratio * a + a
-        qkv, down, grown = qkv + compressor, down + compressor, a / ratio
-    return Attention(
-        kind=kind, hidden=d, heads=heads, kv_heads=1, head_dim=a, v_head_dim=a,
-        window=att["window"], params=params, qkv_params=qkv, out_params=out, down_params=down,
-        index_params=index_params, kv_elements_per_token=float(a), compressed_elements_per_token=grown,
-        q_lora_rank=rank_q, rope_dim=comp["rope_dim"], nope_dim=a - comp["rope_dim"], shared_kv=True,
-        compress_ratio=float(ratio), **_index_shapes(index if kind == "csa" else None),
-    )  # fmt: skip
+        qkv, grown = qkv + compressor, a / ratio
+    shape: Fields = {"kind": kind, "hidden": d, "heads": heads, "kv_heads": 1, "head_dim": a, "v_head_dim": a}
+    weights: Fields = {"params": params, "qkv_params": qkv, "out_params": out, "index_params": index_params}
+    ranks: Fields = {"q_lora_rank": rank_q, "rope_dim": comp["rope_dim"], "nope_dim": a - comp["rope_dim"]}
+    kept: Fields = {"window": att["window"], "kv_elements_per_token": float(a), "shared_kv": True}
+    entries: Fields = {"compressed_elements_per_token": grown, "compress_ratio": float(ratio)}
+    sparse = _index_shapes(index if kind == "csa" else None)
+    return Attention(**shape, **weights, **ranks, **kept, **entries, **sparse)
 
 
-def _index_shapes(index: Spec | None) -> dict[str, Any]:
-    if index is None:
-        return {}
-    return {"index_heads": index["heads"], "index_head_dim": index["head_dim"], "index_top_k": index["top_k"]}
+def _index_shapes(index: Spec | None) -> Fields:
+    return {f"index_{key}": index[key] for key in ("heads", "head_dim", "top_k")} if index is not None else {}
 
 
 def _plain_ffn(spec: Spec, width: int) -> int:
@@ -178,11 +178,10 @@ def ffn_for(spec: Spec, is_moe: bool) -> FeedForward:
     expert = m * d * moe["expert_width"]
     if moe["expert_bias"]:
         expert += (m - 1) * moe["expert_width"] + d
-    return FeedForward(
-        kind="moe", width=width, matrices=m, dense_params=dense,
-        router_params=d * moe["experts"] + moe["experts"] * moe["router_bias"],
-        experts=moe["experts"], top_k=moe["top_k"], expert_width=moe["expert_width"], expert_params=expert,
-    )  # fmt: skip
+    router = d * moe["experts"] + moe["experts"] * moe["router_bias"]
+    met: Fields = {"width": width, "matrices": m, "dense_params": dense, "router_params": router}
+    routed: Fields = {key: moe[key] for key in ("experts", "top_k", "expert_width")}
+    return FeedForward(kind="moe", **met, **routed, expert_params=expert)
 
 
 def _norm(spec: Spec) -> int:
@@ -219,29 +218,41 @@ def build_model(spec: Spec, path: str = "") -> Model:
         LayerGroup(count, attention_for(spec, kind), ffn_for(spec, is_moe), norms)
         for (kind, is_moe), count in counts.items()
     )
-    head = 0 if shape["tied_embeddings"] else vocab * d
-    weights, published, mtp = spec["weights"], spec["published"], spec["mtp"]
+    published, mtp = spec["published"], spec["mtp"]
+    named: Fields = {key: spec[key] for key in ("id", "vendor", "family", "release_date", "grade", "architecture")}
+    listed: Fields = {key: tuple(spec[key]) for key in ("aliases", "notes", "unverified")}
+    head = (0 if shape["tied_embeddings"] else vocab * d) + (vocab if shape["head_bias"] else 0)
     return Model(
-        id=spec["id"], name=spec["name"] or spec["id"], vendor=spec["vendor"], family=spec["family"],
-        aliases=tuple(spec["aliases"]), hidden=d, layers=shape["layers"], vocab=vocab,
-        tied=shape["tied_embeddings"], max_context=shape["max_context"],
-        native_format=weights["native_format"],
-        native_rest_format=weights["rest_format"] or weights["native_format"],
-        native_table_format=weights["table_format"], native_bits=weights["bits_per_weight"],
-        fp8_scales=weights.get("fp8_scales", ""),
-        groups=groups, embedding_params=(vocab + shape["learned_positions"]) * d,
-        head_params=head + (vocab if shape["head_bias"] else 0),
+        **named,
+        **listed,
+        **_released(spec["weights"]),
+        name=spec["name"] or spec["id"],
+        path=path,
+        sources=tuple(Source(**{**entry, "url": entry["url"] or None}) for entry in spec["sources"]),
+        hidden=d,
+        layers=shape["layers"],
+        vocab=vocab,
+        tied=shape["tied_embeddings"],
+        max_context=shape["max_context"],
+        groups=groups,
+        embedding_params=(vocab + shape["learned_positions"]) * d,
+        head_params=head,
         final_params=_norm(spec) + (streams * streams * d + streams + 1 if streams else 0),
-        mtp_layers=mtp["layers"] if mtp else 0, mtp_params=_mtp_params(spec),
-        release_date=spec["release_date"], sources=_sources(spec["sources"]), notes=tuple(spec["notes"]),
-        unverified=tuple(spec["unverified"]), path=path, grade=spec["grade"],
-        published_params=published["total"], published_active_params=published["active"],
+        mtp_layers=mtp["layers"] if mtp else 0,
+        mtp_params=_mtp_params(spec),
+        published_params=published["total"],
+        published_active_params=published["active"],
         published_note="; ".join(filter(None, (published["source"], published["difference"]))),
-        architecture=spec["architecture"],
-    )  # fmt: skip
+    )
 
 
-def _sources(entries: list[Spec]) -> tuple[Any, ...]:
-    from ..provenance import Source
-
-    return tuple(Source(**{**entry, "url": entry["url"] or None}) for entry in entries)
+def _released(weights: Spec) -> Fields:
+    """In which formats the weights were released: the bulk, other linear weights, tables."""
+    native = weights["native_format"]
+    return {
+        "native_format": native,
+        "native_rest_format": weights["rest_format"] or native,
+        "native_table_format": weights["table_format"],
+        "native_bits": weights["bits_per_weight"],
+        "fp8_scales": weights.get("fp8_scales", ""),
+    }

@@ -1,21 +1,15 @@
-"""A language model as shapes: parameter counts and the size of its cache.
-
-Before it stands the catalog (or `model_import`), which brings a spec file, a config.json or a GGUF header to
-a normal form; behind it `operators` turns the shapes into work. Everything here is plain integers and floats.
-Formulas of the counts: `models.build`.
-"""
+"""A language model as shapes: parameter counts and the size of its cache; `build` counts them from a spec."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from ..arrays import Array
     from ..provenance import Source
-
-BYTES_FP32 = 4.0
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,15 +45,12 @@ class Attention:
     index_params: int = 0  # matrices of the sparse indexer, inside `params`
     qk_norm: bool = False  # queries and keys are normalised by kernels of their own
     norm_over_heads: bool = False  # ... over all heads together: tensor-parallel ranks exchange their squares
-    down_params: int = 0  # low-rank down projections, inside `qkv_params`; every rank keeps them
-    state_bytes_per_element: float = BYTES_FP32
-    variant: str = ""  # recurrence of a linear layer: "gated_deltanet" or "lightning"
+    state_bytes_per_element: float = 4.0
 
-    def kv_elements(self, context: Any) -> Any:
-        """Cached elements of one sequence of `context` tokens, without the constant state.
+    def kv_elements(self, context: Array) -> Array:
+        """Cached elements of one sequence: per token x min(context, window) + compressed per token x context.
 
-        kv_elements_per_token * min(context, window) + compressed_elements_per_token * context;
-        context: tokens, number or array.
+        The constant state is not among them. context: tokens.
         """
         tokens = context if self.window is None else np.minimum(context, self.window)
         return self.kv_elements_per_token * tokens + self.compressed_elements_per_token * context
@@ -151,7 +142,6 @@ class Model:
     grade: str = "D"  # of the shapes: A vendor, B copy or code of the vendor's, C third party, D unverified
     architecture: str = ""
 
-    # ---------------------------------------------------------------- counts
     @property
     def is_moe(self) -> bool:
         """Whether any layer routes tokens to experts."""
@@ -165,13 +155,16 @@ class Model:
     @property
     def params_by_part(self) -> dict[str, int]:
         """Weights by part; the parts sum to `params_total`."""
-        parts = {"embedding": self.embedding_params, "head": self.head_params, "final": self.final_params}
-        parts["attention"] = sum(g.count * g.attention.params for g in self.groups)
-        parts["dense_ffn"] = sum(g.count * g.ffn.dense_params for g in self.groups)
-        parts["router"] = sum(g.count * g.ffn.router_params for g in self.groups)
-        parts["experts"] = self.params_routed_experts
-        parts["norms"] = sum(g.count * g.norm_params for g in self.groups)
-        return parts
+        return {
+            "embedding": self.embedding_params,
+            "head": self.head_params,
+            "final": self.final_params,
+            "attention": sum(g.count * g.attention.params for g in self.groups),
+            "dense_ffn": sum(g.count * g.ffn.dense_params for g in self.groups),
+            "router": sum(g.count * g.ffn.router_params for g in self.groups),
+            "experts": self.params_routed_experts,
+            "norms": sum(g.count * g.norm_params for g in self.groups),
+        }
 
     @property
     def params_total(self) -> int:
@@ -198,21 +191,22 @@ class Model:
     def _outside(self) -> int:
         return self.embedding_params + self.head_params + self.final_params
 
-    # ----------------------------------------------------------------- cache
     @property
     def state_bytes(self) -> float:
         """Constant bytes per sequence of linear layers, in the state's own format (usually fp32)."""
         layers = ((g.count, g.attention) for g in self.groups)
         return float(sum(n * a.state_elements * a.state_bytes_per_element for n, a in layers))
 
-    def kv_elements(self, context: Any) -> Any:
-        """Cached elements of one sequence of `context` tokens (number or array), all layers, no state."""
+    def kv_elements(self, context: Array) -> Array:
+        """Cached elements of one sequence of `context` tokens, all layers, no state."""
         return sum(g.count * g.attention.kv_elements(context) for g in self.groups)
 
-    def kv_bytes(self, context: Any, bytes_per_element: Any) -> Any:
+    def kv_bytes(self, context: Array, bytes_per_element: Array) -> Array:
         """Cached bytes of one sequence: elements(context) * bytes_per_element + constant state.
 
-        context: tokens, number or array; bytes_per_element: of the cache format, number or array, broadcast.
+        >>> from tokcalc.catalog import load_model
+        >>> load_model("llama-3.1-70b").kv_bytes(1000, 2.0)  # 80 layers x 2 x 8 heads x 128
+        327680000.0
         """
         total = self.kv_elements(context) * bytes_per_element + self.state_bytes
         return total if np.ndim(total) else float(total)
@@ -221,6 +215,11 @@ class Model:
         """Bytes by which the cache grows with the next token after `context` tokens.
 
         Windowed layers that are full no longer grow; with context 0 every layer counts.
+
+        >>> from tokcalc.catalog import load_model
+        >>> model = load_model("gpt-oss-120b")  # half of 36 layers look back over 128 tokens
+        >>> model.kv_bytes_per_token(2.0), model.kv_bytes_per_token(2.0, 1000)
+        (73728.0, 36864.0)
         """
         total = 0.0
         for g in self.groups:
