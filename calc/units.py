@@ -9,50 +9,51 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from .errors import UsageError
 
-# kind -> (what a person calls it, examples, the base units it is made of with their size in SI)
-_BITS = {"b": 0.125, "bit": 0.125, "bits": 0.125}
-_BYTES = {"B": 1.0, "byte": 1.0, "bytes": 1.0}
-_OPS = {"FLOP": 1.0, "FLOPs": 1.0, "OP": 1.0, "OPs": 1.0, "op": 1.0, "ops": 1.0, "flop": 1.0}
-_KINDS: dict[str, tuple[str, str, dict[str, float]]] = {
-    "bandwidth": (
-        "a bandwidth",
-        "'3.35 TB/s'",
-        {f"{unit}{per}": size for unit, size in (_BYTES | _BITS).items() for per in ("/s", "/sec", "/second")}
-        | {"Bps": 1.0, "bps": 0.125},
-    ),
-    "capacity": ("a capacity", "'80 GB'", _BYTES | {"bit": 0.125, "bits": 0.125}),
-    "compute": (
-        "a compute rate",
-        "'989.4 TFLOP/s'",
-        {f"{unit}/s": size for unit, size in _OPS.items()} | {"FLOPS": 1.0, "OPS": 1.0, "flops": 1.0, "FLOPs/s": 1.0},
-    ),
-    "bitrate": (
-        "a bit rate per pin",
-        "'5.2 Gbit/s'",
-        {"bit/s": 1.0, "bits/s": 1.0, "b/s": 1.0, "bps": 1.0, "T/s": 1.0},
-    ),
-    "power": ("a power", "'700 W'", {"W": 1.0, "watt": 1.0, "watts": 1.0}),
-    "time": ("a time", "'25 ms'", {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0}),
-    "energy": ("an energy", "'2.5 kWh'", {"J": 1.0, "joule": 1.0, "joules": 1.0, "Wh": 3600.0}),
-    "tokens": ("a number of tokens", "'4096' or '128k'", {"": 1.0, "token": 1.0, "tokens": 1.0, "tok": 1.0}),
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of quantity: what a person calls it, an example, pint's unit of it, and sizes in SI of its units.
+
+    whole: units that take no prefix.
+    """
+
+    label: str
+    example: str
+    pint_unit: str
+    units: dict[str, float]
+    whole: dict[str, float] = field(default_factory=dict)
+
+
+def _each(names: str, size: float) -> dict[str, float]:
+    return dict.fromkeys(names.split(), size)
+
+
+_BITS = _each("b bit bits", 0.125)
+_BYTES = _each("B byte bytes", 1.0)
+_RATES = {f"{unit}{per}": size for unit, size in (_BYTES | _BITS).items() for per in ("/s", "/sec", "/second")}
+_COMPUTE = _each("FLOP/s FLOPs/s OP/s OPs/s op/s ops/s flop/s FLOPS OPS flops", 1.0)
+_CLOCK = _each("min minute minutes", 60.0) | _each("h hour hours", 3600.0) | _each("d day days", 86400.0)
+_ENERGY = _each("J joule joules", 1.0) | {"Wh": 3600.0}
+_KINDS = {
+    "bandwidth": _Kind("a bandwidth", "'3.35 TB/s'", "byte/second", _RATES | {"Bps": 1.0, "bps": 0.125}),
+    "capacity": _Kind("a capacity", "'80 GB'", "byte", _BYTES | _each("bit bits", 0.125)),
+    "compute": _Kind("a compute rate", "'989.4 TFLOP/s'", "operation/second", _COMPUTE),
+    "bitrate": _Kind("a bit rate per pin", "'5.2 Gbit/s'", "bit/second", _each("bit/s bits/s b/s bps T/s", 1.0)),
+    "power": _Kind("a power", "'700 W'", "watt", _each("W watt watts", 1.0)),
+    "time": _Kind("a time", "'25 ms'", "second", _each("s sec second seconds", 1.0), whole=_CLOCK),
+    "energy": _Kind("an energy", "'2.5 kWh'", "joule", _ENERGY),
+    "tokens": _Kind("a number of tokens", "'4096' or '128k'", "token", {"": 1.0} | _each("token tokens tok", 1.0)),
 }
-_WHOLE = {  # units that take no prefix
-    "time": {
-        "min": 60.0, "minute": 60.0, "minutes": 60.0, "h": 3600.0, "hour": 3600.0, "hours": 3600.0,
-        "d": 86400.0, "day": 86400.0, "days": 86400.0,
-    },
-}  # fmt: skip
-_PREFIX = {
-    "": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
-    "m": 1e-3, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "n": 1e-9,
-    "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50,
-}  # fmt: skip
-_SMALL = {"m", "u", "µ", "μ", "n"}
+_SMALL = {"m": 1e-3, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "n": 1e-9}
+_LARGE = {"E": 1e18, "P": 1e15, "T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3}
+_BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50}
+_PREFIX = {"": 1.0, "K": 1e3} | _LARGE | _SMALL | _BINARY
 _NUMBER = r"[+-]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _TEXT = re.compile(rf"\s*({_NUMBER})\s*(.*?)\s*", re.DOTALL)
 
@@ -86,22 +87,22 @@ watt = joule / second = W
 watthour = 3600 * joule = Wh
 token = [token] = tok
 """
-_PINT_UNIT = {
-    "bandwidth": "byte/second", "capacity": "byte", "compute": "operation/second", "bitrate": "bit/second",
-    "power": "watt", "time": "second", "energy": "joule", "tokens": "token",
-}  # fmt: skip
 
 
 def parse(value: str | float, kind: str) -> float:
     """SI value of a text such as "3.35 TB/s": B/s, B, op/s, bit/s, W, s, J or tokens, by `kind`.
 
-    A plain number is taken to be SI already; a text needs its unit, except tokens ("1k" = 1000,
-    "128Ki" = 131072). Raises UsageError when the text is no number, the unit is of another kind, or the value
-    is negative or not finite.
+    A plain number is taken to be SI already; a text needs its unit, except tokens. Raises UsageError when the text is
+    no number, the unit is of another kind, or the value is negative or not finite.
+
+    >>> parse("3.35 TB/s", "bandwidth"), parse("400 Gbit/s", "bandwidth"), parse("25 ms", "time")
+    (3350000000000.0, 50000000000.0, 0.025)
+    >>> parse("1k", "tokens"), parse("128Ki", "tokens"), parse("0.8 kilobyte per millisecond", "bandwidth")
+    (1000.0, 131072.0, 800000.0)
     """
     if kind not in _KINDS:
         raise UsageError(f"'{kind}' is no kind of quantity; known are {', '.join(_KINDS)}")
-    label, example, _ = _KINDS[kind]
+    label, example = _KINDS[kind].label, _KINDS[kind].example
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise UsageError(f"{_shown(value)} is not {label}; write for example {example}")
     if isinstance(value, str):
@@ -119,7 +120,7 @@ def parse(value: str | float, kind: str) -> float:
 
 
 def _parse_text(text: str, kind: str) -> float:
-    label, example, _ = _KINDS[kind]
+    label, example = _KINDS[kind].label, _KINDS[kind].example
     match = _TEXT.fullmatch(text)
     if not match:
         raise UsageError(f"{_shown(text)} is not {label}; write for example {example}")
@@ -137,18 +138,18 @@ def _parse_text(text: str, kind: str) -> float:
         raise UsageError(f"{_shown(text)} has the unit {unit}, a small fraction; did you mean M{unit[1:]}?")
     if kind == "capacity" and re.fullmatch(r"[kKMGTP]i?b", unit):
         raise UsageError(f"{_shown(text)} is ambiguous; write {unit[:-1]}B for bytes or {unit[:-1]}bit for bits")
-    for other, (other_label, _, _) in _KINDS.items():
+    for other, meant in _KINDS.items():
         if other != kind and other != "tokens" and _scale(unit, other) is not None:
-            raise UsageError(f"{_shown(text)} is {other_label}, not {label}; write for example {example}")
+            raise UsageError(f"{_shown(text)} is {meant.label}, not {label}; write for example {example}")
     return _parse_with_pint(text, number, match[2], kind)
 
 
 @cache
 def _scale(unit: str, kind: str) -> float | None:
     """SI size of a common unit of that kind, None if the table does not hold it."""
-    if unit in _WHOLE.get(kind, {}):
-        return _WHOLE[kind][unit]
-    for base, size in _KINDS[kind][2].items():
+    if unit in _KINDS[kind].whole:
+        return _KINDS[kind].whole[unit]
+    for base, size in _KINDS[kind].units.items():
         if unit.endswith(base):
             prefix = unit[: len(unit) - len(base)]
             if prefix in _PREFIX and (prefix not in _SMALL or kind in ("power", "time", "energy")):
@@ -167,7 +168,7 @@ def registry() -> Any:
 
 
 def _parse_with_pint(text: str, number: float, unit: str, kind: str) -> float:
-    label, example, _ = _KINDS[kind]
+    label, example = _KINDS[kind].label, _KINDS[kind].example
     # no digits but small powers: pint would spend minutes on a unit such as s^9999999
     if len(unit) > 60 or not re.fullmatch(r"(?:[^\W\d_]|[µμ/*.^()\s-]|(?<!\d)[1-3](?!\d))*", unit):
         raise UsageError(f"{_shown(text)} is not {label}; write for example {example}")
@@ -176,7 +177,7 @@ def _parse_with_pint(text: str, number: float, unit: str, kind: str) -> float:
     except Exception:  # pint raises many kinds, some outside its own family
         raise UsageError(f"{_shown(text)} has an unknown unit '{unit}'; {label} looks like {example}") from None
     try:
-        return float(quantity.to(_PINT_UNIT[kind]).magnitude)
+        return float(quantity.to(_KINDS[kind].pint_unit).magnitude)
     except Exception:
         raise UsageError(f"{_shown(text)} is not {label}; write for example {example}") from None
 
@@ -196,38 +197,42 @@ def _digits(value: float, digits: int) -> str:
 
 
 def si(value: float, unit: str, digits: int = 4) -> str:
-    """`value` in SI with the decimal prefix a person would write: si(3.35e12, "B/s") -> "3.35 TB/s"."""
+    """`value` in SI with the decimal prefix a person would write.
+
+    >>> si(3.35e12, "B/s"), si(999.96, "W"), si(2.5e-5, "s")
+    ('3.35 TB/s', '1 kW', '25 µs')
+    """
     if not math.isfinite(value):
         return f"{value} {unit}"
-    magnitude = abs(value)
-    for factor, prefix in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if magnitude >= factor * (1 - 0.5 * 10.0**-digits):
-            return f"{_digits(value / factor, digits)} {prefix}{unit}"
-    if magnitude == 0 or magnitude >= 1 - 0.5 * 10.0**-digits:
-        return f"{_digits(value, digits)} {unit}"
-    for factor, prefix in ((1e-3, "m"), (1e-6, "µ"), (1e-9, "n")):
-        if magnitude >= factor * (1 - 0.5 * 10.0**-digits):
+    if value == 0:
+        return f"0 {unit}"
+    for prefix, factor in (*_LARGE.items(), ("", 1.0), *((p, _SMALL[p]) for p in "mµn")):
+        if abs(value) >= factor * (1 - 0.5 * 10.0**-digits):
             return f"{_digits(value / factor, digits)} {prefix}{unit}"
     return f"{value:.{digits}g} {unit}"
 
 
 def duration(seconds: float, digits: int = 3) -> str:
-    """A time as a person writes it: "850 ns", "12.3 ms", "4.2 s", "3.5 min", "2.1 h", "12 d"."""
+    """A time as a person writes it.
+
+    >>> [duration(seconds) for seconds in (8.5e-7, 0.0123, 4.2, 210.0, 7560.0, 1.04e6)]
+    ['850 ns', '12.3 ms', '4.2 s', '3.5 min', '2.1 h', '12 d']
+    """
     if not math.isfinite(seconds) or abs(seconds) < 60:
         return si(seconds, "s", digits)
-    for size, name in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
-        if abs(seconds) >= 2 * size or size == 60.0:
-            return f"{_digits(seconds / size, digits)} {name}"
-    raise AssertionError("unreachable")
+    whole = {"d": 86400.0, "h": 3600.0}
+    name = next((name for name, size in whole.items() if abs(seconds) >= 2 * size), "min")
+    return f"{_digits(seconds / whole.get(name, 60.0), digits)} {name}"
 
 
 _NO_DECIMALS = {"KRW", "JPY", "VND", "CLP", "IDR"}
 
 
 def money(currency: str, amount: float) -> str:
-    """An amount with its currency code: "1.23 USD", and without decimals "1,234 KRW".
+    """An amount with its currency code; small ones keep three digits, as prices per million tokens get that small.
 
-    Small amounts keep three significant digits ("0.0421 USD"), as prices per million tokens get that small.
+    >>> money("USD", 1234.567), money("KRW", 1234.4), money("USD", 0.04213)
+    ('1,234.57 USD', '1,234 KRW', '0.0421 USD')
     """
     if not math.isfinite(amount):
         return f"{amount} {currency}"

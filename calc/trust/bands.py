@@ -1,19 +1,14 @@
-"""The 80 % band of an answer, from residuals of measurements that were left out, by quantity and grade.
-
-Stands after `constants`, whose scope gives the grade; before `estimate` and `predict`.
-"""
+"""The 80 % band of an answer, from residuals of measurements that were left out, by quantity and grade."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..arrays import Array
 from ..catalog.tables import laid_over
 from .evidence import measured_mixture
-
-if TYPE_CHECKING:
-    pass
 
 ANCHORED = "anchored"  # of questions about a combination that was measured itself; see `engine.engine_for`
 
@@ -59,7 +54,12 @@ def unseen_mixture(chip_id: str, moe: bool) -> bool:
     return moe and chip_id in _chips() and not measured_mixture(chip_id)
 
 
-def band(value: Any, quantity: str, grade: str, regime: str = "", moe: bool = False) -> tuple[Any, Any]:
-    """(low, high) round a value or array; arguments as of `band_factor`."""
+def band(value: Array, quantity: str, grade: str, regime: str = "", moe: bool = False) -> tuple[Array, Array]:
+    """(low, high) round a value; arguments as of `band_factor`.
+
+    >>> low, high = band(20.0, "tpot", "A")
+    >>> low < 20.0 < high, f"{low * high:.0f}"  # as far below as above, as factors
+    (True, '400')
+    """
     f = band_factor(quantity, grade, regime, moe)
     return value / f, value * f

@@ -1,19 +1,16 @@
 """Which published measurements an answer rests on, chip by chip, and how the model does on them.
 
-The table is written by `validate` (write_evidence) and shipped; answers read it. Stands after `validate`,
-before `estimate`, and needs neither pandas nor the rows themselves.
+The table is written by validation (`write_evidence`) and shipped, so that an answer needs neither pandas nor the rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..catalog import load_model
 from ..catalog.tables import shipped_table
-
-if TYPE_CHECKING:
-    pass
 
 
 @lru_cache(maxsize=1)
@@ -22,8 +19,9 @@ def _table() -> Mapping[str, Any]:
 
 
 def evidence(chip_id: str, what_if: bool = False) -> dict[str, Any]:
-    """{"rows", "points", "models", "error", "bias", "in_band", "regimes", "text"} of a chip; rows 0 where
-    none. what_if: the chip is asked with other figures than it was measured with.
+    """{"rows", "points", "models", "error", "bias", "in_band", "regimes", "text"} of a chip; rows 0 where none.
+
+    what_if: the chip is asked with other figures than it was measured with.
     """
     found = _table().get(chip_id)
     if not found or not found.get("rows"):
@@ -38,11 +36,4 @@ def evidence(chip_id: str, what_if: bool = False) -> dict[str, Any]:
 @lru_cache(maxsize=256)
 def measured_mixture(chip_id: str) -> bool:
     """True where a mixture of experts is among the models measured on a chip."""
-    from ..catalog import load_model
-
     return any(load_model(name).is_moe for name in _table().get(chip_id, {}).get("models", ()))
-
-
-def known_chips() -> list[str]:
-    """Ids of the chips with evidence, sorted."""
-    return sorted(_table())

@@ -20,7 +20,15 @@ GRADE_MEANING = {
 
 
 def constants_grade(chip: Chip, constants: Constants, scope: str) -> str:
-    """Grade of constants found at `scope`: A the chip's own, B its family's, C its kind's, D anyone's."""
+    """Grade of constants found at `scope`: A the chip's own, B its family's, C its kind's, D anyone's.
+
+    >>> from tokcalc.catalog import load_chip
+    >>> chip = load_chip("h100-sxm")
+    >>> [constants_grade(chip, Constants({}), scope) for scope in ("h100-sxm", "hopper", "gpu", "any")]
+    ['A', 'B', 'C', 'D']
+    >>> constants_grade(chip, Constants({"fit": {"chips": ["h100-sxm"]}}), "hopper")  # its rows are in the family's fit
+    'A'
+    """
     if scope == chip.id:
         return "A"
     if scope == chip.family:
@@ -33,6 +41,11 @@ def answer_grade(chip: Chip, constants: Constants, scope: str, moe: bool = False
 
     What-ifs of the chip itself are D (`Chip.rebuilt`), those of links and host memory at best C. moe: of a mixture of
     experts, which is at best B where the chip's constants were fitted to dense models alone.
+
+    >>> from tokcalc.catalog import load_chip
+    >>> asked = ({}, {"links.scale_up.per_direction": "200 GB/s"}, {"memory.hbm.capacity": "96 GB"})
+    >>> [answer_grade(load_chip("h100-sxm", overrides), Constants({}), "h100-sxm") for overrides in asked]
+    ['A', 'C', 'D']
     """
     grade = constants_grade(chip, constants, scope)
     if unseen_mixture(chip.id, moe):
