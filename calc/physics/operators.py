@@ -189,14 +189,14 @@ def _attention(att: Attention, p: Pass, plan: Plan, count: float, kv: Format) ->
         flops = 2.0 * pairs * heads * (att.head_dim + value_dim)
     new = p.tokens / p.sequences
     # verified drafts of one sequence read its cache once; a prompt reads its own new tokens too
-    read = pairs / np.maximum(tokens, 1e-12) if p.decode else seen + new
+    read: Array = pairs / np.maximum(tokens, 1e-12) if p.decode else seen + new
     moved = sequences * read * read_per_pair * kv.bytes
     io = tokens * 2.0 * heads * (att.head_dim + value_dim) * ACTIVATION_BYTES
     out = [Operator("attention", kind, count, flops, moved + io, kv.name, 1.0, context=seen)]
     if att.index_heads:
         ratio = att.compress_ratio or 1.0
-        pairs = (tokens * p.context if p.decode else sequences * causal_pairs(p.context, new)) / ratio
-        flops = 2.0 * pairs * att.index_heads * att.index_head_dim
+        scored = (tokens * p.context if p.decode else sequences * causal_pairs(p.context, new)) / ratio
+        flops = 2.0 * scored * att.index_heads * att.index_head_dim
         keys = sequences * (p.context + new) / ratio * att.index_head_dim
         out.append(Operator("sparse index", kind, count, flops, keys, "bf16", 1.0))
     return out
