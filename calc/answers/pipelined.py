@@ -71,7 +71,7 @@ def sram_answer(chip: Chip, model: Model, engine: Engine, ask: Question, wish: W
         weights, kv, assumed = choose_formats(chip, model, engine, weights, kv)
     fmt = component_formats(model, weights, kv)
     wanted = wish.chips or wish.pp
-    least = int(sram.place(chip, model, fmt, 1.0, ask.isl + ask.osl, None, ask.software_date).chips)
+    least = int(sram.place(chip, model, fmt, 1.0, ask.isl + ask.osl, date=ask.software_date).chips)
     if wanted is not None and wanted < least and not stream:
         raise DoesNotFit(too_few(chip, model, fmt, weights, wanted, least))
     load = Load(

@@ -52,7 +52,7 @@ def imbalance(model: Model, ranks: float) -> float:
     return float(1.0 + spread * np.sqrt(2.0 * np.log(ranks) * min(ranks, experts) / experts))
 
 
-def exchange_s(chip: Chip, model: Model, chips: float, tokens: Array, constants: Constants, phase: str) -> Array:
+def exchange_s(chip: Chip, model: Model, chips: float, tokens: Array, constants: Constants, *, phase: str) -> Array:
     """Seconds in which `tokens` tokens of each of `chips` chips go to their experts and back, all layers.
 
     tokens: a number or array of cases; phase: "prefill" or "decode".
@@ -62,7 +62,7 @@ def exchange_s(chip: Chip, model: Model, chips: float, tokens: Array, constants:
     >>> from tokcalc.catalog import load_chip, load_model
     >>> from tokcalc.engines.constants import load_constants
     >>> model, chip = load_model("deepseek-v3"), load_chip("h800-sxm")
-    >>> whole = exchange_s(chip, model, 32.0, 16384.0, load_constants(), "prefill")
+    >>> whole = exchange_s(chip, model, 32.0, 16384.0, load_constants(), phase="prefill")
     >>> f"{whole / 58 * 1e3:.0f} ms a layer"  # 16,384 tokens x 3.6 nodes x 7,168 x 3.03 bytes at 45 GB/s
     '29 ms a layer'
     """

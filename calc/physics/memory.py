@@ -71,7 +71,7 @@ def kv_bytes_per_chip(model: Model, plan: Plan, context: Array, kv_bytes: float,
     return total / plan.pp
 
 
-def footprint(chip: Chip, model: Model, plan: Plan, fmt: Formats, engine: Engine, context: Array) -> Footprint:
+def footprint(chip: Chip, model: Model, plan: Plan, fmt: Formats, engine: Engine, *, context: Array) -> Footprint:
     """Memory of one chip and the largest batch: (usable - weights - workspace) / cache per sequence, times dp.
 
     context: mean tokens held per running sequence. A batch below 1 means that the plan does not fit.
@@ -81,7 +81,7 @@ def footprint(chip: Chip, model: Model, plan: Plan, fmt: Formats, engine: Engine
     >>> from tokcalc.physics.operators import component_formats
     >>> engine = SimpleNamespace(memory_fraction=0.96, workspace_bytes=3e9, whole_windows=False)
     >>> model, chip = load_model("llama-3.1-70b"), load_chip("h200-sxm")
-    >>> held = footprint(chip, model, Plan(), component_formats(model, "fp8", "fp8"), engine, 2048.0)
+    >>> held = footprint(chip, model, Plan(), component_formats(model, "fp8", "fp8"), engine, context=2048.0)
     >>> f"({held.usable_bytes / 1e9:.1f} - {held.weights_bytes / 1e9:.1f} - {held.workspace_bytes / 1e9:.0f}) GB"
     '(135.4 - 72.7 - 3) GB'
     >>> float(held.kv_bytes_per_sequence) / 2048, float(held.batch)  # 164 kB a token, 8 bit

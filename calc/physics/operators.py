@@ -169,11 +169,12 @@ def _attention(att: Attention, p: Pass, plan: Plan, count: float, kv: Format) ->
     kind = "attention_decode" if p.decode else "attention_prefill"
     if att.kind == "linear":
         state = att.state_elements / tp
-        moved = sequences * state * 2.0 * 4.0 + tokens * att.hidden * ACTIVATION_BYTES
+        moved: Array = sequences * state * 2.0 * 4.0 + tokens * att.hidden * ACTIVATION_BYTES
         kind = "linear_decode" if p.decode else kind
         return [Operator("linear attention", kind, count, 7.0 * tokens * state, moved, "bf16", 1.0)]
 
     seen, pairs = _seen(att, p), _pairs(att, p, plan)
+    flops: Array
     if att.kv_lora_rank:
         read_per_pair: Array = float(att.kv_lora_rank + att.rope_dim)  # the latent stands on every rank
         flops = 2.0 * pairs * heads * (att.nope_dim + att.rope_dim + att.v_head_dim)

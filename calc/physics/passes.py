@@ -21,10 +21,16 @@ if TYPE_CHECKING:
 
 
 def decode_operators(
-    model: Model, plan: Plan, fmt: Formats, batch: Array, context: Array, verified: Array = 1.0,
+    model: Model,
+    plan: Plan,
+    fmt: Formats,
+    batch: Array,
+    context: Array,
+    *,
+    verified: Array = 1.0,
     spread: Array | None = None,
-) -> Sequence[Operator]:  # fmt: skip
-    """One token for `batch` requests at `context`: pipeline stages take micro-batches of batch/pp in turn.
+) -> Sequence[Operator]:
+    """One step of `batch` requests at `context`: pipeline stages take micro-batches of batch/pp in turn.
 
     The stage with the output head is the slowest and sets the pace of a full pipeline, so that every stage waits for
     it: the head counts once per stage in use.
@@ -38,7 +44,7 @@ def decode_operators(
 
 
 def prompt_operators(
-    model: Model, plan: Plan, fmt: Formats, prompts: Array, isl: Array, cached: Array = 0.0
+    model: Model, plan: Plan, fmt: Formats, prompts: Array, isl: Array, *, cached: Array = 0.0
 ) -> Sequence[Operator]:
     """`prompts` prompts of `isl` new tokens after `cached` cached ones, in one pass."""
     return operators(model, plan, prefill_pass(prompts, isl, cached), fmt)

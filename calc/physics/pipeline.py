@@ -70,9 +70,16 @@ def _spread(span_s: float, read_s: Array, least: Array, most: Array) -> Array:
 
 
 def place(
-    chip: Chip, model: Model, fmt: Formats, batch: Array, context: Array, chips: Array | None = None,
-    date: str | None = None, draft: Array = 0.0,
-) -> Pipeline:  # fmt: skip
+    chip: Chip,
+    model: Model,
+    fmt: Formats,
+    batch: Array,
+    context: Array,
+    *,
+    chips: Array | None = None,
+    date: str | None = None,
+    draft: Array = 0.0,
+) -> Pipeline:
     """Layers over chips by capacity, and the seconds that one token needs to pass.
 
     chips = ceil((weights + batch x cache) / (SRAM x usable share)) when not given;
@@ -146,7 +153,9 @@ def _prompt_ops_s(chip: Chip, pipe: Pipeline, fmt: Format) -> Array:
     return roof(fmt, chip.peak_ops_s)[1] * pipe.chips * table["prompt_peak_share"]
 
 
-def prompt_work_s(chip: Chip, model: Model, fmt: Formats, pipe: Pipeline, fresh: Array, cached: Array = 0.0) -> Array:
+def prompt_work_s(
+    chip: Chip, model: Model, fmt: Formats, pipe: Pipeline, fresh: Array, *, cached: Array = 0.0
+) -> Array:
     """Seconds of pipeline that a prompt takes: `fresh` tokens through the matrices, and attention over all before them.
 
     Attention's operations are those of `passes.prompt_operators`, 4 heads head_dim (cached + fresh/2) per fresh token
@@ -156,13 +165,13 @@ def prompt_work_s(chip: Chip, model: Model, fmt: Formats, pipe: Pipeline, fresh:
     >>> from tokcalc.physics.operators import component_formats
     >>> chip, model, isl = load_chip("groq"), load_model("llama-3.3-70b"), 128_000.0
     >>> fmt = component_formats(model, "int8")
-    >>> pipe = place(chip, model, fmt, 1.0, isl, 554.0)
+    >>> pipe = place(chip, model, fmt, 1.0, isl, chips=554.0)
     >>> matrices = isl * prompt_rate_s(chip, model, fmt, pipe)  # 128,000 x 139 GFLOP at 750 TOP/s a chip
     >>> attention = prompt_work_s(chip, model, fmt, pipe, isl) - matrices  # 2.15e16 FLOP at 188 TFLOP/s a chip
     >>> f"{attention / matrices:.2f}"  # 825 to 171 ms at a quarter of these peaks
     '4.81'
     """
-    passed = prompt_operators(model, Plan(1, 1, 1, 1), fmt, 1.0, fresh, cached)
+    passed = prompt_operators(model, Plan(1, 1, 1, 1), fmt, 1.0, fresh, cached=cached)
     pairs = sum(op.count * op.flops for op in passed if op.kind == "attention_prefill")
     attention = pairs / _prompt_ops_s(chip, pipe, find_format("bf16"))
     return fresh * prompt_rate_s(chip, model, fmt, pipe) + attention

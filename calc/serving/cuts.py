@@ -107,7 +107,7 @@ def fewest_chips(chip: Chip, model: Model, fmt: Formats, engine: Engine, context
     wanted = np.maximum(1.0, np.minimum(batch, LEAST_BATCH))
     for plan in sizes(chip, model):
         tp, pp = np.where(open_, plan.tp, tp), np.where(open_, plan.pp, pp)
-        held = footprint(chip, model, plan, fmt, engine, context)
+        held = footprint(chip, model, plan, fmt, engine, context=context)
         filled = (held.weights_bytes + held.workspace_bytes) / held.usable_bytes
         open_ = open_ & ~((held.batch >= wanted) & (filled <= MOST_FILLED))
         if not open_.any():

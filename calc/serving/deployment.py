@@ -86,7 +86,7 @@ class _Fit:
     context: float
 
     def on(self, plan: Plan) -> Footprint:
-        return footprint(self.chip, self.model, plan, self.formats, self.engine, self.context)
+        return footprint(self.chip, self.model, plan, self.formats, self.engine, context=self.context)
 
 
 def choose(

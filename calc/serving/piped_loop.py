@@ -38,7 +38,7 @@ class Piped:
 
     def least(self, context: Array) -> Array:
         """Fewest chips that hold the weights and one request."""
-        return place(self.chip, self.model, self.formats, 1.0, context, None, self.day).chips
+        return place(self.chip, self.model, self.formats, 1.0, context, date=self.day).chips
 
 
 def closed_loop(m: Piped, load: Load) -> Served:
@@ -51,13 +51,13 @@ def closed_loop(m: Piped, load: Load) -> Served:
     asked = np.asarray(load.concurrency, dtype=float)
     unlimited, full, context = np.isinf(asked), float(m.model.layers), load.isl + load.osl
     wanted = np.where(unlimited, full, asked)
-    pipe = place(m.chip, m.model, m.formats, wanted, context, m.chips, m.day, load.draft)
+    pipe = place(m.chip, m.model, m.formats, wanted, context, chips=m.chips, date=m.day, draft=load.draft)
     largest = np.maximum(1.0, pipe.batch_limit)
     batch = np.where(unlimited, np.minimum(largest, full), asked)
     running = np.minimum(batch, largest)
     verified = 1.0 + draft_cost() * np.asarray(load.draft)
     token = pipe.token_s * verified / load.yielded
-    work = prompt_work_s(m.chip, m.model, m.formats, pipe, load.fresh, load.cached)
+    work = prompt_work_s(m.chip, m.model, m.formats, pipe, load.fresh, cached=load.cached)
     tpot = token * np.maximum(1.0, running / full) + (running - 1.0) / load.osl * work
     alone = pipe.token_s + work
     ttft = sustained_ttft(frontend_s(m.chip) + alone, work, running, load.osl, tpot)

@@ -155,9 +155,9 @@ def prefill(job: Job) -> Phase:
 def _piped_prefill(ways: _Ways) -> Phase:
     job, fmt = ways.job, ways.formats
     chips = float(job.chips) if job.chips else None
-    pipe = place(job.chip, job.model, fmt, 1.0, float(job.isl), chips)
+    pipe = place(job.chip, job.model, fmt, 1.0, float(job.isl), chips=chips)
     cached = job.isl * job.cache_hit
-    seconds = float(prompt_work_s(job.chip, job.model, fmt, pipe, job.isl - cached, cached))
+    seconds = float(prompt_work_s(job.chip, job.model, fmt, pipe, job.isl - cached, cached=cached))
     return ways.phase(int(pipe.chips), float(pipe.token_s) + seconds, 1.0, 1.0 / seconds, pipe.scope)
 
 

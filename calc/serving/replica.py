@@ -61,11 +61,11 @@ class Replica:
         self, running: Array, context: Array, tokens: Array = 1.0, spread: Array | None = None
     ) -> Sequence[Operator]:
         """One step of `running` requests at `context`, each of `tokens` tokens (1, or draft + 1)."""
-        return decode_operators(self.model, self.plan, self.formats, running, context, tokens, spread)
+        return decode_operators(self.model, self.plan, self.formats, running, context, verified=tokens, spread=spread)
 
     def prompt_operators(self, count: Array, fresh: Array, cached: Array = 0.0) -> Sequence[Operator]:
         """One pass of `count` prompts of `fresh` tokens after `cached` ones."""
-        return prompt_operators(self.model, self.plan, self.formats, count, fresh, cached)
+        return prompt_operators(self.model, self.plan, self.formats, count, fresh, cached=cached)
 
     def seconds(self, operators: Sequence[Operator]) -> StepTime:
         """Kernel seconds of a pass."""
@@ -81,7 +81,7 @@ class Replica:
 
     def memory(self, context: Array) -> Footprint:
         """What a request of `context` tokens takes, and how many of them the replica holds."""
-        return footprint(self.chip, self.model, self.plan, self.formats, self.engine, context)
+        return footprint(self.chip, self.model, self.plan, self.formats, self.engine, context=context)
 
     def host_s(self, running: Array) -> Array:
         """Host work of a step of `running` requests: a constant per stage and a term per sequence of a rank."""

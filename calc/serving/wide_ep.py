@@ -91,17 +91,19 @@ def decode(
     """
     engine, constants = software.on(chip, model, fmt)
     plan = Plan(float(tp), 1.0, float(chips) / tp, float(chips))
-    room = float(footprint(chip, model, plan, fmt, engine, context).batch) / chips
+    room = float(footprint(chip, model, plan, fmt, engine, context=context).batch) / chips
     yielded = accepted if accepted is not None else float(accepted_tokens(acceptance, draft))
 
     def at(batch: Values) -> tuple[Values, Values, Values, StepTime]:
         """(step, compute, exchange, terms) of each of a few batches."""
-        whole = step_time(decode_operators(model, plan, fmt, batch * chips, context, draft + 1.0), chip, constants)
+        whole = step_time(
+            decode_operators(model, plan, fmt, batch * chips, context, verified=draft + 1.0), chip, constants
+        )
         compute = _compute(whole)
         if draft and model.mtp_layers:
             plain = step_time(decode_operators(model, plan, fmt, batch * chips, context), chip, constants)
             compute = compute + draft * mtp_token_s(plain, model)
-        exchange = exchange_s(chip, model, float(chips), batch * (draft + 1.0), constants, "decode")
+        exchange = exchange_s(chip, model, float(chips), batch * (draft + 1.0), constants, phase="decode")
         kernels = smooth_max(compute, exchange, wide_table()["phase"]["overlap"])
         host = engine.host_s(1.0) + engine.sequence_s * batch * tp
         return np.asarray(host_joined(engine, kernels, host)), np.asarray(compute), np.asarray(exchange), whole
@@ -166,10 +168,10 @@ def prefill(
     fresh = max(isl * (1.0 - cache_hit), 1.0)
     most = tokens_per_chip or wide_table()["phase"]["tokens_per_chip"]
     prompts = chips * max(1.0, most / fresh)
-    whole = step_time(prompt_operators(model, plan, fmt, prompts, fresh, isl - fresh), chip, constants)
+    whole = step_time(prompt_operators(model, plan, fmt, prompts, fresh, cached=isl - fresh), chip, constants)
     each = prompts * fresh / chips
     compute = float(np.ravel(_compute(whole))[0])
-    exchange = float(exchange_s(chip, model, float(chips), each, constants, "prefill"))
+    exchange = float(exchange_s(chip, model, float(chips), each, constants, phase="prefill"))
     kernels = smooth_max(compute, exchange, wide_table()["phase"]["overlap"])
     kernels = kernels * (1.0 if balanced else imbalance(model, float(chips)))
     step = float(np.ravel(host_joined(engine, kernels, engine.prefill_step_s))[0])

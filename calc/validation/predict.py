@@ -196,7 +196,7 @@ def _piped(block: Block) -> tuple[Values, Values, str, dict[int, str]]:
         load = Load(block.isl[i], block.osl[i], block.batch[i] if block.batch[i] < 1e6 else np.inf)
         day = _day(block.date[i]) or _day(block.model.release_date or "")
         context = load.isl + load.osl
-        full = sram.place(block.chip, block.model, block.formats, block.model.layers, context, None, day).chips
+        full = sram.place(block.chip, block.model, block.formats, block.model.layers, context, date=day).chips
         chips = np.where(block.chips_known[i], np.maximum(block.plan.at(i).chips, 1.0), full)
         s = piped_loop.closed_loop(Piped(block.chip, block.model, block.formats, chips, day), load)
         whole = block.regime[i] == "serving"  # its speed of one user counts the first token as well

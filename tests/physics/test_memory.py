@@ -62,7 +62,7 @@ def test_llama_70b_in_fp8_on_one_h200() -> None:
     # 141 GB x .96 - 70.6 - 3 = 62 GB for the cache of 8 bit, 164 kB a token
     model = load_model("llama-3.1-70b")
     fmt = component_formats(model, "fp8", "fp8")
-    found = footprint(load_chip("h200-sxm"), model, Plan(), fmt, engine(memory_fraction=0.96), 2048.0)
+    found = footprint(load_chip("h200-sxm"), model, Plan(), fmt, engine(memory_fraction=0.96), context=2048.0)
     assert found.capacity_bytes == 141e9
     assert found.kv_bytes_per_sequence == 163_840 * 2048
     assert found.batch == pytest.approx(184, abs=8)
@@ -109,24 +109,26 @@ def test_caches_grow_with_the_context_and_windows_only_save(name: str, context: 
 def test_what_fits_fits(name: str, chip: str, tp: int, context: int) -> None:
     model = load_model(name)
     fmt = component_formats(model, "fp8", "fp8")
-    found = footprint(load_chip(chip), model, Plan(tp=tp), fmt, engine(), float(context))
+    found = footprint(load_chip(chip), model, Plan(tp=tp), fmt, engine(), context=float(context))
     assert found.batch >= 0
     assert found.batch == int(found.batch)
     if found.batch >= 1:
         # at most a few per cent more than rated, when told to use all of it
         assert found.weights_bytes + found.batch * found.kv_bytes_per_sequence <= 1.03 * found.capacity_bytes
-    longer = footprint(load_chip(chip), model, Plan(tp=tp), fmt, engine(), 2.0 * context)
+    longer = footprint(load_chip(chip), model, Plan(tp=tp), fmt, engine(), context=2.0 * context)
     assert longer.batch <= found.batch
     smaller = component_formats(model, "fp8", "bf16")
-    assert footprint(load_chip(chip), model, Plan(tp=tp), smaller, engine(), float(context)).batch <= found.batch
+    assert (
+        footprint(load_chip(chip), model, Plan(tp=tp), smaller, engine(), context=float(context)).batch <= found.batch
+    )
 
 
 def test_arrays_of_plans_are_the_plans() -> None:
     model = load_model("deepseek-v3")
     fmt = component_formats(model, "fp8", "fp8")
     tp, pp, dp = np.array([8, 4, 1, 2]), np.array([1, 2, 1, 1]), np.array([1, 1, 8, 4])
-    together = footprint(load_chip("b200-sxm"), model, Plan(tp, pp, dp), fmt, engine(), 4096.0)
+    together = footprint(load_chip("b200-sxm"), model, Plan(tp, pp, dp), fmt, engine(), context=4096.0)
     for i in range(4):
-        alone = footprint(load_chip("b200-sxm"), model, Plan(tp[i], pp[i], dp[i]), fmt, engine(), 4096.0)
+        alone = footprint(load_chip("b200-sxm"), model, Plan(tp[i], pp[i], dp[i]), fmt, engine(), context=4096.0)
         assert together.weights_bytes[i] == pytest.approx(float(alone.weights_bytes), rel=1e-12)
         assert together.batch[i] == float(alone.batch)

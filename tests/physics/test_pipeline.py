@@ -20,7 +20,7 @@ def _pipe(chip: str, model: str, weights: str, isl: float):
 
 def _attention_s(chip: str, model: str, weights: str, fresh: float, cached: float = 0.0) -> float:
     device, network, fmt, pipe = _pipe(chip, model, weights, fresh + cached)
-    whole = sram.prompt_work_s(device, network, fmt, pipe, fresh, cached)
+    whole = sram.prompt_work_s(device, network, fmt, pipe, fresh, cached=cached)
     return float(whole - fresh * sram.prompt_rate_s(device, network, fmt, pipe))
 
 
@@ -62,7 +62,7 @@ def test_fresh_tokens_attend_to_the_cached_ones():
 
 def test_a_prompt_that_is_all_cached_costs_nothing():
     device, network, fmt, pipe = _pipe("groq", "llama-3.3-70b", "int8", 8192.0)
-    assert float(sram.prompt_work_s(device, network, fmt, pipe, 0.0, 8192.0)) == 0.0
+    assert float(sram.prompt_work_s(device, network, fmt, pipe, 0.0, cached=8192.0)) == 0.0
 
 
 def test_windows_cap_what_a_token_sees():

@@ -104,7 +104,7 @@ def test_a_choice_fits_and_more_chips_still_fit(chip: str, model: str, batch: fl
     larger = chosen(chip, model, 8 * batch, context)
     assert larger.chips >= found.chips
     twice = replace(found.plan, tp=2 * found.plan.tp)
-    more = footprint(found.chip, found.model, twice, found.formats, found.engine, context)
+    more = footprint(found.chip, found.model, twice, found.formats, found.engine, context=context)
     assert more.batch >= found.memory.batch
 
 

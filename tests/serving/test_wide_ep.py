@@ -78,11 +78,11 @@ def test_copies_and_balance_are_worked_numbers() -> None:
 
 def test_a_token_goes_once_to_a_node_when_it_is_read_and_once_to_an_expert_when_written() -> None:
     chip, constants = load_chip("h800"), load_constants()
-    read = exchange_s(chip, MODEL, 144.0, 4096.0, constants, "prefill")
-    written = exchange_s(chip, MODEL, 144.0, 4096.0, constants, "decode")
+    read = exchange_s(chip, MODEL, 144.0, 4096.0, constants, phase="prefill")
+    written = exchange_s(chip, MODEL, 144.0, 4096.0, constants, phase="decode")
     assert written > 2.0 * read
     # 128 tokens at EP128: 192 us out and 369 us back (DeepEP), over 58 routed layers
-    one = exchange_s(chip, MODEL, 128.0, 128.0, constants, "decode") / 58
+    one = exchange_s(chip, MODEL, 128.0, 128.0, constants, phase="decode") / 58
     assert one == pytest.approx(561e-6, rel=0.05)
 
 
@@ -90,9 +90,9 @@ def test_a_token_goes_once_to_a_node_when_it_is_read_and_once_to_an_expert_when_
 def test_messages_never_shrink_with_tokens_nor_inside_a_rack(chips: int, tokens: float) -> None:
     constants = load_constants()
     rack, boxes = load_chip("gb200"), load_chip("b200")
-    inside = exchange_s(rack, MODEL, float(chips), tokens, constants, "prefill")
-    assert inside <= exchange_s(rack, MODEL, float(chips), 2 * tokens, constants, "prefill")
-    assert inside <= exchange_s(boxes, MODEL, float(chips), tokens, constants, "prefill") * 1.0001
+    inside = exchange_s(rack, MODEL, float(chips), tokens, constants, phase="prefill")
+    assert inside <= exchange_s(rack, MODEL, float(chips), 2 * tokens, constants, phase="prefill")
+    assert inside <= exchange_s(boxes, MODEL, float(chips), tokens, constants, phase="prefill") * 1.0001
 
 
 def test_only_routed_models_are_spread_wide() -> None:

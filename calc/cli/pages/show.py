@@ -139,7 +139,7 @@ def model_lines(model: Model, width: int) -> list[str]:
     lines.append("")
     for label, number_bytes in (("16 bit", 2.0), ("8 bit", 1.0)):
         token = text.size(model.kv_bytes_per_token(number_bytes), 4)
-        at = [f"{text.size(model.kv_bytes(n, number_bytes))} at {n:,}" for n in _CONTEXTS]
+        at = [f"{text.size(float(model.kv_bytes(n, number_bytes)))} at {n:,}" for n in _CONTEXTS]
         lines += _row(f"KV {label}", f"{token} per token; {', '.join(at)} tokens", width)
     if model.state_bytes:
         lines += _row("state", f"{text.size(model.state_bytes)} per sequence, whatever its length", width)
