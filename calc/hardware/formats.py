@@ -1,7 +1,6 @@
 """Number formats of weights, KV cache and activations: bytes per element and the roof that they compute at.
 
 A format's bits are its definition (block scales included); what a chip runs natively comes from its spec.
-Stands before `operators`, which asks bytes and roofs of it.
 """
 
 from __future__ import annotations
@@ -53,19 +52,16 @@ _TABLE = (
     Format("q3_k_m", 3.91, _WIDE),
     Format("q2_k", 3.35, _WIDE),
 )
-_ALIASES = {
-    "fp4": "nvfp4",
-    "float16": "fp16",
-    "bfloat16": "bf16",
-    "float8": "fp8",
-    "f16": "fp16",
-    "f32": "fp32",
-    "awq": "int4",
-    "gptq": "int4",
-    "w4a16": "int4",
-    "w8a8": "int8",
-    "mxfp8": "fp8",
+_OTHER_NAMES = {
+    "nvfp4": "fp4",
+    "fp16": "float16 f16",
+    "bf16": "bfloat16",
+    "fp8": "float8 mxfp8",
+    "fp32": "f32",
+    "int4": "awq gptq w4a16",
+    "int8": "w8a8",
 }
+_ALIASES = {alias: name for name, aliases in _OTHER_NAMES.items() for alias in aliases.split()}
 
 
 def format_names() -> list[str]:
@@ -74,7 +70,11 @@ def format_names() -> list[str]:
 
 
 def find_format(name: str) -> Format:
-    """The format of that name or alias; `exl2-4.0bpw` reads its bits from the name. Unknown: UsageError."""
+    """The format of that name or alias; `exl2-4.0bpw` reads its bits from the name. Unknown: UsageError.
+
+    >>> [(find_format(name).name, find_format(name).bits) for name in ("AWQ", "nvfp4", "exl2-4.0bpw")]
+    [('int4', 4.15), ('nvfp4', 4.5), ('exl2-4.0bpw', 4.0)]
+    """
     key = name.strip().lower()
     key = _ALIASES.get(key, key)
     for entry in _TABLE:
@@ -101,6 +101,9 @@ def roof(fmt: Format, peaks: Mapping[str, float]) -> tuple[str, float]:
     peaks: the chip's dense peaks in op/s by format name. A format that the chip lacks runs at the first roof of its
     ladder that the chip has (weight-only use: bytes shrink, the roof does not rise); a chip with none of them falls
     back on its fastest wider roof.
+
+    >>> roof(find_format("nvfp4"), {"bf16": 989e12, "fp8": 1979e12})
+    ('bf16', 989000000000000.0)
     """
     for name in fmt.ladder:
         if name in peaks:

@@ -34,6 +34,13 @@ def weight_bytes_per_chip(model: Model, plan: Plan, fmt: Formats) -> Array:
     """Weights on one chip: attention and dense parts cut over tp, experts over tp dp, layers over pp.
 
     Embedding and output head are cut over tp and stand on an end stage each, so a stage holds at least its layers.
+
+    >>> from tokcalc.catalog import load_model
+    >>> from tokcalc.physics.operators import component_formats
+    >>> model = load_model("llama-3.1-8b")  # two tables of 128,256 x 4,096, 2.1 GB in all
+    >>> one, four = (weight_bytes_per_chip(model, Plan(pp=pp), component_formats(model, "bf16")) for pp in (1, 4))
+    >>> f"{one / 1e9:.2f} GB, {four / 1e9:.2f} GB"  # 14 GB of layers; a quarter of them and a table
+    '16.06 GB, 4.54 GB'
     """
     tp, dp = np.asarray(plan.tp, dtype=float), np.asarray(plan.dp, dtype=float)
     total: Array = 0.0

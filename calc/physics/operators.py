@@ -273,6 +273,15 @@ def operators(model: Model, plan: Plan, p: Pass, fmt: Formats) -> list[Operator]
     """Every operator of one pass on one rank of the replica, layer groups in order, output head last.
 
     Pipeline stages hold layers in sequence: the list covers all of them, each run with this pass's tokens.
+
+    >>> from tokcalc.catalog import load_model
+    >>> model = load_model("llama-3.1-8b")  # 4,096 wide, 32 query and 8 KV heads of 128, FFN 14,336
+    >>> work = operators(model, Plan(), prefill_pass(1.0, 1000.0, 500.0), component_formats(model, "bf16"))
+    >>> moved = {op.name: float(op.bytes) for op in work}
+    >>> moved["attention"] == 1500 * 2 * 8 * 128 * 2 + 1000 * 4 * 32 * 128 * 2  # keys and values; queries and results
+    True
+    >>> moved["elementwise"] == 1000 * (8 * 4096 + 3 * 14336) * 2
+    True
     """
     tp = np.asarray(plan.tp, dtype=float)
     rank_tokens = p.tokens / plan.dp

@@ -95,8 +95,10 @@ def place(
     >>> pipe = place(chip, model, component_formats(model, "bf16"), 1.0, 1024.0)
     >>> int(pipe.chips), float(pipe.chips_per_layer)  # 141 GB / (44 GB x .9), over 80 layers
     (4, 0.05)
-    >>> bool(np.isclose(pipe.token_s, 80 * pipe.layer_s + pipe.matrix_s + pipe.hop_s))  # three hops
+    >>> bool(np.isclose(pipe.token_s, 80 * pipe.layer_s + pipe.matrix_s + pipe.hop_s))
     True
+    >>> f"{pipe.hop_s * 1e6 / constants_for(chip)[0]['hop_us']:.1f} hops"
+    '3.0 hops'
     """
     table, scope = constants_for(chip, date or model_day(chip, model))
     speedup = table["speedup"]
