@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arrays import Array, Values
+from ..arrays import Array
 from ..catalog.tables import engine_table, joined, laid_over
 from ..hardware.formats import find_format, roof
 from ..hardware.links import box, domain
@@ -128,15 +128,16 @@ class Constants:
         >>> (start_s * 1e6).round(1).tolist()  # 6.8 + 2 x 7 x 0.6, then 2 x 5 for each doubling
         [4.6, 25.2, 35.2]
         """
-        ranks = np.asarray(ranks, dtype=float)
-        near, machine = domain(chip), max(domain(chip), box(chip))
-        found = _curves(self.collective_table(kind, chip)[0], ranks)
-        if machine > near and np.any(ranks > near):
+        near, most = domain(chip), np.max(ranks)
+        alpha, eta, q = _curves(self.collective_table(kind, chip)[0], ranks)
+        if most <= near:  # nearly always
+            return alpha, eta, q
+        ranks, machine = np.asarray(ranks, dtype=float), max(near, box(chip))
+        if machine > near:
             bus = _curves(self.collective_table(kind, chip, near + 1)[0], ranks)
-            found = np.where(ranks > near, bus, found)
-        alpha, eta, q = found
+            alpha, eta, q = np.where(ranks > near, bus, (alpha, eta, q))
         network = engine_table("physics.toml")["network"].get(kind)
-        if network and np.any(ranks > machine):
+        if network and most > machine:
             library = network["start_us"] + 2.0 * network["hop_us"] * (min(machine, 8) - 1)
             between = 2.0 * network["between_us"] * np.log2(np.maximum(ranks / machine, 1.0))
             inside = np.maximum(alpha, library * _US) if machine > 1 else library * _US  # one chip meets nobody inside
@@ -155,11 +156,11 @@ class Constants:
         return table["any"], "any"
 
 
-def _curves(table: Mapping[str, Any], ranks: Values) -> Values:
-    """(alpha_s, eta_b, q) of a table at `ranks`, along the first axis."""
-    position = np.log2(np.maximum(ranks, 2.0))
-    alpha, eta, q = (np.interp(position, (1.0, 2.0, 3.0), table[name]) for name in ("alpha_us", "eta_b", "q"))
-    return np.array((alpha * _US, eta, q))
+def _curves(table: Mapping[str, Any], ranks: Array) -> tuple[Array, Array, Array]:
+    """(alpha_s, eta_b, q) of a table at `ranks`."""
+    position, grid = np.log2(np.maximum(ranks, 2.0)), (1.0, 2.0, 3.0)
+    alpha = np.interp(position, grid, table["alpha_us"]) * _US
+    return alpha, np.interp(position, grid, table["eta_b"]), np.interp(position, grid, table["q"])
 
 
 _NEEDED = ("eta_m", "eta_c", "p")

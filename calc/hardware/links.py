@@ -52,7 +52,10 @@ def bandwidth_bytes_s(chip: Chip, chips: Array) -> Array:
     >>> (bandwidth_bytes_s(load_chip("a100-pcie"), np.array([2, 4, 16])) / 1e9).tolist()  # a bridge joins two cards
     [300.0, 32.0, 32.0]
     """
-    rates = {link.level: link.bandwidth_bytes_s for link in chip.links}
+    rates, near = {link.level: link.bandwidth_bytes_s for link in chip.links}, domain(chip)
     bus = rates.get("host") or NO_LINK
+    inside = rates.get("scale_up") or bus
+    if np.max(chips) <= near:  # nearly always
+        return inside
     beyond = np.where(np.asarray(chips) <= box(chip), bus, rates.get("scale_out") or bus)
-    return np.where(np.asarray(chips) <= domain(chip), rates.get("scale_up") or bus, beyond)
+    return np.where(np.asarray(chips) <= near, inside, beyond)
