@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import csv
 import json
-import subprocess
-import sys
 import tomllib
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +20,8 @@ from tokcalc.engines.constants import Constants, _merged, _tuned, load_constants
 from tokcalc.errors import UsageError
 from tokcalc.validation.measured import COLUMNS, packaged_paths, read_rows
 from tokcalc.validation.predict import predict_rows
+
+from ..commands import run
 
 SPECS = Path(str(packaged_paths()[0])).parents[1]
 
@@ -243,12 +243,6 @@ def test_toml_keeps_numbers_texts_and_lists() -> None:
 
 
 # ------------------------------------------------------------------ the command
-def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tokcalc", "calibrate", *words], capture_output=True, text=True, cwd=cwd, check=False
-    )
-
-
 @pytest.fixture(scope="module")
 def data(synthetic: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The synthetic rows as a measured file."""
@@ -263,9 +257,9 @@ def stamps() -> dict[str, int]:
     }
 
 
-def test_the_command_prints_a_table_and_touches_nothing(tmp_path: Path) -> None:
+def test_the_command_prints_a_table_and_touches_nothing(data: str, tmp_path: Path) -> None:
     before = stamps()
-    done = run("--folds", "3", cwd=tmp_path)
+    done = run("calibrate", "--data", data, "--folds", "3", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "serving" in done.stdout
     assert "in-sample" in done.stdout
@@ -278,7 +272,7 @@ def test_the_command_prints_a_table_and_touches_nothing(tmp_path: Path) -> None:
 
 def test_the_command_writes_a_whole_file(data: str, tmp_path: Path) -> None:
     target, each = tmp_path / "mine.toml", tmp_path / "residuals.csv"
-    done = run("--data", data, "--folds", "2", "--json", "--write", str(target), "--residuals", str(each))
+    done = run("calibrate", "--data", data, "--folds", "2", "--json", "--write", str(target), "--residuals", str(each))
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     found = tomllib.loads(target.read_text())
@@ -305,7 +299,7 @@ def test_the_command_writes_a_whole_file(data: str, tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_is_one_sentence(words: tuple[str, ...], part: str, data: str) -> None:
-    done = run(*(() if "--data" in words else ("--data", data)), *words)
+    done = run("calibrate", *(() if "--data" in words else ("--data", data)), *words)
     assert done.returncode == 2, (done.stdout, done.stderr)
     last = done.stderr.strip().splitlines()[-1]
     assert part in last
@@ -313,7 +307,7 @@ def test_bad_input_is_one_sentence(words: tuple[str, ...], part: str, data: str)
 
 
 def test_a_target_that_cannot_be_written_is_one_sentence(data: str, tmp_path: Path) -> None:
-    done = run("--data", data, "--folds", "2", "--write", str(tmp_path / "no" / "such" / "folder.toml"))
+    done = run("calibrate", "--data", data, "--folds", "2", "--write", str(tmp_path / "no" / "such" / "folder.toml"))
     assert done.returncode in (1, 2)
     assert "Traceback" not in done.stderr
 

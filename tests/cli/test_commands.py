@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import subprocess
 import sys
@@ -12,19 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from ..commands import in_own_process, run
+
 LLAMA = ("--model", "llama-70b")
 MAIN = ("--chip", "h100", *LLAMA)
-
-
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tokcalc", *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-        timeout=120,
-        check=False,
-    )
 
 
 def answered(*arguments: str) -> str:
@@ -74,7 +64,13 @@ def test_no_arguments_print_the_help() -> None:
 def test_version() -> None:
     from tokcalc import __version__
 
-    assert answered("--version") == f"tokcalc {__version__}\n"
+    done = in_own_process("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"tokcalc {__version__}\n", "")
+
+
+def test_refusals_end_their_process_with_code_2() -> None:
+    done, here = in_own_process(*MAIN, "--isl", "0"), run(*MAIN, "--isl", "0")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", here.stderr)
 
 
 def test_main_question_imports_nothing_heavy() -> None:
@@ -126,7 +122,7 @@ def test_a_full_disk_is_one_sentence() -> None:
 
 
 def test_an_ascii_terminal_gets_an_answer() -> None:
-    assert run("show", "h800", PYTHONIOENCODING="ascii").returncode == 0
+    assert in_own_process("show", "h800", PYTHONIOENCODING="ascii").returncode == 0
 
 
 # ------------------------------------------------------------------ the main question

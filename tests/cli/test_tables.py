@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -18,13 +16,9 @@ from tokcalc.cli.table import Column, Spanning, render, what_ifs
 from tokcalc.errors import UsageError
 from tokcalc.explore.compare import filtered, ordered, relative
 
+from ..commands import run
+
 DAY = "2026-07-01"
-
-
-def run(*arguments: str, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "tokcalc", *arguments], capture_output=True, text=True, timeout=120, **options
-    )
 
 
 def test_a_reason_stands_beside_the_columns_that_are_left():

@@ -5,8 +5,6 @@ computed.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -15,6 +13,8 @@ from tokcalc import estimate
 from tokcalc.errors import NoAnswer, UnknownName
 from tokcalc.explore.atlas import LENGTHS, atlas, catalogue_fronts, standing, write_atlas
 from tokcalc.explore.plan.plan import plan
+
+from ..commands import run
 
 CHIPS, MODELS, DAY = ["h100", "mi300x", "wse-3", "l40s"], ["llama-3.1-8b", "gpt-oss-120b"], "2026-07-01"
 
@@ -87,17 +87,13 @@ def test_wrong_names_and_empty_catalogues():
 
 
 def test_the_command(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "tokcalc", "atlas", "--chip", "h100,wse-3", "--model", "llama-8b",
-        "--lengths", "1k/1k",
-         "--export", "a.parquet", "--plot", "a.svg", "--on", DAY],
-        capture_output=True, text=True, cwd=tmp_path, timeout=120,
+    done = run(
+        "atlas", "--chip", "h100,wse-3", "--model", "llama-8b", "--lengths", "1k/1k", "--export", "a.parquet",
+        "--plot", "a.svg", "--on", DAY, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "evaluated" in done.stdout
     assert sorted(os.listdir(tmp_path)) == ["a.parquet", "a.svg"]
-    bad = subprocess.run(
-        [sys.executable, "-m", "tokcalc", "atlas", "--lengths", "1k"], capture_output=True, text=True, timeout=60
-    )
+    bad = run("atlas", "--lengths", "1k")
     assert bad.returncode == 2
     assert len(bad.stderr.strip().splitlines()) == 1

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -20,15 +18,11 @@ from tokcalc.explore.plan.plan import plan
 from tokcalc.physics.parallel import Plan
 from tokcalc.serving.cuts import search_cuts
 
+from ..commands import run
+
 DAY = "2026-07-01"
 CUTS = [Plan(1, 1, 1, 1), Plan(2, 1, 1, 1), Plan(4, 1, 1, 1), Plan(4, 2, 1, 1), Plan(2, 1, 2, 4), Plan(8, 1, 1, 8)]
 BATCHES = [1, 4, 16, 64, 256]
-
-
-def run(*arguments: str, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "tokcalc", *arguments], capture_output=True, text=True, timeout=120, **options
-    )
 
 
 def enumerate_all(chip, model, weights, isl, osl):

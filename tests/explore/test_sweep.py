@@ -21,14 +21,10 @@ from tokcalc.explore.sweep.columns import stretch
 from tokcalc.explore.sweep.files import PART, frame, part_bytes, write_sweep
 from tokcalc.explore.sweep.sweep import ask, best_rows, confirm
 
+from ..commands import run
+
 GRID = {"tp": [1, 2, 4, 8], "isl": "1k,8k", "concurrency": "1:64:x4,max"}
 DAY = "2026-07-01"
-
-
-def run(*arguments: str, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "tokcalc", *arguments], capture_output=True, text=True, timeout=120, **options
-    )
 
 
 def test_rows_are_the_answers_of_single_questions():

@@ -5,22 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokcalc.errors import NoAnswer, SpecError, UsageError
 from tokcalc.report.plots.judged import save_plot
 from tokcalc.validation.causes import worst
 from tokcalc.validation.gate import failures, read_expected, write_expected
 from tokcalc.validation.judge import PREDICTED, as_json, judge, skipped, summarise, validate_rows, write_predictions
-from tokcalc.validation.measured import COLUMNS, METRICS, packaged_rows, read_table
+from tokcalc.validation.measured import COLUMNS, METRICS, packaged_paths, packaged_rows, read_rows, read_table
+
+from ..commands import run
 
 
 def measured(*values: float, **columns: object) -> pd.DataFrame:
@@ -73,6 +72,7 @@ def test_an_unknown_key_names_those_that_there_are() -> None:
         summarise(judge(measured(1), predicted(1)), ["colour"])
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.floats(0.01, 1e6), st.floats(0.1, 10)), min_size=1, max_size=30))
 def test_errors_do_not_depend_on_the_unit(pairs: list[tuple[float, float]]) -> None:
     values = [value for value, _ in pairs]
@@ -214,11 +214,6 @@ def test_a_plot_of_another_kind_or_of_nothing_is_refused(tmp_path: Path) -> None
         save_plot(judged, METRICS, tmp_path / "plot.svg")
 
 
-def catalogue() -> None:
-    if not hasattr(pytest.importorskip("tokcalc.catalog"), "find_id"):
-        pytest.skip("the catalogue has no find_id yet")
-
-
 def double(rows: pd.DataFrame) -> pd.DataFrame:
     """A closed predictor: twice the measured value, band a factor of 3 wide on each side."""
     value = rows["value"] * 2
@@ -228,7 +223,6 @@ def double(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_unknown_chips_and_models_are_skipped_with_a_reason() -> None:
-    catalogue()
     rows = measured(1, 1, 1, chip=["h100-sxm", "abacus", "h100-sxm"], model=["llama-3.1-8b", "llama-3.1-8b", "oracle"])
     judged = validate_rows(rows, double)
     assert list(judged["predicted"].notna()) == [True, False, False]
@@ -238,7 +232,6 @@ def test_unknown_chips_and_models_are_skipped_with_a_reason() -> None:
 
 
 def test_every_packaged_point_is_judged() -> None:
-    catalogue()
     rows = packaged_rows()
     judged = validate_rows(rows, double)
     assert list(judged["id"]) == list(rows["id"])
@@ -248,44 +241,35 @@ def test_every_packaged_point_is_judged() -> None:
     assert line["in_band"] == 1
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    pytest.importorskip("tokcalc.predict")
-    catalogue()
-    from tokcalc.cli.shell import COMMANDS
-
-    if "validate" not in COMMANDS:
-        pytest.skip("validate is not registered yet")
-    command = [sys.executable, "-m", "tokcalc", "validate", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"NO_COLOR": "1"})
-
-
-def test_the_command_prints_tables_and_exits_0() -> None:
-    done = run()
-    assert done.returncode == 0, done.stderr
-    for title in ("Error by chip", "Error by regime", "Error by metric", "Worst 10 rows"):
-        assert title in done.stdout
-
-
-def test_the_command_writes_the_files_of_the_contract(tmp_path: Path) -> None:
+def test_the_command_prints_tables_and_writes_the_files_of_the_contract(tmp_path: Path) -> None:
     out, summary = tmp_path / "out.csv", tmp_path / "out.json"
-    done = run("--by", "chip,regime", "--predictions", out, "--json", summary)
+    done = run("validate", "--by", "chip,regime", "--predictions", out, "--json", summary)
     assert done.returncode == 0, done.stderr
+    for title in ("Error by chip, regime", "Worst 10 rows"):
+        assert title in done.stdout
     answer = json.loads(summary.read_text())
+    assert answer["rows"] >= 150
     assert answer["predicted"] + answer["skipped"] == answer["rows"]
     assert set(answer["summary"][0]["by"]) == {"chip", "regime"}
     assert len(out.read_text().splitlines()) == answer["rows"] + 1
 
 
+def test_tables_are_by_chip_regime_and_metric_where_nobody_says() -> None:
+    shown = run("validate", "--data", packaged_paths()[0]).stdout
+    for title in ("Error by chip", "Error by regime", "Error by metric"):
+        assert title in shown
+
+
 def test_the_command_with_json_to_stdout_prints_nothing_else() -> None:
-    done = run("--json", "-")
-    assert json.loads(done.stdout)["rows"] >= 150
+    done = run("validate", "--data", packaged_paths()[0], "--json", "-")
+    assert json.loads(done.stdout)["rows"] == len(read_rows(packaged_paths()[:1]))
 
 
 def test_the_command_refuses_bad_input_with_exit_2(tmp_path: Path) -> None:
     bad = tmp_path / "bad.csv"
     bad.write_bytes(b"\x00\xff")
     for arguments in (["--data", bad], ["--by", "colour"], ["--by", ""], ["--worst", "-1"], ["--plot", "x.gif"]):
-        done = run(*arguments)
+        done = run("validate", *arguments)
         assert done.returncode == 2, arguments
         assert "Traceback" not in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1

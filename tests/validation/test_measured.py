@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
+from tokcalc.catalog import find_id
 from tokcalc.errors import SpecError
 from tokcalc.validation.measured import (
     COLUMNS,
@@ -182,14 +183,11 @@ def test_tensor_pipeline_and_data_parallel_make_up_the_chips() -> None:
 
 
 def test_every_packaged_chip_and_model_is_in_the_catalogue() -> None:
-    catalog = pytest.importorskip("tokcalc.catalog")
-    if not hasattr(catalog, "find_id"):
-        pytest.skip("the catalogue has no find_id yet")
     rows = packaged_rows()
     for chip in rows["chip"].unique():
-        assert catalog.find_id("chips", chip) == chip
+        assert find_id("chips", chip) == chip
     for model in rows["model"].unique():
-        assert catalog.find_id("models", model) == model
+        assert find_id("models", model) == model
 
 
 def test_a_suspect_is_matched_by_id_or_group(tmp_path: Path) -> None:
