@@ -26,7 +26,8 @@ BATCHES = [1, 4, 16, 64, 256]
 
 
 def enumerate_all(chip, model, weights, isl, osl):
-    """(figures of the answer, cut, batch) of every deployment of the small grid, one question at a time."""
+    """Figures of the answer of every deployment of the small grid, one question at a time."""
+    chip, model = load_chip(chip), load_model(model)
     for cut in CUTS:
         for batch in BATCHES:
             try:

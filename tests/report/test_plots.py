@@ -92,10 +92,16 @@ UNITS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_plot_has_units_names_and_fits_a_page(tmp_path: Path, kind: str) -> None:
-    plots.save(KINDS[kind](), tmp_path / "a.svg")
-    svg = (tmp_path / "a.svg").read_text(encoding="utf-8")
+@pytest.fixture(scope="module", params=KINDS)
+def drawn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A kind of plot, and its drawing."""
+    path = tmp_path_factory.mktemp("plots") / "a.svg"
+    plots.save(KINDS[request.param](), path)
+    return request.param, path.read_text(encoding="utf-8")
+
+
+def test_every_plot_has_units_names_and_fits_a_page(drawn: tuple[str, str]) -> None:
+    kind, svg = drawn
     texts = "\n".join(re.findall(r"<text[^>]*>([^<]*)</text>", svg))
     for wanted in UNITS[kind]:
         assert wanted in texts
@@ -128,10 +134,8 @@ def boxes(svg: str) -> list[tuple[float, float, float, float]]:
     return found
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_no_text_covers_another(tmp_path: Path, kind: str) -> None:
-    plots.save(KINDS[kind](), tmp_path / "a.svg")
-    found = boxes((tmp_path / "a.svg").read_text(encoding="utf-8"))
+def test_no_text_covers_another(drawn: tuple[str, str]) -> None:
+    found = boxes(drawn[1])
     assert len(found) > 5
     for place_one, one in enumerate(found):
         for two in found[place_one + 1 :]:

@@ -13,7 +13,7 @@ from tokcalc.physics.operators import component_formats
 from tokcalc.validation.frontier import Point, best_rate, usd_per_million
 from tokcalc.validation.measured import COLUMNS, read_rows
 from tokcalc.validation.predict import predict_rows
-from tokcalc.validation.price_check import check, errors
+from tokcalc.validation.price_check import Checked, check, errors
 from tokcalc.validation.prices import stated_hour
 
 MODEL = load_model("deepseek-v3")
@@ -120,19 +120,23 @@ def fronts(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def test_published_money_is_met(fronts: str) -> None:
-    found = check([fronts])
-    assert len(found) == len(FRONTS)
+@pytest.fixture(scope="module")
+def checked(fronts: str) -> list[Checked]:
+    return check([fronts])
+
+
+def test_published_money_is_met(checked: list[Checked]) -> None:
+    assert len(checked) == len(FRONTS)
     for way, limit in (("arithmetic", 0.001), ("our hour", 0.25), ("our speed", 0.32), ("both ours", 0.32)):
-        apart = errors(found, way)
+        apart = errors(checked, way)
         assert len(apart) == len(FRONTS)
         assert np.median(apart) <= limit, way
 
 
-def test_rows_of_price_are_predicted_as_they_are_checked(fronts: str) -> None:
+def test_rows_of_price_are_predicted_as_they_are_checked(fronts: str, checked: list[Checked]) -> None:
     rows = read_rows([fronts])
     rows = rows[rows["id"].isin(["p4", "p23"])].reset_index(drop=True)
     predicted = dict(zip(rows["id"], predict_rows(rows)["predicted"], strict=True))
-    checked = {c.id: c.found["both ours"] for c in check([fronts])}
+    ours = {c.id: c.found["both ours"] for c in checked}
     for name, value in predicted.items():
-        assert value == pytest.approx(checked[name])
+        assert value == pytest.approx(ours[name])
