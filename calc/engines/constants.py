@@ -135,7 +135,9 @@ class Constants:
         ranks, machine = np.asarray(ranks, dtype=float), max(near, box(chip))
         if machine > near:
             bus = _curves(self.collective_table(kind, chip, near + 1)[0], ranks)
-            alpha, eta, q = np.where(ranks > near, bus, (alpha, eta, q))
+            alpha, eta, q = (
+                np.where(ranks > near, there, here) for there, here in zip(bus, (alpha, eta, q), strict=True)
+            )
         network = engine_table("physics.toml")["network"].get(kind)
         if network and most > machine:
             library = network["start_us"] + 2.0 * network["hop_us"] * (min(machine, 8) - 1)

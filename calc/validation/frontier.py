@@ -116,7 +116,7 @@ class _Search:
         """
         chip, point = self.chip, self.point
         software = find_engine(self.constants, engine)
-        held = footprint(chip, self.model, plan, self.formats, software, point.isl + point.osl)
+        held = footprint(chip, self.model, plan, self.formats, software, context=point.isl + point.osl)
         if float(held.batch) < 1 or float(held.weights_bytes) > assumed_values()["room"] * chip.memory_bytes:
             return NONE
         chance = chance_of(_yield(draft), draft) if draft else 0.0
@@ -142,7 +142,7 @@ class _Search:
         engine = software.on(*asked)[0]
 
         def holds(n: int, context: float) -> bool:
-            held = footprint(self.chip, self.model, Plan(1.0, 1.0, n, n), self.formats, engine, context)
+            held = footprint(self.chip, self.model, Plan(1.0, 1.0, n, n), self.formats, engine, context=context)
             return float(held.batch) >= n
 
         readers = [

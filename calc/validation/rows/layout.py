@@ -130,7 +130,7 @@ def _is_latent(model: Model) -> bool:
 def _least_chips(setup: Setup, context: float) -> float:
     """Smallest power of two of chips in tensor parallel whose memory holds the weights and two sequences."""
     for chips in _SIZES:
-        held = footprint(setup.chip, setup.model, Plan(chips), setup.formats, setup.engine, context)
+        held = footprint(setup.chip, setup.model, Plan(chips), setup.formats, setup.engine, context=context)
         if float(held.batch) >= 2:
             return float(chips)
     return 1024.0
