@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from ..errors import SpecError, UsageError
-from .table import Column, render
+from .output import Output, print_json, tell
+from .table import Column, tabulate
 from .text import width
 
 Row = dict[str, Any]
-Shown = tuple[Column, str, Callable[[Any], str]]
-"""A column of the terminal's table, the key of the row it shows, and how the value is written."""
+Vendor = Annotated[str | None, typer.Option(metavar="NAME", help="Of this vendor.")]
 
 
 def read_all(kind: str, load: Callable[[str], Any]) -> list[Any]:
@@ -26,7 +26,7 @@ def read_all(kind: str, load: Callable[[str], Any]) -> list[Any]:
         try:
             found.append(load(name))
         except SpecError as error:
-            print(f"tokcalc: passed over: {error}", file=sys.stderr)
+            tell(f"tokcalc: passed over: {error}")
     return found
 
 
@@ -64,21 +64,20 @@ def years(wanted: str | None) -> Callable[[int | None], bool]:
     return lambda year: year is not None and low <= year <= high
 
 
-def show(rows: Sequence[Row], columns: Sequence[Shown], json_: bool, exports: Sequence[str]) -> None:
-    """Print the rows as JSON or as a table that fits the terminal; write each export file besides."""
-    if exports:
-        from ..report import write
+def kept(rows: Sequence[Row], wanted: Mapping[str, str | None], year: str | None) -> list[Row]:
+    """The rows whose text columns are as the options of the same name say, and whose year is."""
+    tests = {key: matching(f"--{key}", word, (row[key] for row in rows)) for key, word in wanted.items()}
+    year_fits = years(year)
+    return [row for row in rows if all(fits(row[key]) for key, fits in tests.items()) and year_fits(row["year"])]
 
-        for path in exports:
-            write(list(rows), path)
-            print(f"wrote {path}", file=sys.stderr)
-    if json_:
-        json.dump(rows, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
-        print()
-        return
-    if not rows:
-        print("nothing matches all filters", file=sys.stderr)
-        return
-    cells = [[write_cell(row[key]) for _, key, write_cell in columns] for row in rows]
-    print(render([column for column, _, _ in columns], cells, width()))
-    print(f"{len(rows)} listed; `tokcalc show NAME` prints one with its sources", file=sys.stderr)
+
+def show(rows: Sequence[Row], columns: Sequence[Column], out: Output) -> None:
+    """The rows as JSON or as a table that fits the terminal, and as files."""
+    out.write(rows)
+    if out.json_:
+        print_json(rows)
+    elif not rows:
+        tell("nothing matches all filters")
+    else:
+        print(tabulate(columns, rows, width()))
+        tell(f"{len(rows)} listed; `tokcalc show NAME` prints one with its sources")

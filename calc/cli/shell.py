@@ -17,34 +17,30 @@ from typer.core import TyperGroup
 
 from ..errors import TokcalcError, UsageError
 from .convert import lighten
+from .options import flat
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    "chips": ("tokcalc.cli.commands.chips:chips", "List the chips, with peak, memory and year."),
-    "models": ("tokcalc.cli.commands.models:models", "List the models, with parameters and KV bytes per token."),
-    "memory": ("tokcalc.cli.commands.memory:memory", "List the memory generations, with width, rate and bandwidth."),
-    "mixed": ("tokcalc.cli.commands.mixed:mixed", "Mix chips: prompts on one, generation on another."),
-    "draft": ("tokcalc.cli.commands.draft:draft", "Choose the draft length of speculative decoding."),
-    "show": ("tokcalc.cli.commands.show:show", "Print one chip, model or memory generation, with its sources."),
-    "compare": ("tokcalc.cli.commands.compare:compare", "Compare chips, models, formats, workloads in a table."),
-    "plan": ("tokcalc.cli.commands.plan:plan", "Find the best deployment of a model under limits."),
-    "sweep": ("tokcalc.cli.commands.sweep:sweep", "Evaluate any grid of questions, streamed to a file."),
-    "roofline": ("tokcalc.cli.commands.roofline:roofline", "Draw chips' roofs with a model's operators."),
-    "atlas": ("tokcalc.cli.commands.atlas:atlas", "Draw the fronts of every chip with every model."),
-    "cost": ("tokcalc.cli.commands.cost:cost", "Break a million tokens down to purchase, power and rent."),
-    "fleet": ("tokcalc.cli.commands.fleet:fleet", "Size machines for users, a budget or a power limit."),
-    "margin": ("tokcalc.cli.commands.margin:margin", "Set list prices of tokens beside what they cost here."),
-    "sensitivity": (
-        "tokcalc.cli.commands.sensitivity:sensitivity",
-        "Rank the inputs that matter most for cost or speed.",
-    ),
-    "scenario": ("tokcalc.cli.commands.scenario:scenario", "Recompute the public claims of the debate."),
-    "bench": ("tokcalc.cli.commands.bench:command", "Measure this machine and write it as the chip local."),
-    "calibrate": ("tokcalc.cli.commands.calibrate:calibrate", "Fit the constants to measured rows, groups left out."),
-    "validate": (
-        "tokcalc.cli.commands.validate:validate",
-        "Judge the model on measured rows: its error by chip and metric.",
-    ),
+_HELP = {
+    "chips": "List the chips, with peak, memory and year.",
+    "models": "List the models, with parameters and KV bytes per token.",
+    "memory": "List the memory generations, with width, rate and bandwidth.",
+    "mixed": "Mix chips: prompts on one, generation on another.",
+    "draft": "Choose the draft length of speculative decoding.",
+    "show": "Print one chip, model or memory generation, with its sources.",
+    "compare": "Compare chips, models, formats, workloads in a table.",
+    "plan": "Find the best deployment of a model under limits.",
+    "sweep": "Evaluate any grid of questions, streamed to a file.",
+    "roofline": "Draw chips' roofs with a model's operators.",
+    "atlas": "Draw the fronts of every chip with every model.",
+    "cost": "Break a million tokens down to purchase, power and rent.",
+    "fleet": "Size machines for users, a budget or a power limit.",
+    "margin": "Set list prices of tokens beside what they cost here.",
+    "sensitivity": "Rank the inputs that matter most for cost or speed.",
+    "scenario": "Recompute the public claims of the debate.",
+    "bench": "Measure this machine and write it as the chip local.",
+    "calibrate": "Fit the constants to measured rows, groups left out.",
+    "validate": "Judge the model on measured rows: its error by chip and metric.",
 }
+COMMANDS = {name: (f"tokcalc.cli.commands.{name}:{name}", line) for name, line in _HELP.items()}
 """Name -> (module:function, one line of help); the module is imported when its command runs, not before."""
 
 _TELLING = {"--prefill-chip": "mixed", "--decode-chip": "mixed", "--share": "mixed"}
@@ -67,7 +63,7 @@ class LazyGroup(TyperGroup):
             return None
         target, line = COMMANDS[cmd_name]
         module, function = target.split(":")
-        run_command = getattr(import_module(module), function)
+        run_command = flat(getattr(import_module(module), function))
         shell = _typer()
         shell.command(name=cmd_name, short_help=line)(run_command)
         return lighten(typer.main.get_command(shell), run_command)
@@ -138,8 +134,9 @@ def build() -> Any:
     from .commands.answer import answer
 
     app = _typer(cls=LazyGroup, invoke_without_command=True)
-    app.callback()(answer)
-    return lighten(typer.main.get_command(app), answer)
+    question = flat(answer)
+    app.callback()(question)
+    return lighten(typer.main.get_command(app), question)
 
 
 def run(arguments: list[str]) -> int:

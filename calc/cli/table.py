@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from .text import wrap
+from .text import paragraphs, wrap
 
 _GAP = "  "
 _REASON_WIDTH = 24
@@ -15,11 +16,15 @@ MOST_NOTES = 3
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its title, its importance (the least is dropped first) and whether it holds numbers."""
+    """One column: its title, its importance (the least is dropped first) and whether it holds numbers.
+
+    cell: what of a record stands in it, where `tabulate` draws the table.
+    """
 
     title: str
     importance: int = 0
     right: bool = True
+    cell: Callable[[Any], str] = str
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,17 @@ def render(columns: Sequence[Column], rows: Sequence[Row], width: int = 80) -> s
     return "\n".join(lines)
 
 
+def tabulate(columns: Sequence[Column], records: Iterable[Any], width: int = 80) -> str:
+    """The table of records by the cells of their columns; a Spanning among them stays as it is."""
+    rows = [one if isinstance(one, Spanning) else [column.cell(one) for column in columns] for one in records]
+    return render(columns, rows, width)
+
+
+def item(key: str, write: Callable[[Any], str] = str) -> Callable[[Any], str]:
+    """A cell: the value under a key of a record, written; None where the record has no such key."""
+    return lambda record: write(record.get(key))
+
+
 def what_ifs(notes: Iterable[str]) -> list[str]:
     """The what-ifs of a table's chips, a sentence each (`Chip.what_if_note`); one for chips asked alike.
 
@@ -69,6 +85,12 @@ def what_ifs(notes: Iterable[str]) -> list[str]:
     if len(found) > MOST_NOTES:
         return [f"what-if: {len(found)} of them, told by --json{_AS_BUILT} the chips are built"]
     return [n[0] if len(n) == 1 else f"{asked}{_AS_BUILT} the chips are built" for asked, n in found.items()]
+
+
+def noted(notes: Iterable[str], width: int) -> list[str]:
+    """The what-ifs in lines, with an empty one behind them where there are any."""
+    lines = paragraphs(what_ifs(notes), width)
+    return [*lines, ""] if lines else []
 
 
 def short_what_ifs(notes: Iterable[str]) -> str:

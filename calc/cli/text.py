@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import textwrap
+from collections.abc import Iterable
 
 from .. import units
 
@@ -87,9 +88,19 @@ def money(value: float | None, currency: str) -> str:
     return "-" if value is None else units.money(currency, value)
 
 
+def amount(value: float | None, currency: str) -> str:
+    """The same where the currency stands elsewhere, as in the head of a column: 0.0421, 12.50, 5,800."""
+    return money(value, currency).removesuffix(f" {currency}")
+
+
 def wrap(text: str, columns: int, first: str = "", rest: str | None = None) -> list[str]:
     """A paragraph in lines of at most `columns`; `first` leads the first line, `rest` the others."""
     lead = " " * len(first) if rest is None else rest
     return textwrap.wrap(
         text, columns, initial_indent=first, subsequent_indent=lead, break_on_hyphens=False, break_long_words=False
     ) or [first.rstrip()]
+
+
+def paragraphs(texts: Iterable[str], columns: int) -> list[str]:
+    """Each text as a paragraph of its own, in lines of at most `columns`."""
+    return [line for text in texts for line in wrap(text, columns)]

@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .. import listing, text
-from ..table import Column
+from .. import options as o
+from ..output import Output
+from ..table import Column, item
+
+if TYPE_CHECKING:
+    from ...models.model import Model
 
 
 def models(
-    vendor: Annotated[str | None, typer.Option(metavar="NAME", help="Of this vendor.")] = None,
+    vendor: listing.Vendor = None,
     kind: Annotated[str | None, typer.Option(metavar="KIND", help="dense or moe (mixture of experts).")] = None,
-    year: Annotated[str | None, typer.Option(metavar="YEAR", help="2024, 2023-2025, 2024- or -2022.")] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    export: Annotated[list[str] | None, typer.Option(metavar="FILE", help="Also write a file.")] = None,
+    year: o.Year = None,
+    *,
+    out: Output,
 ) -> None:
     """List the models, with parameters and KV bytes per token."""
     from ...catalog import load_model
 
     rows = [_row(model) for model in listing.read_all("models", load_model)]
-    vendor_fits = listing.matching("--vendor", vendor, (row["vendor"] for row in rows))
-    kind_fits = listing.matching("--kind", kind, ("dense", "moe"))
-    year_fits = listing.years(year)
-    rows = [r for r in rows if vendor_fits(r["vendor"]) and kind_fits(r["kind"]) and year_fits(r["year"])]
+    rows = listing.kept(rows, {"vendor": vendor, "kind": kind}, year)
     rows.sort(key=lambda row: (row["vendor"].lower(), row["family"].lower(), row["params"], row["id"]))
-    listing.show(rows, _COLUMNS, json_, export or [])
+    listing.show(rows, _COLUMNS, out)
 
 
-def _row(model: Any) -> listing.Row:
+def _row(model: Model) -> listing.Row:
     return {
-        "id": model.id,
-        "name": model.name,
-        "vendor": model.vendor,
-        "family": model.family,
+        **{name: getattr(model, name) for name in ("id", "name", "vendor", "family")},
         "kind": "moe" if model.is_moe else "dense",
         "year": int(model.release_date[:4]) if model.release_date[:4].isdecimal() else None,
         "layers": model.layers,
@@ -48,16 +47,16 @@ def _row(model: Any) -> listing.Row:
     }
 
 
-_COLUMNS: tuple[listing.Shown, ...] = (
-    (Column("id", 100, right=False), "id", str),
-    (Column("vendor", 60, right=False), "vendor", str),
-    (Column("kind", 65, right=False), "kind", str),
-    (Column("year", 75), "year", lambda v: "-" if v is None else str(v)),
-    (Column("layers", 40), "layers", str),
-    (Column("params", 95), "params", text.count),
-    (Column("active", 85), "params_active", text.count),
-    (Column("attention", 50, right=False), "attention", str),
-    (Column("KV/token", 80), "kv_bytes_per_token_16_bit", text.size),
-    (Column("context", 70), "max_context", lambda v: "-" if v is None else f"{v:,}"),
-    (Column("released as", 45, right=False), "native_format", str),
+_COLUMNS = (
+    Column("id", 100, False, item("id")),
+    Column("vendor", 60, False, item("vendor")),
+    Column("kind", 65, False, item("kind")),
+    Column("year", 75, cell=item("year", lambda v: "-" if v is None else str(v))),
+    Column("layers", 40, cell=item("layers")),
+    Column("params", 95, cell=item("params", text.count)),
+    Column("active", 85, cell=item("params_active", text.count)),
+    Column("attention", 50, False, item("attention")),
+    Column("KV/token", 80, cell=item("kv_bytes_per_token_16_bit", text.size)),
+    Column("context", 70, cell=item("max_context", lambda v: "-" if v is None else f"{v:,}")),
+    Column("released as", 45, False, item("native_format")),
 )

@@ -1,4 +1,4 @@
-"""The answer card: one answer dictionary -> text for a person, verdict first. Pure; no colour library."""
+"""One answer dictionary -> text for a person: the card, verdict first, and the table of its terms. Pure; no colour library."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Line = tuple[str, str, str]
 
 
 def card(answer: Answer, width: int = 80, colour: bool = False) -> str:
-    """The card of one answer (DESIGN section 5's dictionary), in lines of at most `width` columns."""
+    """The card of one answer, in lines of at most `width` columns."""
     lines = _verdict(answer, width, colour)
     for block in (
         _speed(answer),
@@ -285,3 +285,30 @@ def _source(item: object) -> str:
     parts = [str(item.get(key) or "") for key in ("covers", "url", "date", "note")]
     grade = f"grade {item['grade']}" if item.get("grade") else ""
     return ", ".join(part for part in (*parts, grade) if part)
+
+
+def explanation(answer: Answer, width: int = 80) -> str:
+    """The table of terms: seconds, share of the time, formula and inputs of each, in the answer's order."""
+    head = f"terms of {name(answer, 'chip')} with {name(answer, 'model')}"
+    lines = [head, f"  {'seconds':>10}  {'share':>6}  term"]
+    for term in answer.get("terms") or []:
+        share = term.get("share")
+        shown = f"{share:6.1%}" if isinstance(share, int | float) else f"{'':6}"
+        lines += text.wrap(str(term["name"]), width, f"  {text.seconds(term.get('seconds')):>10}  {shown}  ")
+        if term.get("formula"):
+            lines += text.wrap(f"= {term['formula']}", width, " " * 22)
+        if term.get("inputs"):
+            lines += text.wrap(f"with {_inputs(term['inputs'])}", width, " " * 22)
+    return "\n".join(lines)
+
+
+def _inputs(inputs: object) -> str:
+    if isinstance(inputs, Mapping):
+        return ", ".join(f"{key} {_input(value)}" for key, value in inputs.items())
+    return str(inputs)
+
+
+def _input(value: object) -> str:
+    if isinstance(value, float):
+        return text.number(value, 4) if 1e-4 <= abs(value) < 1e9 or value == 0 else f"{value:.3e}"
+    return str(value)
