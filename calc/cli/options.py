@@ -8,7 +8,7 @@ three times over, and the main question would wait for it.
 import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import typer
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokcalc.cli import options, text
+from tokcalc.cli import text, values
 from tokcalc.cli.listing import matching, years
 from tokcalc.cli.pages import answer as card
 from tokcalc.cli.pages.comparison import comparison
@@ -22,26 +22,26 @@ from tokcalc.explore.compare import flatten
     [("1000", 1000), ("1k", 1000), ("1.5k", 1500), ("128Ki", 131072), ("1M", 10**6), ("10,000", 10_000)],
 )
 def test_lengths(written: str, tokens: int) -> None:
-    assert options.length("--isl", written) == tokens
+    assert values.length("--isl", written) == tokens
 
 
-@given(st.integers(1, options.LONGEST))
+@given(st.integers(1, values.LONGEST))
 def test_a_whole_number_is_itself(value: int) -> None:
-    assert options.length("--isl", str(value)) == options.length("--isl", f"{value:,}") == value
+    assert values.length("--isl", str(value)) == values.length("--isl", f"{value:,}") == value
 
 
 @given(st.text(max_size=12))
 def test_any_text_is_a_length_or_refused(written: str) -> None:
     try:
-        value = options.length("--isl", written)
+        value = values.length("--isl", written)
     except UsageError:
         return
-    assert 1 <= value <= options.LONGEST
+    assert 1 <= value <= values.LONGEST
 
 
 def test_concurrency_takes_max() -> None:
-    assert options.concurrency("MAX") == "max"
-    assert options.concurrency("32") == 32
+    assert values.concurrency("MAX") == "max"
+    assert values.concurrency("32") == 32
 
 
 @pytest.mark.parametrize(
@@ -55,13 +55,13 @@ def test_concurrency_takes_max() -> None:
     ],
 )
 def test_degrees_that_agree(chips: int | None, degrees: dict[str, int | None]) -> None:
-    options.degrees(chips, {**degrees, "ep": None})
+    values.degrees(chips, {**degrees, "ep": None})
 
 
 @pytest.mark.parametrize("degrees", [{"tp": 3}, {"tp": 16}, {"tp": 2, "pp": 2, "dp": 1}, {"pp": 5, "dp": 1}])
 def test_degrees_that_contradict(degrees: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="does not make 8 chips"):
-        options.degrees(8, {"tp": None, "pp": None, "dp": None, "ep": None, **degrees})
+        values.degrees(8, {"tp": None, "pp": None, "dp": None, "ep": None, **degrees})
 
 
 @given(st.floats(1e-9, 1e14))

@@ -8,8 +8,8 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokcalc.cli.pages.fleet import count
 from tokcalc.cli.shell import run
+from tokcalc.cli.values import count
 from tokcalc.errors import NoAnswer, UsageError
 from tokcalc.explore.fleet import (
     Unit,

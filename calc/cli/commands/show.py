@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from ...errors import UnknownName, UsageError
+from .. import options as o
 from .. import text
+from ..output import print_json
 
 KINDS = {"chip": "chips", "model": "models", "memory": "memory"}
 
@@ -15,26 +18,27 @@ KINDS = {"chip": "chips", "model": "models", "memory": "memory"}
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Id, alias, unique prefix, or a file.")],
     kind: Annotated[str | None, typer.Option(metavar="KIND", help="chip, model or memory.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override.")] = None,
-    memory: Annotated[str | None, typer.Option(metavar="NAME", help="Swap a chip's memory: hbm4.")] = None,
+    *,
+    what_if: o.WhatIf,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print one chip, model or memory generation, with its sources."""
-    from ..options import assignments
+    from ..pages import show as pages
 
     found = kind_of(name, kind)
-    overrides = assignments(set_ or [])
-    thing = _load(found, name, overrides, memory)
+    thing = _load(found, name, what_if)
     if json_:
-        _print_json(found, thing)
-        return
-    from ..pages import show as show_text
+        from dataclasses import asdict
 
-    print("\n".join(getattr(show_text, f"{found}_lines")(thing, text.width())))
+        content = {"what": found, **asdict(thing), "derived": pages.PAGES[found].derived(thing)}
+        content.pop("path", None)
+        print_json(content, lambda value: dict(value) if isinstance(value, Mapping) else str(value))
+    else:
+        print("\n".join(pages.PAGES[found].lines(thing, text.width())))
 
 
 def kind_of(name: str, kind: str | None = None) -> str:
-    """ "chip", "model" or "memory": what the name stands for.
+    """The kind of thing that a name stands for: chip, model or memory.
 
     Raises UsageError if it stands for several kinds, UnknownName with the nearest names if for none.
     """
@@ -45,7 +49,7 @@ def kind_of(name: str, kind: str | None = None) -> str:
         if kind.lower() not in KINDS:
             raise UsageError(f"--kind '{kind}' is not one of {', '.join(KINDS)}")
         return kind.lower()
-    if _is_path(name):
+    if "/" in name or name.lower().endswith((".toml", ".json", ".gguf")):
         return _kind_of_file(name)
     exact = [candidate for candidate, folder in KINDS.items() if normal_name(name) in load_index(folder)["names"]]
     found: dict[str, str] = {}
@@ -64,11 +68,8 @@ def kind_of(name: str, kind: str | None = None) -> str:
         find_id(KINDS[several[0]], name)  # raises with the candidates
     meanings = [f"the {candidate} {identity}" for candidate, identity in found.items()]
     meanings += [f"one of several {KINDS[candidate]}" for candidate in several]
-    raise UnknownName(f"'{name}' could be {' or '.join(meanings)}; write more of the name, or --kind {_either(found)}")
-
-
-def _either(found: dict[str, str]) -> str:
-    return " or --kind ".join(found or KINDS)
+    kinds = " or --kind ".join(found or KINDS)
+    raise UnknownName(f"'{name}' could be {' or '.join(meanings)}; write more of the name, or --kind {kinds}")
 
 
 def _nothing(name: str) -> UnknownName:
@@ -81,10 +82,6 @@ def _nothing(name: str) -> UnknownName:
     near = get_close_matches(name.lower(), known, n=4, cutoff=0.5)
     hint = f"nearest are {', '.join(near)}" if near else "`tokcalc chips`, `models` and `memory` list all"
     return UnknownName(f"no chip, model or memory generation is called '{name}'; {hint}")
-
-
-def _is_path(name: str) -> bool:
-    return "/" in name or name.lower().endswith((".toml", ".json", ".gguf"))
 
 
 def _kind_of_file(path: str) -> str:
@@ -105,29 +102,13 @@ def _kind_of_file(path: str) -> str:
     return "model"
 
 
-def _load(kind: str, name: str, overrides: dict[str, str], memory: str | None) -> Any:
+def _load(kind: str, name: str, what_if: o.WhatIf) -> Any:
     from ... import catalog
 
+    asked = what_if.keywords()
     if kind == "chip":
-        return catalog.load_chip(name, overrides=overrides or None, memory=memory)
-    if memory is not None or overrides:
-        option = "--memory swaps the memory" if memory is not None else "--set changes a field"
+        return catalog.load_chip(name, **asked)
+    if any(value is not None for value in asked.values()):
+        option = "--memory swaps the memory" if asked["memory"] is not None else "--set changes a field"
         raise UsageError(f"{option} of a chip, and '{name}' is a {kind}; leave it out")
     return catalog.load_model(name) if kind == "model" else catalog.load_memory(name)
-
-
-def _print_json(kind: str, thing: Any) -> None:
-    import json
-    import sys
-    from collections.abc import Mapping
-    from dataclasses import asdict
-
-    from ..pages import show as show_text
-
-    def plain(value: Any) -> Any:
-        return dict(value) if isinstance(value, Mapping) else str(value)
-
-    content = {"what": kind, **asdict(thing), "derived": getattr(show_text, f"{kind}_derived")(thing)}
-    content.pop("path", None)
-    json.dump(content, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False, default=plain)
-    print()

@@ -1,4 +1,4 @@
-"""One answer dictionary -> text for a person: the card, verdict first, and the table of its terms. Pure; no colour library."""
+"""One answer dictionary -> text for a person: the card, verdict first, and the table of its terms. Pure."""
 
 from __future__ import annotations
 

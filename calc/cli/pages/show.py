@@ -2,53 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import text
 
 if TYPE_CHECKING:
     from ...hardware.chip import Chip, Link, MemoryLevel
     from ...hardware.memory import MemoryGeneration
-    from ...models.model import Attention, FeedForward, LayerGroup, Model
-    from ...provenance import Source
+    from ...models.model import Attention, FeedForward, Model
 
 _LABEL = 14
 _CONTEXTS = (1024, 8192, 131072)
+Row = tuple[str, str]
+_GAP: Row = ("", "")
 
 
 def chip_lines(chip: Chip, width: int) -> list[str]:
     """The page of a chip."""
-    about = [chip.unit, chip.form_factor, chip.process_node]
-    if chip.chips_per_system:
-        about.append(f"{chip.chips_per_system} per system")
     lines = _title(chip, [chip.kind, str(chip.year), chip.status, f"grade {chip.grade}"], width)
+    system = f"{chip.chips_per_system} per system" if chip.chips_per_system else ""
+    about = (chip.unit, chip.form_factor, chip.process_node, system)
     lines += text.wrap("; ".join(part for part in about if part) + ".", width)
-    lines.append("")
-    for level in chip.memory:
-        main = " (weights and KV cache)" if level.name == chip.weights_in else ""
-        lines += _row(f"memory {level.name}", _memory(level) + main, width)
+    main = " (weights and KV cache)"
+    rows: list[Row] = [_GAP]
+    rows += [(f"memory {m.name}", _memory(m) + (main if m.name == chip.weights_in else "")) for m in chip.memory]
     if chip.host_memory:
         host = chip.host_memory
         speed = f", {text.rate(host.bandwidth_bytes_s, 'B/s')}" if host.bandwidth_bytes_s else ""
-        lines += _row("host memory", f"{text.size(host.capacity_bytes, 4)} {host.type}{speed}", width)
-    lines.append("")
+        rows.append(("host memory", f"{text.size(host.capacity_bytes, 4)} {host.type}{speed}"))
+    rows.append(_GAP)
     ridge = chip_derived(chip)["ridge_point_ops_per_byte"]
     for dtype, peak in chip.peak_ops_s.items():
         headline = chip.headline_ops_s.get(dtype)
         extra = f"; the vendor's headline says {text.ops(headline, dtype)}" if headline else ""
         point = f", ridge point {text.number(ridge[dtype])} op/B" if dtype in ridge else ""
-        lines += _row(f"peak {dtype}", f"{text.ops(peak, dtype, 4)} dense{point}{extra}", width)
-    lines.append("")
-    for link in chip.links:
-        lines += _row(link.level.replace("_", "-"), _link(link), width)
-    lines += _row("power", _power(chip), width)
-    if chip.efficiency:
-        shown = ", ".join(f"{key} {text.number(value)}" for key, value in chip.efficiency.items())
-        lines += _row("efficiency", shown, width)
-    lines += _bullets("notes", chip.notes, width)
-    lines += _bullets("unconfirmed", _weak(chip), width)
-    return lines + _sources(chip.sources, width)
+        rows.append((f"peak {dtype}", f"{text.ops(peak, dtype, 4)} dense{point}{extra}"))
+    rows += [_GAP, *((link.level.replace("_", "-"), _link(link)) for link in chip.links), ("power", _power(chip))]
+    efficiency = ", ".join(f"{key} {text.number(value)}" for key, value in chip.efficiency.items())
+    lines += _rows([*rows, ("efficiency", efficiency)], width)
+    return lines + _foot(chip, chip.notes, _weak(chip), width)
 
 
 def chip_derived(chip: Chip) -> dict[str, Any]:
@@ -114,55 +107,42 @@ def model_lines(model: Model, width: int) -> list[str]:
     kind = "mixture of experts" if model.is_moe else "dense"
     facts = [kind, model.release_date, f"shapes grade {model.grade}"]
     lines = _title(model, [fact for fact in facts if fact], width)
-    context = f"context {model.max_context:,}" if model.max_context else ""
-    shape = [
-        f"{model.layers} layers, width {model.hidden:,}, vocabulary {model.vocab:,}"
-        + (", tied embedding" if model.tied else ""),
-        context,
-        f"released as {model.native_format}",
-    ]
-    lines += [*text.wrap("; ".join(part for part in shape if part) + ".", width), ""]
+    tied = ", tied embedding" if model.tied else ""
+    context = f"context {model.max_context:,}; " if model.max_context else ""
+    shape = f"{model.layers} layers, width {model.hidden:,}, vocabulary {model.vocab:,}{tied}; {context}"
+    lines += text.wrap(f"{shape}released as {model.native_format}.", width)
     total = f"{text.count(model.params_total, 4)}, {text.count(model.params_active, 4)} active per token"
     if model.published_params:
         gap = model.params_total / model.published_params - 1
         total += f"; published {text.count(model.published_params, 4)} ({gap:+.2%})"
-    lines += _row("parameters", total, width)
+    rows: list[Row] = [_GAP, ("parameters", total)]
     for part, count in model.params_by_part.items():
         if count:
             share = f"{count / model.params_total:.1%}"
-            lines += _row("", f"{part.replace('_', ' '):<12}{text.count(count, 4):>9}  {share:>6}", width)
+            rows.append(("", f"{part.replace('_', ' '):<12}{text.count(count, 4):>9}  {share:>6}"))
     if model.mtp_params:
-        lines += _row("", f"and {text.count(model.mtp_params)} for {model.mtp_layers} draft layer(s)", width)
-    lines.append("")
-    for group in model.groups:
-        lines += _row(f"{group.count} x layer", _layer(group), width)
-    lines.append("")
+        rows.append(("", f"and {text.count(model.mtp_params)} for {model.mtp_layers} draft layer(s)"))
+    layers = [(f"{g.count} x layer", f"{_attention(g.attention)}; {_ffn(g.ffn)}") for g in model.groups]
+    rows += [_GAP, *layers, _GAP]
     for label, number_bytes in (("16 bit", 2.0), ("8 bit", 1.0)):
         token = text.size(model.kv_bytes_per_token(number_bytes), 4)
         at = [f"{text.size(float(model.kv_bytes(n, number_bytes)))} at {n:,}" for n in _CONTEXTS]
-        lines += _row(f"KV {label}", f"{token} per token; {', '.join(at)} tokens", width)
+        rows.append((f"KV {label}", f"{token} per token; {', '.join(at)} tokens"))
     if model.state_bytes:
-        lines += _row("state", f"{text.size(model.state_bytes)} per sequence, whatever its length", width)
-    lines += _bullets("notes", [*model.notes, *([model.published_note] if model.published_note else [])], width)
-    lines += _bullets("unconfirmed", model.unverified, width)
-    return lines + _sources(model.sources, width)
+        rows.append(("state", f"{text.size(model.state_bytes)} per sequence, whatever its length"))
+    notes = [*model.notes, *([model.published_note] if model.published_note else [])]
+    return lines + _rows(rows, width) + _foot(model, notes, model.unverified, width)
 
 
 def model_derived(model: Model) -> dict[str, Any]:
     """Parameters by part, and bytes of KV cache per token."""
     return {
-        "params_total": model.params_total,
-        "params_active": model.params_active,
-        "params_by_part": model.params_by_part,
+        **{name: getattr(model, name) for name in ("params_total", "params_active", "params_by_part")},
         "kv_bytes_per_token_16_bit": model.kv_bytes_per_token(2.0),
         "kv_bytes_per_token_8_bit": model.kv_bytes_per_token(1.0),
         "kv_bytes_16_bit": {str(n): model.kv_bytes(n, 2.0) for n in _CONTEXTS},
         "state_bytes": model.state_bytes,
     }
-
-
-def _layer(group: LayerGroup) -> str:
-    return f"{_attention(group.attention)}; {_ffn(group.ffn)}"
 
 
 def _attention(attention: Attention) -> str:
@@ -185,32 +165,33 @@ def _ffn(ffn: FeedForward) -> str:
 
 def memory_lines(memory: MemoryGeneration, width: int) -> list[str]:
     """The page of a memory generation."""
-    lines = [*_title(memory, [str(memory.year), memory.status, f"grade {memory.grade}"], width), ""]
+    rows: list[Row] = [_GAP]
+    per = f"per {memory.scope}"
     if memory.bus_bits:
         channels = f" in {memory.channels} channels" if memory.channels else ""
-        lines += _row("interface", f"{memory.bus_bits:,} bit{channels} per {memory.scope}", width)
-    pin = text.rate(memory.pin_rate_bit_s, "bit/s")
-    if memory.pin_rate_range_bit_s:
-        pin += f" ({_range(memory.pin_rate_range_bit_s, 'bit/s')})"
-    lines += _row("pin rate", pin, width)
+        rows.append(("interface", f"{memory.bus_bits:,} bit{channels} {per}"))
+    pins = memory.pin_rate_range_bit_s
+    pin = f" ({_range(pins, 'bit/s')})" if pins else ""
     span = _range(memory.bandwidth_range_bytes_s, "B/s")
-    lines += _row("bandwidth", f"{text.rate(memory.bandwidth_bytes_s, 'B/s')} per {memory.scope} ({span})", width)
-    options = ", ".join(text.size(value) for value in memory.capacity_options_bytes)
-    of = f" (of {options})" if len(memory.capacity_options_bytes) > 1 else ""
-    lines += _row("capacity", f"{text.size(memory.capacity_bytes)} per {memory.scope}{of}", width)
+    options = memory.capacity_options_bytes
+    of = f" (of {', '.join(map(text.size, options))})" if len(options) > 1 else ""
+    rows += [
+        ("pin rate", text.rate(memory.pin_rate_bit_s, "bit/s") + pin),
+        ("bandwidth", f"{text.rate(memory.bandwidth_bytes_s, 'B/s')} {per} ({span})"),
+        ("capacity", f"{text.size(memory.capacity_bytes)} {per}{of}"),
+    ]
     if memory.stack_heights:
-        lines += _row("stacked", f"{', '.join(map(str, memory.stack_heights))} high", width)
-    derived = memory_derived(memory)
-    lines += _row("read it all", f"{text.seconds(derived['seconds_to_read_all'])} at full bandwidth", width)
+        rows.append(("stacked", f"{', '.join(map(str, memory.stack_heights))} high"))
+    whole = memory_derived(memory)["seconds_to_read_all"]
+    rows.append(("read it all", f"{text.seconds(whole)} at full bandwidth"))
     if memory.energy_j_per_bit:
-        lines += _row("energy", f"{_range(memory.energy_j_per_bit, 'J/bit')}", width)
+        rows.append(("energy", _range(memory.energy_j_per_bit, "J/bit")))
     if memory.price_usd_per_gb:
         low, high = memory.price_usd_per_gb
-        lines += _row("price", f"{low:g} to {high:g} USD per GB, {memory.price_date}", width)
-    lines += _bullets("notes", memory.notes, width)
-    weak = [field or "every other field" for field, grade in memory.grades.items() if grade == "D"]
-    lines += _bullets("unconfirmed", [f"grade D: {', '.join(weak)}"] if weak else [], width)
-    return lines + _sources(memory.sources, width)
+        rows.append(("price", f"{low:g} to {high:g} USD per GB, {memory.price_date}"))
+    weak = ", ".join(field or "every other field" for field, grade in memory.grades.items() if grade == "D")
+    lines = _title(memory, [str(memory.year), memory.status, f"grade {memory.grade}"], width)
+    return lines + _rows(rows, width) + _foot(memory, memory.notes, [f"grade D: {weak}"] if weak else [], width)
 
 
 def memory_derived(memory: MemoryGeneration) -> dict[str, Any]:
@@ -229,18 +210,38 @@ def _title(thing: Any, facts: list[str], width: int) -> list[str]:
     return lines + (text.wrap(f"Also called {', '.join(thing.aliases)}.", width) if thing.aliases else [])
 
 
-def _row(label: str, value: str, width: int) -> list[str]:
-    return text.wrap(value, width, f"{label:<{_LABEL}}" if len(label) < _LABEL else f"{label} ", " " * _LABEL)
+def _rows(rows: Iterable[Row], width: int) -> list[str]:
+    """Labelled values, those without a value left out."""
+    lines = []
+    for label, value in rows:
+        if value or not label:
+            head = f"{label:<{_LABEL}}" if len(label) < _LABEL else f"{label} "
+            lines += text.wrap(value, width, head, " " * _LABEL) if value else [""]
+    return lines
 
 
-def _bullets(title: str, items: Iterable[str], width: int) -> list[str]:
-    lines = [line for item in items for line in text.wrap(item, width, "  - ", "    ")]
-    return ["", title, *lines] if lines else []
+def _foot(thing: Chip | Model | MemoryGeneration, notes: Iterable[str], doubts: Iterable[str], width: int) -> list[str]:
+    """What the notes say, what nobody has confirmed, and where it comes from."""
+    sources = [
+        ", ".join(part for part in (s.url or "no page", str(s.date), f"grade {s.grade}", s.covers, s.note) if part)
+        for s in thing.sources
+    ]
+    lines = []
+    for title, items in (("notes", notes), ("unconfirmed", doubts), ("sources", sources)):
+        under = [line for item in items for line in text.wrap(item, width, "  - ", "    ")]
+        lines += ["", title, *under] if under else []
+    return lines
 
 
-def _sources(sources: Iterable[Source], width: int) -> list[str]:
-    items = []
-    for source in sources:
-        parts = [source.url or "no page", str(source.date), f"grade {source.grade}", source.covers, source.note]
-        items.append(", ".join(part for part in parts if part))
-    return _bullets("sources", items, width)
+class Page(NamedTuple):
+    """How a kind of thing is shown: its lines, and what is derived from it."""
+
+    lines: Callable[[Any, int], list[str]]
+    derived: Callable[[Any], dict[str, Any]]
+
+
+PAGES = {
+    "chip": Page(chip_lines, chip_derived),
+    "model": Page(model_lines, model_derived),
+    "memory": Page(memory_lines, memory_derived),
+}

@@ -1,0 +1,121 @@
+"""What the commands about money share: their options, and the question at full load that these make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import UsageError
+from . import options as o
+from . import values
+
+if TYPE_CHECKING:
+    from ..money.hour import Terms
+
+_own = partial(typer.Option, rich_help_panel="Ownership")
+_AMOUNTS = {"purchase": "a chip", "electricity": "a kilowatt-hour", "colo_kw_month": "space"}
+
+
+class Load(o.Group):
+    """A request, and the limits within which a machine takes as many of them as it can."""
+
+    isl: o.Isl = None
+    osl: o.Osl = None
+    concurrency: Annotated[
+        o.Text, o.workload(metavar="N|max", help="Requests in flight; else the most within the latency limit.")
+    ] = None
+    min_speed: Annotated[
+        float | None, o.workload(metavar="TOKENS/S", help="Least speed per user; 20 unless given.")
+    ] = None
+    max_ttft: Annotated[float | None, o.workload(metavar="SECONDS", help="Longest wait for the first token.")] = None
+    cache_hit: o.CacheHit = 0.0
+    weights: o.Weights = None
+    chips: Annotated[int | None, o.deployment(metavar="N", help="Chips of one replica; else the best number.")] = None
+    engine: o.Engine = None
+
+    def limit(self) -> dict[str, float | None]:
+        """The latency limit as keywords of `loaded`."""
+        from ..explore.full_load import MIN_SPEED
+
+        return {"speed": MIN_SPEED if self.min_speed is None else self.min_speed, "ttft": self.max_ttft}
+
+    def shown_limit(self) -> tuple[float | None, float | None]:
+        """The limit that a page names: none where the requests in flight were given."""
+        limit = self.limit()
+        return (limit["speed"], limit["ttft"]) if self.concurrency is None else (None, None)
+
+    def question(self, terms: Terms, utilisation: float = 1.0) -> dict[str, Any]:
+        """Keywords of `loaded` about the work and its price, checked; of the work, what was given."""
+        work = {
+            "chips": values.number_of("--chips", self.chips),
+            "isl": None if self.isl is None else values.length("--isl", self.isl),
+            "osl": None if self.osl is None else values.length("--osl", self.osl),
+            "concurrency": None if self.concurrency is None else values.concurrency(self.concurrency),
+            "weights": self.weights,
+            "engine": self.engine,
+        }
+        return {
+            **{name: value for name, value in work.items() if value is not None},
+            "cache_hit": values.share("--cache-hit", self.cache_hit),
+            "utilisation": values.share("--utilisation", utilisation, open_low=True),
+            **{name: getattr(terms, name) for name in ("rent", "price", "on", "currency", "fx", "own", "region")},
+        }
+
+
+class Ownership(o.Group):
+    """What the owner of a chip pays."""
+
+    purchase: Annotated[o.Text, _own(metavar="MONEY", help='Price of a chip with its host: "31000 USD".')] = None
+    life: Annotated[float | None, _own(metavar="YEARS", help="Years of use.")] = None
+    capital: Annotated[float | None, _own(metavar="SHARE", help="Cost of capital per year: 0.08.")] = None
+    residual: Annotated[float | None, _own(metavar="SHARE", help="Value left at the end, of the price.")] = None
+    pue: Annotated[float | None, _own(metavar="RATIO", help="Power of the site over that of its machines.")] = None
+    electricity: Annotated[o.Text, _own(metavar="MONEY", help='Per kilowatt-hour: "0.08 USD".')] = None
+    region: Annotated[str, _own(metavar="PLACE", help="Where the electricity is bought: US, KR, CN, US-TX.")] = "US"
+    colo: Annotated[o.Text, _own(metavar="MONEY", help='Space per kW and month: "150 USD".')] = None
+    network: Annotated[float | None, _own(metavar="SHARE", help="Network, of machines and network together.")] = None
+    staff: Annotated[float | None, _own(metavar="SHARE", help="Staff and spares a year, of the purchase.")] = None
+    power_w: Annotated[float | None, _own(metavar="WATTS", help="All-in power of one chip with its host.")] = None
+
+    def inputs(self, hour: o.Rates) -> dict[str, float]:
+        """Inputs of ownership that the user gave, money in the currency of the answer.
+
+        UsageError for what is out of bounds.
+        """
+        from ..money.amounts import parse_fx, parse_money
+
+        on, rates = values.date("--on", hour.on), parse_fx(hour.fx) if hour.fx else {}
+        amounts = {"purchase": self.purchase, "electricity": self.electricity, "colo_kw_month": self.colo}
+        given: dict[str, float] = {}
+        for field, text in amounts.items():
+            if text is not None:
+                money = parse_money(text.partition("/")[0], hour.currency)
+                if money.amount < 0:
+                    raise UsageError(f'"{text}" is below zero; {_AMOUNTS[field]} costs at least nothing.')
+                given[field] = money.to(hour.currency, on, rates).amount
+        numbers = {
+            "life_years": self.life,
+            "cost_of_capital": self.capital,
+            "residual_share": self.residual,
+            "pue": self.pue,
+            "network_share": self.network,
+            "staff_share": self.staff,
+            "power_w": self.power_w,
+        }
+        return given | {field: value for field, value in numbers.items() if value is not None}
+
+
+def terms_of(hour: o.Rates, own: Mapping[str, float] | None, region: str = "US") -> Terms:
+    """The terms that the options ask for, checked. own: inputs of ownership, None for a rent."""
+    from ..money.hour import Terms
+
+    on = values.date("--on", hour.on)
+    return Terms(hour.rent, own, hour.price, on, hour.currency, hour.fx, region).checked()
+
+
+def owned(hour: o.Hour) -> Mapping[str, float] | None:
+    """Ownership by its dated inputs where it is asked for."""
+    return {} if hour.own else None
