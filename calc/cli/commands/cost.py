@@ -14,6 +14,7 @@ from ..output import Output
 from ..pages.comparison import asked_otherwise
 from ..pages.cost import card, table
 from ..table import noted
+from .sensitivity import row_of
 
 if TYPE_CHECKING:
     from ...money.hour import Terms
@@ -91,14 +92,9 @@ def _single(answer: dict[str, Any], names: tuple[str, str], question: Mapping[st
         {"way": w.way, "per_chip_hour": w.value, "low": w.low, "high": w.high, "price": dict(w.price)}
         for w in steps.ways
     ]
-    answer["sensitivity"] = [
-        {
-            name: getattr(swing.input, key)
-            for name, key in (("input", "name"), ("unit", "unit"), ("low", "low"), ("high", "high"))
-        }
-        | {"at_low": swing.at_low, "at_high": swing.at_high}
-        for swing in tornado(device, load_model(names[1]), answer, question, terms, most=_WORTH)
-    ]
+    swings = tornado(device, load_model(names[1]), answer, question, terms, most=_WORTH)
+    keys = ("input", "unit", "low", "high", "at_low", "at_high")
+    answer["sensitivity"] = [{key: row_of(swing)[key] for key in keys} for swing in swings]
     return steps
 
 

@@ -2,230 +2,181 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...errors import TokcalcError, UsageError
-from .. import money_options as m
-from .. import options, text
-from ..table import Column, render
+from ...errors import NoAnswer, TokcalcError, UsageError
+from .. import money as m
+from .. import options as o
+from .. import text
+from ..output import Output
+from ..table import Column, tabulate
 
-DEFAULT_CHIPS = "h800,h200,b200"
+if TYPE_CHECKING:
+    from ...money.hour import Terms
+    from ...money.list_prices import ApiPrice
+
 _Price = Annotated[str | None, typer.Option(metavar="MONEY", help="A price of your own, per million.")]
+Row = Mapping[str, Any]
 
 
-def margin(
-    model: m.Models = None, chip: m.Chips = DEFAULT_CHIPS,
-    provider: Annotated[str | None, typer.Option(metavar="NAME", help="Only this provider.")] = None,
-    input_price: _Price = None, output_price: _Price = None, cached_price: _Price = None,
-    isl: m.Isl = None, osl: m.Osl = None, concurrency: m.Concurrency = None, min_speed: m.MinSpeed = None,
-    max_ttft: m.MaxTtft = None, cache_hit: m.CacheHit = 0.0, weights: m.Weights = None,
-    chips: m.Number = None,
-    engine: m.Engine = None, rent: m.Rent = None, own: m.Own = False, price: m.PriceTerms = None,
-    on: m.On = None,
-    currency: m.Currency = "USD", fx: m.Fx = None, utilisation: m.Utilisation = 1.0, json_: m.Json = False,
-    export: m.Export = None,
-) -> None:  # fmt: skip
+class Sold(o.Pair):
+    """What is sold, by whom, and what it runs on here."""
+
+    chip: o.Chips = "h800,h200,b200"
+    provider: Annotated[str | None, typer.Option(metavar="NAME", help="Only this provider.")] = None
+    input_price: _Price = None
+    output_price: _Price = None
+    cached_price: _Price = None
+
+
+def margin(sold: Sold, load: m.Load, hour: o.Hour, utilisation: o.Utilisation = 1.0, *, out: Output) -> None:
     """What providers charge for a million tokens beside what it costs here.
 
     tokcalc margin --model deepseek-r1 --chip h800 --cache-hit 0.563
     """
-    names = options.names("--model", model, "deepseek-r1", "models")
-    if len(names) > 1:
-        raise UsageError("--model takes one model here; ask once for each")
-    chip_names = options.names("--chip", chip, "h800", "chips")
-    on = options.date("--on", on)
-    if (input_price is None) != (output_price is None):
+    model, chips = sold.one_model("deepseek-r1"), sold.chips("h800")
+    if (sold.input_price is None) != (sold.output_price is None):
         raise UsageError("--input-price and --output-price belong together; give both")
-    from ...explore.full_load import MIN_SPEED
-    from ...money.hour import Terms
-
-    terms = Terms(rent, {} if own else None, price, on, currency, fx).checked()
-    question = m.workload(isl, osl, concurrency, cache_hit, weights, chips, engine, utilisation) | {
-        "rent": rent, "price": price, "on": on, "currency": terms.currency, "fx": fx,
-        "own": {} if own else None,
-    }  # fmt: skip
-    for path in export or []:
-        from ...report import check
-
-        check(path)
-    prices = _prices(names[0], provider, terms, input_price, output_price, cached_price)
-    limit = (MIN_SPEED if min_speed is None else min_speed, max_ttft)
-    answers, reasons = _costs(chip_names, names[0], limit, question)
-    rows = _rows(prices, answers, cache_hit)
-    if json_:
-        import json
-
-        found = {
-            "model": names[0], "currency": terms.currency,
-            "limit": {"output_tok_s_user": limit[0], "ttft_s": limit[1]},
-            "costs": [{"chip": c, **a["cost"], "deployment": a["deployment"]} for c, a in answers.items()],
-            "reasons": reasons, "prices": rows,
-        }  # fmt: skip
-        json.dump(found, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
-        print()
-    else:
-        print(
-            "\n".join(
-                page(
-                    names[0],
-                    rows,
-                    answers,
-                    reasons,
-                    m.shown_limit(concurrency, *limit),
-                    cache_hit,
-                    terms.currency,
-                    text.width(),
-                )
-            )
-        )
-    if export:
-        from ...report import write
-
-        flat = [{k: v for k, v in row.items() if k != "margins"} |
-                {f"margin {c}": v["margin"] for c, v in row["margins"].items()} for row in rows]  # fmt: skip
-        for path in export:
-            write(flat, path)
-            print(f"wrote {path}", file=sys.stderr)
+    terms = m.terms_of(hour, m.owned(hour))
+    question = load.question(terms, utilisation)
+    out.check()
+    prices = _prices(model, sold, terms)
+    answers, reasons = _costs(chips, model, load.limit() | question)
+    rows = [_row(price, answers, load.cache_hit) for price in prices]
+    limit = load.limit()
+    found = {
+        "model": model,
+        "currency": terms.currency,
+        "limit": {"output_tok_s_user": limit["speed"], "ttft_s": limit["ttft"]},
+        "costs": [{"chip": chip, **a["cost"], "deployment": a["deployment"]} for chip, a in answers.items()],
+        "reasons": reasons,
+        "prices": rows,
+    }
+    margins = [{f"margin {chip}": made["margin"] for chip, made in row["margins"].items()} for row in rows]
+    out.write([{k: v for k, v in row.items() if k != "margins"} | m for row, m in zip(rows, margins, strict=True)])
+    out.show(found, lambda width: _page(found, answers, load, width))
 
 
-def _prices(
-    model: str, provider: str | None, terms: Any, given_in: str | None, given_out: str | None,
-    given_cached: str | None,
-) -> list[Any]:  # fmt: skip
+def _prices(model: str, sold: Sold, terms: Terms) -> list[ApiPrice]:
     """List prices of the model in the answer's currency, or the one that is given."""
     from ...money.amounts import parse_money
     from ...money.list_prices import ApiPrice, api_prices
 
-    if given_in is not None and given_out is not None:
+    def amount(words: str) -> float:
+        money = parse_money(words, terms.currency)
+        if money.amount < 0:
+            raise UsageError(f'The price "{words}" is below zero.')
+        return money.to(terms.currency, terms.on, terms.rates).amount
 
-        def amount(words: str) -> float:
-            money = parse_money(words, terms.currency)
-            if money.amount < 0:
-                raise UsageError(f'The price "{words}" is below zero.')
-            return money.to(terms.currency, terms.on, terms.rates).amount
-
-        cached = None if given_cached is None else amount(given_cached)
-        return [
-            ApiPrice(model, "given", "standard", amount(given_in), amount(given_out), cached, terms.currency,
-                     date.today(), "A", False, "--input-price, --output-price", "")
-        ]  # fmt: skip
+    if sold.input_price is not None and sold.output_price is not None:
+        cached = None if sold.cached_price is None else amount(sold.cached_price)
+        own = (amount(sold.input_price), amount(sold.output_price), cached, terms.currency, date.today())
+        return [ApiPrice(model, "given", "standard", *own, "A", False, "--input-price, --output-price", "")]
     found = list(api_prices(model, terms.on, terms.currency, terms.rates))
-    if provider is not None:
-        mine = [p for p in found if p.provider.lower().startswith(provider.strip().lower())]
-        if not mine:
-            sellers = ", ".join(sorted({p.provider for p in found}))
-            raise UsageError(f'no list price of {model} by "{provider}" is known; sellers are {sellers}')
-        return mine
-    return found
+    if sold.provider is None:
+        return found
+    mine = [price for price in found if price.provider.lower().startswith(sold.provider.strip().lower())]
+    if not mine:
+        sellers = ", ".join(sorted({price.provider for price in found}))
+        raise UsageError(f'no list price of {model} by "{sold.provider}" is known; sellers are {sellers}')
+    return mine
 
 
-def _costs(
-    chips: Sequence[str], model: str, limit: tuple[float, float | None], question: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, str]]:
+def _costs(chips: Sequence[str], model: str, question: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """(answers with a cost by chip, reasons of the others); raises the first reason where none has one."""
     from ...catalog import load_chip
-    from ...errors import NoAnswer
     from ...explore.full_load import loaded
 
     answers: dict[str, Any] = {}
-    reasons: dict[str, str] = {}
-    errors: list[TokcalcError] = []
+    errors: dict[str, TokcalcError] = {}
     for name in chips:
         try:
-            found = loaded(name, model, speed=limit[0], ttft=limit[1], **question).to_dict()
+            found = loaded(name, model, **question).to_dict()
             if found["cost"].get("per_m_output") is None:
                 raise NoAnswer(str(found["cost"].get("reason")))
             answers[found["chip"]] = found
         except UsageError:
             raise
         except TokcalcError as error:
-            errors.append(error)
-            reasons[load_chip(name).id] = str(error)
+            errors[load_chip(name).id] = error
     if not answers:
-        raise errors[0]
-    return answers, reasons
+        raise next(iter(errors.values()))
+    return answers, {chip: str(error) for chip, error in errors.items()}
 
 
-def _rows(prices: Sequence[Any], answers: Mapping[str, Any], cache_hit: float) -> list[dict[str, Any]]:
+def _row(price: ApiPrice, answers: Mapping[str, Any], cache_hit: float) -> dict[str, Any]:
+    """One list price with its margin on every chip."""
     from ...money.margin import margin as of
 
-    rows = []
-    for price in prices:
-        found = {
-            chip: of(price, a["cost"], a["workload"]["isl"] / a["workload"]["osl"], cache_hit)
-            for chip, a in answers.items()
-        }
-        rows.append(
-            {
-                "provider": price.provider, "tier": price.tier, "date": price.date.isoformat(),
-                "grade": price.grade, "input": price.input, "cached_input": price.cached_input,
-                "output": price.output, "revenue": next(iter(found.values())).revenue,
-                "margins": {
-                    chip: {"cost": f.cost, "margin": f.margin, "markup": f.markup, "break_even": f.break_even}
-                    for chip, f in found.items()
-                },
-                "stale": price.stale, "source": price.source, "note": price.note,
-            }
-        )  # fmt: skip
-    return rows
+    found = {
+        chip: of(price, a["cost"], a["workload"]["isl"] / a["workload"]["osl"], cache_hit)
+        for chip, a in answers.items()
+    }
+    figures = ("cost", "margin", "markup", "break_even")
+    return {
+        "provider": price.provider,
+        "tier": price.tier,
+        "date": price.date.isoformat(),
+        **{name: getattr(price, name) for name in ("grade", "input", "cached_input", "output")},
+        "revenue": next(iter(found.values())).revenue,
+        "margins": {chip: {name: getattr(made, name) for name in figures} for chip, made in found.items()},
+        **{name: getattr(price, name) for name in ("stale", "source", "note")},
+    }
 
 
-def page(
-    model: str, rows: Sequence[Mapping[str, Any]], answers: Mapping[str, Any], reasons: Mapping[str, str],
-    limit: tuple[float | None, float | None], cache_hit: float, code: str, width: int,
-) -> list[str]:  # fmt: skip
+def _page(found: Row, answers: Mapping[str, Any], load: m.Load, width: int) -> list[str]:
     """Costs of the chips, then each list price with its revenue and its margin on every chip."""
     from ...explore.full_load import limit_text
 
-    def amount(value: float | None) -> str:
-        return text.money(value, code).removesuffix(f" {code}")
-
-    work = next(iter(answers.values()))["workload"]
+    code, work = found["currency"], next(iter(answers.values()))["workload"]
     ratio = work["isl"] / work["osl"]
-    lines = text.wrap(
-        f"{model}: what a million output tokens bring and cost, each with {ratio:.3g} million input tokens"
-        f"{f', {cache_hit:.1%} of them cached' if cache_hit else ''}; {work['isl']:,} + {work['osl']:,} "
-        f"tokens a "
-        f"request, {limit_text(*limit)}, {work['utilisation']:.0%} of the paid hours in use.", width,
-    )  # fmt: skip
-    costs = [
-        [chip, f"{a['deployment']['chips']:,}", text.number(a["speed"]["output_tok_s_user"]["value"]),
-         amount(a["cost"]["per_hour"] / a["deployment"]["chips"]),
-         amount(a["cost"]["per_m_input"]),
-         amount(a["cost"]["per_m_output"]),
-         amount(a["cost"]["per_m_output"] + ratio * a["cost"]["per_m_input"]),
-         f"{a['grade']}/{a['cost']['price']['grade']}"]
-        for chip, a in answers.items()
-    ]  # fmt: skip
-    titles = ("cost here", "chips", "tok/s/user", f"{code}/chip-h", "input", "output", "with input", "grade")
-    lines += ["", render([Column(t, 90 - i, right=i > 0) for i, t in enumerate(titles)], costs, width)]
-    for chip, reason in reasons.items():
+
+    def amount(value: float | None) -> str:
+        return text.amount(value, code)
+
+    def margin_on(chip: str) -> Column:
+        def cell(row: Row) -> str:
+            value = row["margins"][chip]["margin"]
+            return "-" if value is None else f"{value:.0%}"
+
+        return Column(f"on {chip}", 95, cell=cell)
+
+    cached = f", {load.cache_hit:.1%} of them cached" if load.cache_hit else ""
+    conditions = f"{limit_text(*load.shown_limit())}, {work['utilisation']:.0%} of the paid hours in use."
+    head = (
+        f"{found['model']}: what a million output tokens bring and cost, each with {ratio:.3g} million input "
+        f"tokens{cached}; {work['isl']:,} + {work['osl']:,} tokens a request, {conditions}"
+    )
+    costs = (
+        Column("cost here", 90, False, lambda a: a["chip"]),
+        Column("chips", 89, cell=lambda a: f"{a['deployment']['chips']:,}"),
+        Column("tok/s/user", 88, cell=lambda a: text.number(a["speed"]["output_tok_s_user"]["value"])),
+        Column(f"{code}/chip-h", 87, cell=lambda a: amount(a["cost"]["per_hour"] / a["deployment"]["chips"])),
+        Column("input", 86, cell=lambda a: amount(a["cost"]["per_m_input"])),
+        Column("output", 85, cell=lambda a: amount(a["cost"]["per_m_output"])),
+        Column("with input", 84, cell=lambda a: amount(a["cost"]["per_m_output"] + ratio * a["cost"]["per_m_input"])),
+        Column("grade", 83, cell=lambda a: f"{a['grade']}/{a['cost']['price']['grade']}"),
+    )
+    prices = (
+        Column(
+            "list price", 100, False, lambda r: r["provider"] + (f", {r['tier']}" if r["tier"] != "standard" else "")
+        ),
+        Column("of", 60, False, lambda r: r["date"] + (" old" if r["stale"] else "")),
+        Column("input", 70, cell=lambda r: amount(r["input"])),
+        Column("cached", 50, cell=lambda r: amount(r["cached_input"])),
+        Column("output", 80, cell=lambda r: amount(r["output"])),
+        Column("brings", 85, cell=lambda r: amount(r["revenue"])),
+        *map(margin_on, answers),
+    )
+    lines = [*text.wrap(head, width), "", tabulate(costs, answers.values(), width)]
+    for chip, reason in found["reasons"].items():
         lines += text.wrap(reason, width, f"{chip}: ")
-    shown = [
-        [row["provider"] + ("" if row["tier"] == "standard" else f", {row['tier']}"),
-         row["date"] + (" old" if row["stale"] else ""),
-         *(amount(row[k]) for k in ("input", "cached_input", "output", "revenue")),
-         *(_percent(row["margins"][chip]["margin"]) for chip in answers)]
-        for row in rows
-    ]  # fmt: skip
-    columns = [
-        Column("list price", 100, right=False),         Column("of", 60, right=False),
-        Column("input", 70), Column("cached", 50), Column("output", 80), Column("brings", 85),
-        *(Column(f"on {chip}", 95) for chip in answers),
-    ]  # fmt: skip
-    lines += ["", render(columns, shown, width), ""]
     foot = (
-        f"Money in {code}. Margin: profit over revenue; below zero the list price does not pay this machine. "
-        f"It is of "
+        f"Money in {code}. Margin: profit over revenue; below zero the list price does not pay this machine. It is of "
         "machines alone: no research, no free users, no idle hours unless --utilisation says so."
     )
-    return lines + text.wrap(foot, width)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0%}"
+    return [*lines, "", tabulate(prices, found["prices"], width), "", *text.wrap(foot, width)]
