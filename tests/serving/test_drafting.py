@@ -125,7 +125,8 @@ def test_families_speak_where_a_note_gives_no_acceptance() -> None:
 
 
 def asked(chip: str, model: str, batches: list[float], isl: int = 1024, chips: int | None = None) -> list[dict]:
-    return rows_of(chip, model, "ngram", 0.7, batches, isl, 1024, None, chips)
+    loads = [Load(float(isl), 1024.0, batch, acceptance=0.7) for batch in batches]
+    return rows_of(chip, model, "ngram", loads, {"weights": None, "chips": chips})
 
 
 def test_loads_beyond_the_memory_are_those_that_run() -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ...errors import DoesNotFit, UsageError
-from .. import listing, options, text
-from ..table import Column, render
+from .. import options as o
+from .. import text, values
+from ..output import Output
+from ..table import Column, item, tabulate
 
 if TYPE_CHECKING:
     from ...engines.engine import Engine
@@ -21,24 +22,23 @@ if TYPE_CHECKING:
 
 _KINDS = ("ngram", "mtp")
 STEPS = "decode steps, without the prompts of other requests"
+Asked = Mapping[str, Any]
+"""Weights and number of chips, where they are given."""
 
 
 def draft(
+    *,
     chip: Annotated[str | None, typer.Option(metavar="NAME", help="The chip.")] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="The model that answers.")] = None,
+    model: o.Model = None,
     with_: Annotated[
         str, typer.Option("--with", metavar="KIND", help="What drafts: ngram, mtp, or a small model's name.")
     ] = "ngram",
-    acceptance: Annotated[
-        float | None, typer.Option(metavar="SHARE", help="Chance that a drafted token is accepted.")
-    ] = None,
+    acceptance: o.Acceptance = None,
     batch: Annotated[str, typer.Option(metavar="N,N", help="Requests in flight.")] = "1,4,16,64,256",
-    isl: Annotated[str, typer.Option(metavar="N", help="Input tokens.")] = "1024",
-    osl: Annotated[str, typer.Option(metavar="N", help="Output tokens.")] = "1024",
-    weights: Annotated[str | None, typer.Option(metavar="FORMAT", help="Format of the weights.")] = None,
-    chips: Annotated[int | None, typer.Option(metavar="N", help="Chips; default: the fewest.")] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    export: Annotated[list[str] | None, typer.Option(metavar="FILE", help="Also write a file.")] = None,
+    lengths: o.Lengths,
+    weights: o.Weights = None,
+    chips: o.Number = None,
+    out: Output,
 ) -> None:
     """Choose the draft length of speculative decoding, load by load."""
     if chip is None or model is None:
@@ -47,33 +47,21 @@ def draft(
         )
     if acceptance is None:
         raise UsageError("--acceptance is missing: the chance that a drafted token is accepted, such as 0.7")
-    options.share("--acceptance", acceptance, 0.0, 1.0)
-    batches = []
-    for word in batch.split(","):
+    values.share("--acceptance", acceptance)
+    words = batch.split(",")
+    for word in words:
         if not word.strip().isdecimal() or int(word) < 1:
             raise UsageError(f"--batch '{word}' is not a number of requests; write numbers from 1, as in 1,16,64")
-        batches.append(float(word))
-    rows = rows_of(
-        chip, model, with_, acceptance, batches, options.length("--isl", isl), options.length("--osl", osl),
-        weights, chips,
-    )  # fmt: skip
-    for path in export or []:
-        from ...report import write
+    from ...serving.workload import Load
 
-        write(rows, path)
-        print(f"wrote {path}", file=sys.stderr)
-    if json_:
-        json.dump(rows, sys.stdout, indent=2, allow_nan=False)
-        print()
-    else:
-        cells = [[write_cell(row[key]) for _, key, write_cell in _COLUMNS] for row in rows]
-        print(render([column for column, _, _ in _COLUMNS], cells, text.width()))
-        print()
-        for line in _foot(rows):
-            print("\n".join(text.wrap(line, text.width())))
+    tokens = [float(value) for value in lengths.tokens().values()]
+    loads = [Load(*tokens, float(word), 0.0, 0.0, acceptance) for word in words]
+    rows = rows_of(chip, model, with_, loads, {"weights": weights, "chips": chips})
+    out.write(rows)
+    out.show(rows, lambda width: [tabulate(_COLUMNS, rows, width), "", *text.paragraphs(_foot(rows), width)])
 
 
-def _foot(rows: list[dict[str, Any]]) -> list[str]:
+def _foot(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Where drafting stops paying, what the figures are of, and which loads do not run at once."""
     stop = next((row["batch"] for row in rows if row["draft"] == 0), None)
     pays = "Drafting pays at every load asked for."
@@ -82,13 +70,10 @@ def _foot(rows: list[dict[str, Any]]) -> list[str]:
     return [pays, f"Figures are of {STEPS}.", *(f"{row['waits']}." for row in rows if row["waits"])]
 
 
-def rows_of(
-    chip: str, model: str, kind: str, acceptance: float, batches: list[float], isl: int, osl: int,
-    weights: str | None, chips: int | None,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """The best length at each batch, beside the speed without a draft, of the requests that run at once.
+def rows_of(chip: str, model: str, kind: str, loads: Sequence[Load], asked: Asked) -> list[dict[str, Any]]:
+    """The best length at each load, beside the speed without a draft, of the requests that run at once.
 
-    Raises DoesNotFit where `chips` hold not even one request, with how many would do.
+    Raises DoesNotFit where the chips asked for hold not even one request, with how many would do.
     """
     from ...answers.notes import waiting_note
     from ...catalog import load_chip, load_model
@@ -97,22 +82,19 @@ def rows_of(
     from ...serving import drafting
     from ...serving.deployment import Wish, choose
     from ...serving.replica import sized_for
-    from ...serving.workload import Load
 
     device, network, constants = load_chip(chip), load_model(model), load_constants()
     engine = find_engine(constants, default_engine(device))
     helper: Any = kind if kind in _KINDS else load_model(kind)
     drafting.check_draft(device, network, constants, kind)
     rows = []
-    for batch in batches:
-        load = Load(float(isl), float(osl), batch, 0.0, 0.0, acceptance)
+    for load in loads:
+        batch = float(load.concurrency)
         if device.weights_in_sram:
-            found, count, most = *_piped(device, network, engine, load, weights, chips), float("inf")
+            found, count, most = *_piped(device, network, engine, load, asked), float("inf")
         else:
             wanted = float(sized_for(device, network, (engine, constants), load))
-            d = choose(
-                device, network, engine, Wish(weights=weights, chips=chips), batch=wanted, context=float(isl + osl)
-            )
+            d = choose(device, network, engine, Wish(**asked), batch=wanted, context=float(load.isl + load.osl))
             runs = d.replica(constants)
             found, count, most = drafting.lengths(runs, load, helper), d.chips, float(runs.software_limit(load))
         top, running = drafting.best(found), found[0].batch
@@ -125,19 +107,22 @@ def rows_of(
             )
         rows.append(
             {
-                "batch": batch, "running": running, "chips": count, "draft": top.draft,
-                "tok_s_user": 1.0 / top.tpot_s, "tok_s_user_plain": 1.0 / found[0].tpot_s, "gain": top.gain,
-                "step_s": top.step_s, "draft_s": top.draft_s,
+                "batch": batch,
+                "running": running,
+                "chips": count,
+                "draft": top.draft,
+                "tok_s_user": 1.0 / top.tpot_s,
+                "tok_s_user_plain": 1.0 / found[0].tpot_s,
+                **{name: getattr(top, name) for name in ("gain", "step_s", "draft_s")},
                 **{f"gain_{row.draft}": row.gain for row in found},
-                "waits": "; ".join(notes), "figures": STEPS,
+                "waits": "; ".join(notes),
+                "figures": STEPS,
             }
-        )  # fmt: skip
+        )
     return rows
 
 
-def _piped(
-    chip: Chip, model: Model, engine: Engine, load: Load, weights: str | None, chips: int | None
-) -> tuple[list[Drafted], int]:
+def _piped(chip: Chip, model: Model, engine: Engine, load: Load, asked: Asked) -> tuple[list[Drafted], int]:
     """(lengths, chips) of a pipeline over SRAM; DoesNotFit for fewer chips than one request needs."""
     from ...answers.pipelined import too_few
     from ...physics import pipeline as sram
@@ -145,7 +130,7 @@ def _piped(
     from ...serving import drafting
     from ...serving.precision import choose_formats
 
-    name = choose_formats(chip, model, engine, weights, None)[0]
+    name, chips = choose_formats(chip, model, engine, asked["weights"], None)[0], asked["chips"]
     fmt, context = component_formats(model, name, "bf16"), load.isl + load.osl
     least = int(sram.place(chip, model, fmt, 1.0, context).chips)
     if chips is not None and chips < least:
@@ -154,17 +139,22 @@ def _piped(
     return drafting.pipe_lengths(chip, model, name, load, chips=count), count
 
 
-_COLUMNS: tuple[listing.Shown, ...] = (
-    (Column("in flight", 100), "batch", lambda v: f"{v:,.0f}"),
-    (Column("running", 88), "running", lambda v: f"{v:,.0f}"),
-    (Column("chips", 87), "chips", str),
-    (Column("best draft", 95), "draft", str),
-    (Column("tok/s/user", 90), "tok_s_user", text.number),
-    (Column("without", 85), "tok_s_user_plain", text.number),
-    (Column("gain", 92), "gain", lambda v: f"{v:.2f}x"),
-    (Column("step", 60), "step_s", text.seconds),
-    (Column("of it draft", 50), "draft_s", text.seconds),
-    (Column("gain of 1", 40), "gain_1", lambda v: f"{v:.2f}x"),
-    (Column("of 3", 39), "gain_3", lambda v: f"{v:.2f}x"),
-    (Column("of 7", 38), "gain_7", lambda v: f"{v:.2f}x"),
+def _times(key: str) -> Any:
+    return item(key, "{:.2f}x".format)
+
+
+_COLUMNS = (
+    Column("in flight", 100, cell=item("batch", "{:,.0f}".format)),
+    Column("running", 88, cell=item("running", "{:,.0f}".format)),
+    Column("chips", 87, cell=item("chips")),
+    Column("best draft", 95, cell=item("draft")),
+    Column("tok/s/user", 90, cell=item("tok_s_user", text.number)),
+    Column("without", 85, cell=item("tok_s_user_plain", text.number)),
+    Column("gain", 92, cell=_times("gain")),
+    Column("step", 60, cell=item("step_s", text.seconds)),
+    Column("of it draft", 50, cell=item("draft_s", text.seconds)),
+    *(
+        Column(f"{'gain of' if n == 1 else 'of'} {n}", i, cell=_times(f"gain_{n}"))
+        for n, i in ((1, 40), (3, 39), (7, 38))
+    ),
 )
