@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Self
 
 from .. import units
 
 
 class Line:
-    """Call with (done, total) as work goes on; `close` wipes the line.
+    """Call with (done, total) as work goes on; leaving its block, or `close`, wipes the line.
 
     Work done before the first call is not rated.
     """
@@ -31,13 +32,20 @@ class Line:
         rate = made / took if took > 0 else 0.0
         left = f", {units.duration((total - done) / rate)} left" if rate > 0 and done < total else ""
         speed = f", {rate:,.0f}/s" if rate > 0 else ""
-        share = 100.0 * done / max(total, 1)
-        sys.stderr.write(f"\r\x1b[K{share:3.0f} % of {total:,} {self.noun}{speed}{left}")
-        sys.stderr.flush()
+        self._write(f"{100.0 * done / max(total, 1):3.0f} % of {total:,} {self.noun}{speed}{left}")
 
     def close(self) -> None:
         """Wipe the line and forget the rate."""
         self.began = None
+        self._write("")
+
+    def _write(self, text: str) -> None:
         if self.show:
-            sys.stderr.write("\r\x1b[K")
+            sys.stderr.write(f"\r\x1b[K{text}")
             sys.stderr.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

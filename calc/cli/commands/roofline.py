@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from ...errors import NoAnswer, UsageError
-from .. import options, text
-from ..table import Column, render, short_what_ifs, what_ifs
+from .. import options as o
+from .. import text, values
+from ..output import Drawn
+from ..table import Column, item, noted, short_what_ifs, tabulate
 
 if TYPE_CHECKING:
     from ...hardware.chip import Chip
+    from ...models.model import Model
 
-_Text = str | None
-_question, _deployment, _output = (
-    partial(typer.Option, rich_help_panel=title) for title in ("Question", "Deployment", "Output")
-)
 MOST_CHIPS, MOST_BATCHES = 6, 12
 MOST_OPERATORS = 2  # of each chip in a plot of several
 WANTED = ("bf16", "fp8", "fp16", "int8", "fp32")
+_UNITS = {"intensity": "FLOP/B", "flops": "FLOP", "bytes": "B"}
+Row = dict[str, Any]
 
 
-def roofline(
-    chip: Annotated[_Text, _question(metavar="NAME[,NAME]", help="Chips whose roofs are drawn.")] = None,
-    model: Annotated[_Text, _question(metavar="NAME", help="Model whose operators are points.")] = None,
-    batch: Annotated[str, _question(metavar="N[,N]", help="Sequences in a decode step: 1,16,256.")] = "1,16,256",
-    context: Annotated[str, _question(metavar="TOKENS", help="Tokens cached by a sequence.")] = "2048",
-    prefill: Annotated[bool, _question("--prefill", help="A prompt of --context tokens instead.")] = False,
-    weights: Annotated[_Text, _deployment(metavar="TYPE", help="Data type of the weights.")] = None,
-    kv: Annotated[_Text, _deployment(metavar="TYPE", help="Data type of the KV cache.")] = None,
-    tp: Annotated[int, _deployment(metavar="N", help="Tensor-parallel degree.")] = 1,
-    dtype: Annotated[_Text, _deployment(metavar="TYPES", help="Roofs to draw: bf16,fp8; else those in use.")] = None,
-    memory: Annotated[_Text, _deployment(metavar="NAME", help="Swap the memory generation: hbm4, ...")] = None,
-    set_: Annotated[
-        list[str] | None, _deployment("--set", metavar="PATH=VALUE", help="Override a field of the chips.")
-    ] = None,
-    plot: Annotated[_Text, _output(metavar="FILE", help="Roofline: .svg .png .html .pdf.")] = None,
-    json_: Annotated[bool, _output("--json", help="Print roofs and operators as JSON.")] = False,
-    export: Annotated[list[str] | None, _output(metavar="FILE", help="Also write the operators.")] = None,
-) -> None:
+class Pass(o.Pair):
+    """One pass of a model."""
+
+    model: o.Model = None
+    batch: Annotated[str, o.question(metavar="N[,N]", help="Sequences in a decode step: 1,16,256.")] = "1,16,256"
+    context: Annotated[str, o.question(metavar="TOKENS", help="Tokens cached by a sequence.")] = "2048"
+    prefill: Annotated[bool, o.question("--prefill", help="A prompt of --context tokens instead.")] = False
+    weights: o.Weights = None
+    kv: o.Kv = None
+    tp: Annotated[int, o.deployment(metavar="N", help="Tensor-parallel degree.")] = 1
+    dtype: Annotated[o.Text, o.deployment(metavar="TYPES", help="Roofs to draw: bf16,fp8; else those in use.")] = None
+
+
+def roofline(ask: Pass, what_if: o.WhatIf, out: Drawn) -> None:
     """Draw the roofline of one or several chips with the operators of a model as points.
 
     tokcalc roofline --chip h100,b200 --model llama-70b --batch 1,16,256 --plot roofline.svg
@@ -50,62 +43,42 @@ def roofline(
     from ...catalog import load_chip, load_model
     from ...physics.parallel import check_heads, rank_cores
 
-    for path in export or []:
-        from ...report import check
-
-        check(path)
-    if plot is not None:
-        from ...report.plots import check as check_plot
-
-        check_plot(plot)
-    names = options.names("--chip", chip, "h100", "chips")
+    out.check()
+    names = ask.chips()
     if len(names) > MOST_CHIPS:
         raise UsageError(f"{len(names)} chips are too many for one roofline; name at most {MOST_CHIPS}")
-    overrides = options.assignments(set_ or []) or None
-    chips = [load_chip(name, overrides, memory) for name in names]
+    chips = [load_chip(name, **what_if.keywords()) for name in names]
     for one in chips:
         if not one.bandwidth_bytes_s:
             raise NoAnswer(f"no memory bandwidth of {one.name} is published, so it has no roofline; give it with --set")
-    batches = [options.length("--batch", word) for word in batch.split(",")]
+    batches = [values.length("--batch", word) for word in ask.batch.split(",")]
     if len(batches) > MOST_BATCHES:
         raise UsageError(f"{len(batches)} batches are too many for one roofline; give at most {MOST_BATCHES}")
-    tokens = options.length("--context", context)
-    points: list[dict[str, Any]] = []
-    if model is not None:
-        network = load_model(options.names("--model", model, "llama-70b", "models")[0])
+    tokens = values.length("--context", ask.context)
+    points: list[Row] = []
+    title = None
+    if ask.model is not None:
+        network = load_model(ask.models()[0])
+        what, cut = "prompt" if ask.prefill else "decode", f", TP{ask.tp}" * (ask.tp > 1)
+        title = f"{network.name}, {what}, {tokens:,} tokens of context{cut}"
         for one in chips:
-            check_heads(network, tp, rank_cores(one))
-            made = _operators(
-                one, network, weights, kv, options.length("--tp", str(tp), 1024), batches, tokens, prefill
-            )
-            points += [row | _asked(one) for row in made]
-    roofs = [roof | _asked(one) for one in chips for roof in _roofs(one, dtype, points)]
+            check_heads(network, ask.tp, rank_cores(one))
+            values.number_of("--tp", ask.tp, 1024)
+            points += [row | _asked(one) for row in _operators(one, network, ask, batches, tokens)]
+    roofs = [roof | _asked(one) for one in chips for roof in _roofs(one, ask.dtype, points)]
     notes = [one.what_if_note for one in chips if one.what_if_note]
-    if export:
-        from ...report import write
 
-        for path in export:
-            write(points or roofs, path, title="roofline", units={"intensity": "FLOP/B", "flops": "FLOP", "bytes": "B"})
-            print(f"wrote {path}", file=sys.stderr)
-    if plot is not None:
+    def chart() -> Any:
         from ...report.plots import roofline as draw
-        from ...report.plots import save
 
-        what = "prompt" if prefill else "decode"
-        title = (
-            None if model is None else f"{network.name}, {what}, {tokens:,} tokens of context" + f", TP{tp}" * (tp > 1)
-        )
         drawn, note = (points, None) if len(chips) == 1 else _longest(points)
         subtitle = "; ".join(said for said in (short_what_ifs(notes), note) if said) or None
-        save(draw(roofs, drawn, title=title, subtitle=subtitle), plot)
-        print(f"wrote {plot}", file=sys.stderr)
-    if json_:
-        shown = {"what_if": notes, "roofs": roofs, "operators": points}
-        json.dump(shown, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
-        print()
-    else:
-        lines = [line for note in what_ifs(notes) for line in text.wrap(note, text.width())]
-        print("\n".join([*lines, *([""] if lines else []), *_report(roofs, points, text.width())]))
+        return draw(roofs, drawn, title=title, subtitle=subtitle)
+
+    out.write(points or roofs, title="roofline", units=_UNITS)
+    out.draw(chart)
+    found = {"what_if": notes, "roofs": roofs, "operators": points}
+    out.show(found, lambda width: [*noted(notes, width), *_page(roofs, points, width)])
 
 
 def _asked(chip: Chip) -> dict[str, str]:
@@ -113,7 +86,7 @@ def _asked(chip: Chip) -> dict[str, str]:
     return {"what_if": chip.what_if_note} if chip.what_if_note else {}
 
 
-def _roofs(chip: Chip, asked: _Text, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _roofs(chip: Chip, asked: str | None, points: Sequence[Row]) -> list[Row]:
     """The roofs asked for, else those that the operators stand under, else the common ones of the chip."""
     used = {point["dtype"] for point in points if point["chip"] == chip.id}
     if asked is not None:
@@ -136,9 +109,7 @@ def _roofs(chip: Chip, asked: _Text, points: list[dict[str, Any]]) -> list[dict[
     ]
 
 
-def _operators(
-    chip: Chip, model: Any, weights: _Text, kv: _Text, tp: int, batches: list[int], tokens: int, prefill: bool
-) -> list[dict[str, Any]]:
+def _operators(chip: Chip, model: Model, ask: Pass, batches: Sequence[int], tokens: int) -> list[Row]:
     """Operators of one pass at each batch, layers summed: FLOPs, bytes, seconds with and without floors."""
     from ...engines.constants import load_constants
     from ...engines.engine import find_engine
@@ -149,24 +120,17 @@ def _operators(
     from ...serving.precision import choose_formats
 
     constants = load_constants()
-    weights, kv, _ = choose_formats(chip, model, find_engine(constants, None), weights, kv)
-    fmt, plan = component_formats(model, weights, kv), Plan(tp, 1, 1, 1)
-    made: list[dict[str, Any]] = []
+    weights, kv, _ = choose_formats(chip, model, find_engine(constants, None), ask.weights, ask.kv)
+    fmt, plan = component_formats(model, weights, kv), Plan(ask.tp, 1, 1, 1)
+    made: list[Row] = []
     for size in batches:
-        if prefill:
-            listed = prompt_operators(model, plan, fmt, float(size), float(tokens))
-        else:
-            listed = decode_operators(model, plan, fmt, float(size), float(tokens))
-        rows: dict[str, dict[str, Any]] = {}
+        listed = (prompt_operators if ask.prefill else decode_operators)(model, plan, fmt, float(size), float(tokens))
+        rows: dict[str, Row] = {}
         for op, term in zip(listed, ideal_terms(listed, chip), strict=True):
             if term.collective or not float(op.flops) > 0:
                 continue
-            row = rows.setdefault(
-                op.name,
-                {"chip": chip.id, "operator": op.name, "batch": size, "dtype": term.roof, "flops": 0.0,
-                "bytes": 0.0,
-                 "seconds": 0.0},
-            )  # fmt: skip
+            named = {"chip": chip.id, "operator": op.name, "batch": size, "dtype": term.roof}
+            row = rows.setdefault(op.name, {**named, "flops": 0.0, "bytes": 0.0, "seconds": 0.0})
             row["flops"] += float(op.count) * float(op.flops)
             row["bytes"] += float(op.count) * float(op.bytes)
             row["seconds"] += float(term_time(term, chip, constants))
@@ -177,7 +141,7 @@ def _operators(
     return made
 
 
-def _longest(points: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str | None]:
+def _longest(points: Sequence[Row]) -> tuple[list[Row], str | None]:
     """The operators that take most of the time, few enough to be told apart on the roofs of several chips."""
     totals: dict[str, float] = {}
     for point in points:
@@ -187,47 +151,50 @@ def _longest(points: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str | 
     return [point for point in points if point["operator"] in kept], note
 
 
-def _report(roofs: list[dict[str, Any]], points: list[dict[str, Any]], width: int) -> list[str]:
-    columns = [Column("chip", 100, right=False), Column("type", 90, right=False), Column("peak", 80)]
-    columns += [Column("bandwidth", 70), Column("ridge FLOP/B", 60)]
-    cells = [
-        (r["chip"], r["dtype"], text.ops(r["peak_ops_s"], r["dtype"]), text.rate(r["bandwidth_bytes_s"],
-        "B/s"),
-         text.number(r["ridge"]))
-        for r in roofs
-    ]  # fmt: skip
-    lines = [render(columns, cells, width)]
-    if points:
-        columns = [
-            Column("chip", 60, right=False), Column("operator", 100, right=False), Column("batch", 95),
-            Column("FLOP/B", 90), Column("rate", 85), Column("of roof", 80), Column("time", 75),
-            Column("under", 65, right=False),
-        ]  # fmt: skip
-        by = {(r["chip"], r["dtype"]): r for r in roofs}
-        drawn = []
-        for p in points:
-            roof = by.get((p["chip"], p["dtype"])) or next(r for r in roofs if r["chip"] == p["chip"])
-            ceiling = min(roof["peak_ops_s"], p["intensity"] * roof["bandwidth_bytes_s"])
-            under = "compute" if p["intensity"] > roof["ridge"] else "memory"
-            drawn.append(
-                (p["chip"], p["operator"], f"{p['batch']:,}", text.number(p["intensity"]),
-                 text.ops(p["ops_s"], p["dtype"]), f"{100 * p['ops_s'] / ceiling:.0f} %",
-                 text.seconds(p["seconds"]), under)
-            )  # fmt: skip
-        lines += ["", render(columns, drawn, width), "", *_small(roofs, points, width)]
-    return lines
+_ROOFS = (
+    Column("chip", 100, False, item("chip")),
+    Column("type", 90, False, item("dtype")),
+    Column("peak", 80, cell=lambda r: text.ops(r["peak_ops_s"], r["dtype"])),
+    Column("bandwidth", 70, cell=item("bandwidth_bytes_s", lambda v: text.rate(v, "B/s"))),
+    Column("ridge FLOP/B", 60, cell=item("ridge", text.number)),
+)
 
 
-def _small(roofs: list[dict[str, Any]], points: list[dict[str, Any]], width: int) -> list[str]:
-    """Operators and the roof of the first chip in the terminal."""
+def _page(roofs: Sequence[Row], points: Sequence[Row], width: int) -> list[str]:
+    """The roofs, the operators, and those of the first chip in a small plot."""
+    lines = [tabulate(_ROOFS, roofs, width)]
+    if not points:
+        return lines
+
+    def roof(point: Row) -> Mapping[str, Any]:
+        own = [r for r in roofs if r["chip"] == point["chip"]]
+        return next((r for r in reversed(own) if r["dtype"] == point["dtype"]), own[0])
+
+    def reached(point: Row) -> str:
+        ceiling = min(roof(point)["peak_ops_s"], point["intensity"] * roof(point)["bandwidth_bytes_s"])
+        return f"{100 * point['ops_s'] / ceiling:.0f} %"
+
+    operators = (
+        Column("chip", 60, False, item("chip")),
+        Column("operator", 100, False, item("operator")),
+        Column("batch", 95, cell=item("batch", "{:,}".format)),
+        Column("FLOP/B", 90, cell=item("intensity", text.number)),
+        Column("rate", 85, cell=lambda p: text.ops(p["ops_s"], p["dtype"])),
+        Column("of roof", 80, cell=reached),
+        Column("time", 75, cell=item("seconds", text.seconds)),
+        Column("under", 65, False, lambda p: "compute" if p["intensity"] > roof(p)["ridge"] else "memory"),
+    )
+    return [*lines, "", tabulate(operators, points, width), "", *_small(roofs[0], points, width)]
+
+
+def _small(roof: Row, points: Sequence[Row], width: int) -> list[str]:
+    """A roof and the operators of its chip in the terminal."""
     from ...report.terminal_plot import scatter
 
-    roof = roofs[0]
     own = [(p["intensity"], p["ops_s"] / 1e12) for p in points if p["chip"] == roof["chip"]]
     low, high = min(x for x, _ in own) / 2, max(max(x for x, _ in own), roof["ridge"]) * 3
     steps = [low * (high / low) ** (i / 60) for i in range(61)]
     line = [(x, min(roof["peak_ops_s"], x * roof["bandwidth_bytes_s"]) / 1e12) for x in steps]
     series = {f"roof of {roof['chip']}, {roof['dtype']}": line, "operators": own}
-    return scatter(
-        series, width=min(width, 76), height=14, log_x=True, log_y=True, x_title="FLOP/byte", y_title="TFLOP/s"
-    ).splitlines()
+    titles = {"x_title": "FLOP/byte", "y_title": "TFLOP/s"}
+    return scatter(series, width=min(width, 76), height=14, log_x=True, log_y=True, **titles).splitlines()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from typing import Annotated, Any
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ...errors import UsageError
-from .. import money_options as m
 from .. import text
-from ..table import Column, render
+from ..output import Output
+from ..table import Column, tabulate
+
+if TYPE_CHECKING:
+    from ...scenarios.claims import Judged, Scenario
 
 
 def scenario(
@@ -20,8 +23,8 @@ def scenario(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="INPUT=VALUE", help="Change an input; repeatable.")
     ] = None,
-    json_: m.Json = False,
-    export: m.Export = None,
+    *,
+    out: Output,
 ) -> None:
     """Claim, recomputed value, verdict, and the assumption that decides it.
 
@@ -34,31 +37,15 @@ def scenario(
     changes = _changes(set_ or [])
     if changes and name is None:
         raise UsageError("--set changes an input of one scenario; name it")
-    for path in export or []:
-        from ...report import check
-
-        check(path)
-    if name is None and not all_ and not json_ and not export:
-        print("\n".join(listing([load_scenario(known) for known in scenario_ids()], text.width())))
+    out.check()
+    found = [load_scenario(n) for n in ([name] if name is not None else scenario_ids())]
+    if name is None and not all_ and not out.json_ and not out.export:
+        print("\n".join(_listing(found, text.width())))
         return
-    chosen = [load_scenario(n) for n in ([name] if name is not None else scenario_ids())]
-    judged = [(found, judge(found, changes)) for found in chosen]
-    records = [row for found, claims in judged for row in _records(found, claims)]
-    if json_:
-        import json
-
-        json.dump(records, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
-        print()
-    elif name is not None:
-        print("\n".join(page(*judged[0], changes, text.width())))
-    else:
-        print("\n".join(table(judged, text.width())))
-    if export:
-        from ...report import write
-
-        for path in export:
-            write(records, path)
-            print(f"wrote {path}", file=sys.stderr)
+    judged = [(one, judge(one, changes)) for one in found]
+    records = [_record(one, item) for one, items in judged for item in items]
+    out.write(records)
+    out.show(records, lambda width: _table(judged, width) if name is None else _page(*judged[0], changes, width))
 
 
 def _changes(items: Sequence[str]) -> dict[str, float]:
@@ -66,57 +53,69 @@ def _changes(items: Sequence[str]) -> dict[str, float]:
     for item in items:
         key, _, value = item.partition("=")
         try:
-            changes[key.strip()] = float(value)
+            number = float(value)
         except ValueError:
             raise UsageError(f"--set {item!r} is not INPUT=NUMBER, as in --set rent_per_hour=1.5") from None
-        if abs(changes[key.strip()]) == float("inf") or changes[key.strip()] != changes[key.strip()]:
+        if not math.isfinite(number):
             raise UsageError(f"--set {item!r} is not a finite number")
+        changes[key.strip()] = number
     return changes
 
 
-def _records(found: Any, claims: Sequence[Any]) -> list[dict[str, Any]]:
-    rows = []
-    for item in claims:
-        claimed = item.claim.claimed
-        rows.append(
-            {
-                "scenario": found.id, "claim": item.claim.name,
-                "claimed": list(claimed) if isinstance(claimed, tuple) else claimed, "recomputed": item.value,
-                "unit": item.claim.unit, "ratio": item.ratio, "tolerance": item.claim.tolerance,
-                "verdict": item.verdict, "decides": item.claim.decides, "reason": item.reason or None,
-            }
-        )  # fmt: skip
-    return rows
+def _record(of: Scenario, item: Judged) -> dict[str, Any]:
+    claim = item.claim
+    return {
+        "scenario": of.id,
+        "claim": claim.name,
+        "claimed": list(claim.claimed) if isinstance(claim.claimed, tuple) else claim.claimed,
+        "recomputed": item.value,
+        "unit": claim.unit,
+        "ratio": item.ratio,
+        "tolerance": claim.tolerance,
+        "verdict": item.verdict,
+        "decides": claim.decides,
+        "reason": item.reason or None,
+    }
 
 
-def figure(value: float | None) -> str:
+def _figure(value: float | None) -> str:
     """A number of any size: 3.29e24, 87,072, 0.0364."""
     if value is None:
         return "-"
     if value and (abs(value) >= 1e15 or abs(value) < 1e-4):
         return f"{value:.3g}"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return text.number(value, 4 if abs(value) >= 100 else 3)
+    return f"{value:,.0f}" if abs(value) >= 1000 else text.number(value, 4 if abs(value) >= 100 else 3)
 
 
-def claimed_text(claimed: Any) -> str:
+def _claimed(item: Judged) -> str:
     """A claim as it was made: a number, a range, or a dash."""
-    return f"{figure(claimed[0])} to {figure(claimed[1])}" if isinstance(claimed, tuple) else figure(claimed)
+    claimed = item.claim.claimed
+    return f"{_figure(claimed[0])} to {_figure(claimed[1])}" if isinstance(claimed, tuple) else _figure(claimed)
 
 
-def verdict_text(item: Any) -> str:
-    """holds; off x 1.3; answer."""
-    return f"off x {item.ratio:.3g}" if item.verdict == "off" and item.ratio is not None else str(item.verdict)
+def _verdict(item: Judged) -> str:
+    """The verdict as one reads it: holds; off x 1.3; answer."""
+    return f"off x {item.ratio:.3g}" if item.verdict == "off" and item.ratio is not None else item.verdict
 
 
-def listing(found: Sequence[Any], width: int) -> list[str]:
+def _listing(found: Sequence[Scenario], width: int) -> list[str]:
     """Names and titles of the scenarios."""
-    lines = [line for s in found for line in text.wrap(s.title, width, f"{s.id:<26}")]
+    lines = [line for one in found for line in text.wrap(one.title, width, f"{one.id:<26}")]
     return [*lines, "", "`tokcalc scenario NAME` recomputes one, --all every one."]
 
 
-def page(found: Any, claims: Sequence[Any], changes: dict[str, float], width: int) -> list[str]:
+def _columns(name: Any, unit: int) -> list[Column]:
+    """What a claim says; name: the cell before it, unit: how important its unit is."""
+    return [
+        Column("claim", 9, False, lambda row: name(*row)),
+        Column("claimed", 7, cell=lambda row: _claimed(row[1]) if row[1] else ""),
+        Column("recomputed", 8, cell=lambda row: _figure(row[1].value) if row[1] else ""),
+        Column("unit", unit, False, lambda row: row[1].claim.unit if row[1] else ""),
+        Column("verdict", 8, False, lambda row: _verdict(row[1]) if row[1] else ""),
+    ]
+
+
+def _page(found: Scenario, claims: Sequence[Judged], changes: Mapping[str, float], width: int) -> list[str]:
     """One scenario: question, source, inputs, each claim with what decides it."""
     lines = [found.title, *text.wrap(found.question, width)]
     source = ", ".join(found.source.get(key, "") for key in ("text", "url", "date") if found.source.get(key))
@@ -126,41 +125,28 @@ def page(found: Any, claims: Sequence[Any], changes: dict[str, float], width: in
     if found.on:
         lines.append(f"prices of {found.on}")
     given = {**found.inputs, **changes}
-    shown = [f"{key} {figure(value)}{' (set)' if key in changes else ''}" for key, value in given.items()]
+    shown = [f"{key} {_figure(value)}{' (set)' if key in changes else ''}" for key, value in given.items()]
     lines += text.wrap(", ".join(shown), width, "inputs: ", "  ") if shown else []
-    columns = [
-        Column("claim", 9, right=False), Column("claimed", 7), Column("recomputed", 8),
-        Column("unit", 6, right=False), Column("verdict", 8, right=False),
-    ]  # fmt: skip
-    rows = [
-        [str(n), claimed_text(i.claim.claimed), figure(i.value), i.claim.unit, verdict_text(i)]
-        for n, i in enumerate(claims, 1)
-    ]
-    lines += ["", render(columns, rows, width), ""]
+    lines += ["", tabulate(_columns(lambda n, _: str(n), 6), enumerate(claims, 1), width), ""]
     for n, item in enumerate(claims, 1):
         lines += text.wrap(f"{item.claim.name}: {item.reason or item.claim.decides}", width, f"{n}  ", "   ")
     return lines
 
 
-def table(judged: Sequence[tuple[Any, Sequence[Any]]], width: int) -> list[str]:
-    """All claims in one table."""
-    columns = [
-        Column("claim", 9, right=False), Column("claimed", 7), Column("recomputed", 8),
-        Column("unit", 5, right=False), Column("verdict", 8, right=False),
-        Column("decided by", 1, right=False),
-    ]  # fmt: skip
-    rows = []
-    for found, claims in judged:
-        rows.append([found.id, "", "", "", "", ""])
-        rows += [
-            ["  " + _cut(i.claim.name, 36), claimed_text(i.claim.claimed), figure(i.value), i.claim.unit,
-             verdict_text(i), i.reason or i.claim.decides]
-            for i in claims
-        ]  # fmt: skip
-    count = [sum(i.verdict == word for _, claims in judged for i in claims) for word in ("holds", "off", "answer")]
+def _table(judged: Sequence[tuple[Scenario, Sequence[Judged]]], width: int) -> list[str]:
+    """All claims in one table, a line with its name above those of each scenario."""
+
+    def name(found: Scenario, item: Judged | None) -> str:
+        if item is None:
+            return found.id
+        said = item.claim.name
+        return "  " + (said if len(said) <= 36 else said[:33].rstrip() + "...")
+
+    def decides(row: tuple[Scenario, Judged | None]) -> str:
+        return row[1].reason or row[1].claim.decides if row[1] else ""
+
+    rows = [(found, item) for found, items in judged for item in (None, *items)]
+    columns = [*_columns(name, 5), Column("decided by", 1, False, decides)]
+    count = [sum(item.verdict == word for _, items in judged for item in items) for word in ("holds", "off", "answer")]
     foot = f"{count[0]} claims hold, {count[1]} are off, {count[2]} questions without a claim are answered."
-    return [render(columns, rows, width), "", foot]
-
-
-def _cut(words: str, width: int) -> str:
-    return words if len(words) <= width else words[: width - 3].rstrip() + "..."
+    return [tabulate(columns, rows, width), "", foot]
