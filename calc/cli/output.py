@@ -52,6 +52,9 @@ class Drawn(Output):
 
     def check(self) -> None:
         super().check()
+        self.check_plot()
+
+    def check_plot(self) -> None:
         if self.plot is not None:
             from ..report.plots import check
 

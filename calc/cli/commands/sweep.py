@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sys
+import math
+from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
 
 from ...errors import NoAnswer, UsageError
 from ...explore.sweep.axes import DEGREES, Axis
 from ...explore.sweep.cases import WHAT_IF, Question, Words, columns_of
 from ...explore.sweep.columns import check
 from ...explore.sweep.sweep import ask, best_rows, check_file, confirm, what_ifs, write_rows
-from .. import options, text
+from .. import options as o
+from .. import text, values
+from ..output import Drawn, tell
 from ..progress import Line
 from ..table import short_what_ifs
 from ..table import what_ifs as tabled
@@ -22,136 +22,126 @@ from ..table import what_ifs as tabled
 if TYPE_CHECKING:
     import pandas as pd
 
-_Text = str | None
-_question, _workload, _deployment, _money, _output = (
-    partial(typer.Option, rich_help_panel=title) for title in ("Question", "Workload", "Deployment", "Money", "Output")
-)
+_DEPLOYMENT = ("weights", "kv", "engine", "chips", "tp", "pp", "dp", "ep")
+_WORKLOAD = ("isl", "osl", "concurrency", "cache_hit", "draft", "acceptance", "utilisation")
+_RENAMED = {"concurrency": "requests in flight", "cache_hit": "cache hit", "utilisation": "in use"}
 SHOWN = {
-    "chip": "chip", "model": "model", "deployment.weights": "weights", "deployment.kv": "kv",
-    "deployment.engine": "engine", "deployment.chips": "chips", "deployment.tp": "tp", "deployment.pp": "pp",
-    "deployment.dp": "dp", "deployment.ep": "ep", "workload.isl": "isl", "workload.osl": "osl",
-    "workload.concurrency": "requests in flight", "workload.cache_hit": "cache hit", "workload.draft": "draft",
-    "workload.acceptance": "acceptance", "workload.utilisation": "in use",
-    "speed.output_tok_s_user.value": "speed per user", "speed.output_tok_s_chip.value": "per chip",
-    "speed.output_tok_s.value": "throughput", "speed.ttft_s.value": "TTFT", "cost.per_m_output": "cost/M out",
-    "cost.per_m_input": "cost/M in", "memory.used_share": "memory used",
-}  # fmt: skip
+    "chip": "chip",
+    "model": "model",
+    **{f"deployment.{name}": name for name in _DEPLOYMENT},
+    **{f"workload.{name}": _RENAMED.get(name, name) for name in _WORKLOAD},
+    "speed.output_tok_s_user.value": "speed per user",
+    "speed.output_tok_s_chip.value": "per chip",
+    "speed.output_tok_s.value": "throughput",
+    "speed.ttft_s.value": "TTFT",
+    "cost.per_m_output": "cost/M out",
+    "cost.per_m_input": "cost/M in",
+    "memory.used_share": "memory used",
+}
 MOST_LINES, MOST_POINTS = 12, 2000
 LOWER = ("ttft_s", "tpot_s", "per_", "joule", "power_w", "used_share", "chips")
+Number = float | None
+
+
+class Fixed(o.Cut):
+    """What is the same in every case, where it is given."""
+
+    isl: Annotated[o.Text, o.workload(metavar="TOKENS", help="Input length [1024].")] = None
+    osl: Annotated[o.Text, o.workload(metavar="TOKENS", help="Output length [1024].")] = None
+    concurrency: Annotated[o.Text, o.workload(metavar="N|max", help="Requests in flight [1].")] = None
+    cache_hit: Annotated[Number, o.workload(metavar="SHARE", help="Share of the input found in cache.")] = None
+    draft: Annotated[int | None, o.workload(metavar="N", help="Tokens drafted per step (speculation).")] = None
+    acceptance: o.Acceptance = None
+    weights: o.Weights = None
+    kv: o.Kv = None
+    engine: o.Engine = None
+    utilisation: Annotated[Number, o.money(metavar="SHARE", help="Share of the paid hours in use.")] = None
+
+
+class Money(o.Price):
+    """The price, where it is given."""
+
+    currency: Annotated[o.Text, o.money(metavar="CODE", help="Currency of the answer.")] = None  # type: ignore[assignment]
+
+
+class Shown(Drawn):
+    """What is kept and shown of the rows."""
+
+    columns: Annotated[o.Text, o.output(metavar="NAMES", help="Columns to keep: tpot_s,ttft_s,...")] = None
+    sort: Annotated[str, o.output(metavar="COLUMN", help="Rows shown are the best of it [output_tok_s_chip].")] = (
+        "output_tok_s_chip"
+    )
+    top: Annotated[int, o.output(metavar="N", help="Rows shown.")] = 20
+    yes: Annotated[bool, o.output("--yes", help="Compute a huge grid all the same.")] = False
+    dask: Annotated[o.Text, o.output(metavar="ADDRESS", help="Let a Dask cluster compute the parts.")] = None
 
 
 def sweep(
+    *,
     grid: Annotated[
-        list[str] | None, _question(metavar="NAME=VALUES", help="concurrency=1:4096:x2, isl=1k,8k.")
+        list[str] | None, o.question(metavar="NAME=VALUES", help="concurrency=1:4096:x2, isl=1k,8k.")
     ] = None,
-    chip: Annotated[_Text, _question(metavar="NAME[,NAME]", help="Chips: id, alias, prefix or file.")] = None,
-    model: Annotated[_Text, _question(metavar="NAME[,NAME]", help="Models, likewise.")] = None,
-    isl: Annotated[_Text, _workload(metavar="TOKENS", help="Input length [1024].")] = None,
-    osl: Annotated[_Text, _workload(metavar="TOKENS", help="Output length [1024].")] = None,
-    concurrency: Annotated[_Text, _workload(metavar="N|max", help="Requests in flight [1].")] = None,
-    cache_hit: Annotated[float | None, _workload(metavar="SHARE", help="Share of the input found in cache.")] = None,
-    draft: Annotated[int | None, _workload(metavar="N", help="Tokens drafted per step (speculation).")] = None,
-    acceptance: Annotated[float | None, _workload(metavar="SHARE", help="Chance that one is accepted.")] = None,
-    weights: Annotated[_Text, _deployment(metavar="TYPE", help="Data type of the weights.")] = None,
-    kv: Annotated[_Text, _deployment(metavar="TYPE", help="Data type of the KV cache.")] = None,
-    chips: Annotated[int | None, _deployment(metavar="N", help="Chips; else the fewest that fit.")] = None,
-    tp: Annotated[int | None, _deployment(metavar="N", help="Tensor-parallel degree.")] = None,
-    pp: Annotated[int | None, _deployment(metavar="N", help="Pipeline-parallel degree.")] = None,
-    dp: Annotated[int | None, _deployment(metavar="N", help="Data-parallel degree.")] = None,
-    ep: Annotated[int | None, _deployment(metavar="N", help="Expert-parallel degree.")] = None,
-    engine: Annotated[_Text, _deployment(metavar="NAME", help="Serving engine: vllm, sglang, ...")] = None,
-    memory: Annotated[_Text, _deployment(metavar="NAME", help="Swap the memory generation: hbm4, ...")] = None,
-    set_: Annotated[
-        list[str] | None, _deployment("--set", metavar="PATH=VALUE", help="Override a field of the chip.")
-    ] = None,
-    rent: Annotated[_Text, _money(metavar="PRICE", help='Your price per chip: "2.5 USD/h".')] = None,
-    price: Annotated[_Text, _money(metavar="TERMS", help="on-demand, reserved, spot or a provider.")] = None,
-    on: Annotated[_Text, _money("--on", metavar="DATE", help="Prices as of YYYY-MM-DD.")] = None,
-    currency: Annotated[_Text, _money(metavar="CODE", help="Currency of the answer.")] = None,
-    utilisation: Annotated[float | None, _money(metavar="SHARE", help="Share of the paid hours in use.")] = None,
-    columns: Annotated[_Text, _output(metavar="NAMES", help="Columns to keep: tpot_s,ttft_s,...")] = None,
-    sort: Annotated[
-        str, _output(metavar="COLUMN", help="Rows shown are the best of it [output_tok_s_chip].")
-    ] = "output_tok_s_chip",
-    top: Annotated[int, _output(metavar="N", help="Rows shown.")] = 20,
-    export: Annotated[
-        list[str] | None, _output(metavar="FILE", help="Write all rows; .parquet and .csv are streamed.")
-    ] = None,
-    plot: Annotated[_Text, _output(metavar="FILE", help="Speed along the first axis: .svg .png .html.")] = None,
-    yes: Annotated[bool, _output("--yes", help="Compute a huge grid all the same.")] = False,
-    dask: Annotated[_Text, _output(metavar="ADDRESS", help="Let a Dask cluster compute the parts.")] = None,
-    json_: Annotated[bool, _output("--json", help="Print the rows shown as JSON.")] = False,
+    pair: o.Pair,
+    fixed: Fixed,
+    money: Money,
+    what_if: o.WhatIf,
+    out: Shown,
 ) -> None:
     """Evaluate any grid of questions, in blocks and bounded memory.
 
     a:b:xF multiplies from a to b, a:b:+S adds, commas list; every option can vary, also
-    memory.hbm.pin_rate. An interrupted export goes on where it stopped.
+    memory.hbm.pin_rate. An interrupted export goes on where it stopped: .parquet and .csv are streamed.
     """
-    given: dict[str, Any] = {
-        "isl": isl, "osl": osl, "concurrency": concurrency, "cache_hit": cache_hit, "draft": draft,
-        "acceptance": acceptance, "weights": weights, "kv": kv, "chips": chips, "tp": tp, "pp": pp, "dp": dp,
-        "ep": ep, "engine": engine, "memory": memory, "rent": rent, "price": price,
-        "on": options.date("--on", on),
-        "currency": currency.strip().upper() if currency else None, "utilisation": utilisation,
-        "overrides": options.assignments(set_ or []) or None,
-    }  # fmt: skip
-    question = _question_of(chip, model, grid or [], columns, given, yes)
-    exports, bar = export or [], Line("cases")
-    for path in exports:
+    given = vars(fixed) | money.keywords() | what_if.keywords()
+    question = ask(pair.chip, pair.model, grid or [], values.words(out.columns), given)
+    confirm(question, out.yes)
+    for path in out.export or []:
         check_file(path, question.rows)
-    if plot is not None:
-        from ...report.plots import check as check_plot
-
-        check_plot(plot)
+    out.check_plot()
     check(question)
-    try:
-        for path in exports:
-            count = write_rows(question, path, progress=bar, dask=dask)
+    with Line("cases") as bar:
+        for path in out.export or []:
+            count = write_rows(question, path, progress=bar, dask=out.dask)
             bar.close()
-            print(f"wrote {path}: {count:,} rows", file=sys.stderr)
-        if plot is not None:
-            _plot(question, plot)
-        if not exports or json_:
-            _show(question, sort, top, json_, bar)
-    finally:
-        bar.close()
+            tell(f"wrote {path}: {count:,} rows")
+        out.draw(lambda: _chart(question))
+        if not out.export or out.json_:
+            _show(question, out, bar)
 
 
-def _question_of(
-    chip: _Text, model: _Text, grid: list[str], columns: _Text, given: dict[str, Any], yes: bool
-) -> Question:
-    wanted = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
-    question = ask(chip, model, grid, wanted, given)
-    confirm(question, yes)
-    return question
-
-
-def _show(question: Question, sort: str, top: int, json_: bool, bar: Line) -> None:
+def _show(question: Question, out: Shown, bar: Line) -> None:
     """The best rows by a column, as a table that fits the terminal or as JSON."""
     from ...report import render
     from ...report.terminal import layout
 
-    down = sort.startswith("-")
-    key = sort.lstrip("-")
-    lowest = down or any(part in key for part in LOWER)
-    count = question.rows if question.rows <= top else max(1, top)
+    key = out.sort.lstrip("-")
+    lowest = out.sort.startswith("-") or any(part in key for part in LOWER)
+    count = question.rows if question.rows <= out.top else max(1, out.top)
     if WHAT_IF not in question.columns and what_ifs(question.axes, question.fixed):
         question = replace(question, columns=(*question.columns, WHAT_IF))  # what is shown says so, whatever is kept
     rows, answered = best_rows(question, key, count, lowest=lowest, progress=bar)
     bar.close()
     if not answered:
         raise NoAnswer(f"none of the {question.rows:,} cases has an answer: {_why(question)}")
-    if json_:
+    if out.json_:
         print(render(rows, "json"))
         return
-    asked = tabled(str(note) for note in rows[WHAT_IF].unique()) if WHAT_IF in rows else []
-    for said in (_heading(question, answered, len(rows), sort, lowest), *asked):
-        print("\n".join(text.wrap(said, text.width())))
-    print()
+    size = f"{question.rows:,} case" + ("s" if question.rows > 1 else "")
+    size += "" if answered == question.rows else f", {answered:,} with an answer"
+    order = f"{'lowest' if lowest else 'highest'} {key}"
+    head = f"{size}; the {len(rows)} with the {order}; --export FILE.parquet keeps all."
+    if len(rows) >= answered:
+        head = f"{size}, {order} first."
+    asked = tabled(_notes(rows)) if WHAT_IF in rows else []
     others = {axis.name: axis.name for axis in question.axes if axis.name in rows.columns}
     labels = {key: label for key, label in (others | SHOWN).items() if key in rows and _tells(rows, key, question)}
     labels = labels or {name: name for name in rows.columns if name != WHAT_IF}
-    print(layout(rows, labels, text.width(), priority=_priority(labels, question)).text)
+    table = layout(rows, labels, text.width(), priority=_priority(labels, question)).text
+    print("\n".join([*text.paragraphs([head, *asked], text.width()), "", table]))
+
+
+def _notes(rows: pd.DataFrame) -> Iterable[str]:
+    return (str(note) for note in rows[WHAT_IF].unique())
 
 
 def _why(question: Question) -> str:
@@ -160,15 +150,6 @@ def _why(question: Question) -> str:
     found = stretch(Question(question.axes, question.fixed, ("reason",)), 0, min(question.rows, 1000))["reason"]
     given = [found.words[code] for code in dict.fromkeys(found.codes.tolist())] if isinstance(found, Words) else []
     return next((word for word in given if word), "no reason is known")
-
-
-def _heading(question: Question, answered: int, shown: int, sort: str, lowest: bool) -> str:
-    size = f"{question.rows:,} case" + ("s" if question.rows > 1 else "")
-    size += "" if answered == question.rows else f", {answered:,} with an answer"
-    order = f"{'lowest' if lowest else 'highest'} {sort.lstrip('-')}"
-    if shown >= answered:
-        return f"{size}, {order} first."
-    return f"{size}; the {shown} with the {order}; --export FILE.parquet keeps all."
 
 
 def _tells(rows: pd.DataFrame, key: str, question: Question) -> bool:
@@ -184,50 +165,41 @@ def _priority(labels: dict[str, str], question: Question) -> list[str]:
     return [*first, *speeds, "cost.per_m_output", *labels]
 
 
-def _plot(question: Question, path: str) -> None:
+def _chart(question: Question) -> Any:
     """Speed per user along the longest numeric axis, a line per value of the next one."""
     from ...explore.sweep.columns import stretch
     from ...explore.sweep.files import frame
-    from ...report.plots import save, speed_against
+    from ...report.plots import speed_against
+    from ...report.plots.theme import title_of
 
-    numeric = sorted((a for a in question.axes if a.numeric and len(a) > 1), key=lambda a: -len(a))
-    if not numeric:
+    moving = [axis for axis in question.axes if len(axis) > 1]
+    along = max((axis for axis in moving if axis.numeric), key=len, default=None)
+    if along is None:
         raise UsageError("--plot needs a grid axis of numbers, such as --grid concurrency=1:256:x2")
-    others = [a for a in question.axes if a is not numeric[0] and len(a) > 1]
-    lines = 1
-    for axis in others:
-        lines *= len(axis)
-    if lines > MOST_LINES or len(numeric[0]) > MOST_POINTS:
+    others = [axis for axis in moving if axis is not along]
+    lines = math.prod(len(axis) for axis in others)
+    if lines > MOST_LINES or len(along) > MOST_POINTS:
         raise UsageError(
-            f"--plot would draw {lines:,} lines of {len(numeric[0]):,} points; vary less, at most {MOST_LINES} lines"
+            f"--plot would draw {lines:,} lines of {len(along):,} points; vary less, at most {MOST_LINES} lines"
         )
-    key = f"{'deployment' if numeric[0].name in DEGREES else 'workload'}.{numeric[0].name}"
+    key = f"{'deployment' if along.name in DEGREES else 'workload'}.{along.name}"
     y = "speed.output_tok_s_user.value"
     names = [_column(axis) for axis in others]
     asked = (WHAT_IF,) if what_ifs(question.axes, question.fixed) else ()
-    columns = columns_of([key, y, *(name for name in names if name), *asked])
+    columns = columns_of([key, y, *names, *asked])
     table = frame(stretch(Question(question.axes, question.fixed, columns), 0, question.rows))
     rows = [
-        {
-            "x": row[0],
-            "y": row[1],
-            "series": " ".join(_label(axis, value) for axis, value in zip(others, row[2:], strict=True)),
-        }
-        for row in table[[key, y, *names]].itertuples(index=False)
-        if row[1] == row[1]
+        {"x": x, "y": speed, "series": " ".join(map(_label, others, told))}
+        for x, speed, *told in table[[key, y, *names]].itertuples(index=False)
+        if speed == speed
     ]
     if not rows:
         raise NoAnswer(f"none of the {question.rows:,} cases has an answer: {_why(question)}")
-    from ...report.plots.theme import title_of
-
-    said = short_what_ifs(str(note) for note in table[WHAT_IF].unique()) if asked else ""
-    chart = speed_against(
-        rows, "x", "y", series="series", x_title=title_of(numeric[0].name),
-        y_title=title_of("output_tok_s_user"),
-        title="; ".join(part for part in (_title(question), said) if part),
-    )  # fmt: skip
-    save(chart, path)
-    print(f"wrote {path}", file=sys.stderr)
+    single = {axis.name: axis.texts()[0] for axis in question.axes if not axis.numeric and len(axis) == 1}
+    title = " on ".join(single[name] for name in ("model", "chip") if name in single)
+    said = short_what_ifs(_notes(table)) if asked else ""
+    titles = {"x_title": title_of(along.name), "y_title": title_of("output_tok_s_user")}
+    return speed_against(rows, "x", "y", series="series", title="; ".join(p for p in (title, said) if p), **titles)
 
 
 def _column(axis: Axis) -> str:
@@ -241,8 +213,3 @@ def _column(axis: Axis) -> str:
 
 def _label(axis: Axis, value: Any) -> str:
     return str(value) if not axis.numeric else f"{axis.name} {value:,.10g}"
-
-
-def _title(question: Question) -> str:
-    single = {a.name: a.texts()[0] for a in question.axes if not a.numeric and len(a) == 1}
-    return " on ".join(single[name] for name in ("model", "chip") if name in single)

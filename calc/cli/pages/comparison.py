@@ -9,6 +9,12 @@ from .. import text
 from ..table import Column, Row, Spanning, render, what_ifs
 
 Answer = Mapping[str, Any]
+INPUTS = {
+    **{name: f"deployment.{name}" for name in ("weights", "kv", "engine")},
+    **{name: f"workload.{name}" for name in ("isl", "osl", "concurrency")},
+    **{name: f"deployment.{name}" for name in ("tp", "chips")},
+}
+"""Inputs that a comparison can vary, and the column of each."""
 ROUGH = "~ marks figures of grade D, in two digits."
 
 _COLUMNS = {

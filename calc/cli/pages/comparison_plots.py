@@ -1,39 +1,46 @@
-"""Plots of a comparison: stacked terms of a step, speed against batch or context, cost against speed with
-list prices.
-"""
+"""Plots of a comparison: terms of a step, speed against batch or context, cost against speed with list prices."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from ...errors import UsageError
+from ...errors import TokcalcError, UsageError
+from .comparison import INPUTS
 
 MOST_BARS = 24
 MOST_PRICES = 6  # list prices drawn, evenly from the cheapest on
+_AXES = {"batch": "concurrency", "context": "isl", "cost": "concurrency", "pareto": "concurrency"}
+_COLUMNS = {
+    "isl": "workload.isl",
+    "concurrency": "workload.concurrency",
+    "output_tok_s_user": "speed.output_tok_s_user.value",
+    "low": "speed.output_tok_s_user.low",
+    "high": "speed.output_tok_s_user.high",
+    "output_tok_s_chip": "speed.output_tok_s_chip.value",
+    "per_m_output": "cost.per_m_output",
+}
+Row = dict[str, Any]
 
 
-def draw(kind: str, found: list[dict[str, Any]], rows: list[dict[str, Any]], varied: dict[str, list[Any]]) -> Any:
-    """The chart of a kind: terms, batch, context, cost or pareto."""
+def draw(kind: str, found: Sequence[Row], rows: Sequence[Row], varied: Sequence[str]) -> Any:
+    """The chart of a kind (terms, batch, context, cost or pareto); varied: inputs that differ between the rows."""
     from ...report import plots
 
-    names = _names(rows, varied, kind)
+    moving = [name for name in varied if name != _AXES.get(kind)]
+    several = [key for key in ("chip", "model") if len({row[key] for row in rows}) > 1]
+    names = [_name(row, several, moving) for row in rows]
     title = _title(rows)
     if kind == "terms":
         return _terms(found, rows, names, title)
     table = [
-        {
-            "series": name, "label": f"{row['workload.concurrency']} in flight", "chip": name,
-            "isl": row["workload.isl"], "concurrency": row["workload.concurrency"],
-            "output_tok_s_user": row["speed.output_tok_s_user.value"],
-            "low": row["speed.output_tok_s_user.low"], "high": row["speed.output_tok_s_user.high"],
-            "output_tok_s_chip": row["speed.output_tok_s_chip.value"],
-            "per_m_output": row.get("cost.per_m_output"),
-        }
+        {"series": name, "chip": name, "label": f"{row['workload.concurrency']} in flight"}
+        | {short: row.get(key) for short, key in _COLUMNS.items()}
         for row, name in zip(rows, names, strict=True)
-    ]  # fmt: skip
+    ]
     currency = next((row["cost.currency"] for row in rows if row.get("cost.currency")), "USD")
     if kind in ("batch", "context"):
-        x = "concurrency" if kind == "batch" else "isl"
+        x = _AXES[kind]
         if len({row[x] for row in table}) < 2:
             raise UsageError(f"a plot against {kind} needs several values of --{x}, such as 1,8,64")
         return plots.speed_against(table, x, series="series", title=title)
@@ -45,23 +52,16 @@ def draw(kind: str, found: list[dict[str, Any]], rows: list[dict[str, Any]], var
     return plots.cost_speed(priced, _list_prices(rows, currency), title=title, currency=currency)
 
 
-def _names(rows: list[dict[str, Any]], varied: dict[str, list[Any]], kind: str) -> list[str]:
+def _name(row: Row, several: Sequence[str], moving: Sequence[str]) -> str:
     """What tells one line or bar from another: chip, model, and inputs that vary and are not on the axis."""
-    axis = {"batch": "concurrency", "context": "isl", "cost": "concurrency", "pareto": "concurrency"}.get(kind)
-    moving = [name for name in varied if len(varied[name]) > 1 and name != axis]
-    rooms = {"isl": "workload", "osl": "workload", "concurrency": "workload"}
-    several = {key: len({row[key] for row in rows}) > 1 for key in ("chip", "model")}
-    made = []
-    for row in rows:
-        parts = [str(row[key]) for key in ("chip", "model") if several[key]]
-        for name in moving:
-            value = row.get(f"{rooms.get(name, 'deployment')}.{name}")
-            parts.append(str(value) if name in ("weights", "kv", "engine") else f"{name} {value:,}")
-        made.append(" ".join(parts) or str(row["chip"]))
-    return made
+    parts = [str(row[key]) for key in several]
+    for name in moving:
+        value = row.get(INPUTS[name])
+        parts.append(str(value) if name in ("weights", "kv", "engine") else f"{name} {value:,}")
+    return " ".join(parts) or str(row["chip"])
 
 
-def _title(rows: list[dict[str, Any]]) -> str:
+def _title(rows: Sequence[Row]) -> str:
     models = sorted({str(row["model"]) for row in rows})
     lengths = {(row["workload.isl"], row["workload.osl"]) for row in rows}
     title = ", ".join(models) if len(models) < 4 else f"{len(models)} models"
@@ -71,37 +71,32 @@ def _title(rows: list[dict[str, Any]]) -> str:
     return title
 
 
-def _terms(found: list[dict[str, Any]], rows: list[dict[str, Any]], names: list[str], title: str) -> Any:
+def _terms(found: Sequence[Row], rows: Sequence[Row], names: Sequence[str], title: str) -> Any:
     from ...report.plots import stacked_terms
 
     if len(rows) > MOST_BARS:
         raise UsageError(f"{len(rows)} bars are too many for a plot of terms; compare at most {MOST_BARS} cases")
-    by_command = {answer["command"]: answer for answer in found if answer.get("terms")}
-    made = []
-    for row, name in zip(rows, names, strict=True):
-        answer = by_command.get(row["command"])
-        for term in answer["terms"] if answer else []:
-            made.append({"case": name, "name": term["name"], "seconds": term["seconds"]})
+    terms = {answer["command"]: answer["terms"] for answer in found if answer.get("terms")}
+    made = [
+        {"case": name, "name": term["name"], "seconds": term["seconds"]}
+        for row, name in zip(rows, names, strict=True)
+        for term in terms.get(row["command"], [])
+    ]
     return stacked_terms(made, title=title)
 
 
-def _list_prices(rows: list[dict[str, Any]], currency: str) -> list[dict[str, Any]]:
-    """What sellers ask for the model's output tokens, one mark a seller; empty where no list price is
-    known.
-    """
-    models = {str(row["model"]) for row in rows}
-    if len(models) != 1:
-        return []
-    from ...errors import TokcalcError
+def _list_prices(rows: Sequence[Row], currency: str) -> Sequence[Row]:
+    """What sellers ask for the model's output tokens, one mark a seller; empty where no list price is known."""
     from ...money.list_prices import api_prices
 
+    models = {str(row["model"]) for row in rows}
     try:
-        found = api_prices(next(iter(models)), currency=currency)
+        found = api_prices(next(iter(models)), currency=currency) if len(models) == 1 else []
     except TokcalcError:
         return []
     sellers: dict[str, float] = {}
     for quote in found:
         sellers[quote.provider] = min(quote.output, sellers.get(quote.provider, quote.output))
-    by_price = sorted(sellers.items(), key=lambda item: item[1])
+    by_price = sorted(sellers.items(), key=lambda seller: seller[1])
     step = max(1, -(-len(by_price) // MOST_PRICES))
     return [{"name": name, "per_m_output": price} for name, price in by_price[::step]]
