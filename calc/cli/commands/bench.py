@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,88 +15,87 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...errors import NoAnswer, UsageError
-from ..pages.bench import report, row
+from .. import options as o
+from .. import text, values
+from ..output import Output, print_json, tell
 
 if TYPE_CHECKING:
+    from ...measure.decoders.shapes import Shape
     from ...measure.results import Options
 
 DEFAULT_MODEL = "smollm2-135m"
+Number = int | None
 
 
-def bench(
-    quick: Annotated[bool, typer.Option("--quick", help="Under a minute instead of a few.")] = False,
-    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the spec that is written.")] = "local",
+class Wanted(o.Group):
+    """What is measured."""
+
+    quick: Annotated[bool, typer.Option("--quick", help="Under a minute instead of a few.")] = False
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the spec that is written.")] = "local"
     model: Annotated[
-        str | None, typer.Option(metavar="NAMES", help=f"Models whose shapes are decoded. Default: {DEFAULT_MODEL}.")
-    ] = None,
-    gguf: Annotated[str | None, typer.Option(metavar="FILE", help="Decode your own GGUF file with llama.cpp.")] = None,
+        o.Text, typer.Option(metavar="NAMES", help=f"Models whose shapes are decoded. Default: {DEFAULT_MODEL}.")
+    ] = None
+    gguf: Annotated[o.Text, typer.Option(metavar="FILE", help="Decode your own GGUF file with llama.cpp.")] = None
     engine: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="numpy, torch, llama.cpp. Default: all that are installed.")
-    ] = None,
+        o.Text, typer.Option(metavar="NAMES", help="numpy, torch, llama.cpp. Default: all that are installed.")
+    ] = None
     weights: Annotated[
-        str | None,
-        typer.Option(metavar="NAMES", help="Formats of weights: fp32, bf16, fp16, q8_0, q4_0. Default: all."),
-    ] = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda:0 (also ROCm), mps or xpu:0.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(metavar="N", help="Threads. Default: as many as cores idle.")] = None,
-    context: Annotated[str | None, typer.Option(metavar="TOKENS", help="Contexts to decode at, as 16,512.")] = None,
-    prompt: Annotated[str | None, typer.Option(metavar="TOKENS", help="Prompt lengths, as 128,512.")] = None,
-    batch: Annotated[str | None, typer.Option(metavar="NUMBERS", help="Sequences decoded together, as 1,4.")] = None,
-    gpu_layers: Annotated[int, typer.Option(metavar="N", help="Layers that llama.cpp puts on a GPU.")] = 0,
+        o.Text, typer.Option(metavar="NAMES", help="Formats of weights: fp32, bf16, fp16, q8_0, q4_0. Default: all.")
+    ] = None
+    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda:0 (also ROCm), mps or xpu:0.")] = "cpu"
+    threads: Annotated[Number, typer.Option(metavar="N", help="Threads. Default: as many as cores idle.")] = None
+    context: Annotated[o.Text, typer.Option(metavar="TOKENS", help="Contexts to decode at, as 16,512.")] = None
+    prompt: Annotated[o.Text, typer.Option(metavar="TOKENS", help="Prompt lengths, as 128,512.")] = None
+    batch: Annotated[o.Text, typer.Option(metavar="NUMBERS", help="Sequences decoded together, as 1,4.")] = None
+    gpu_layers: Annotated[int, typer.Option(metavar="N", help="Layers that llama.cpp puts on a GPU.")] = 0
     passes: Annotated[
-        int | None, typer.Option(metavar="N", help="Visits of every decoder, the middle one counts. Default: 1.")
-    ] = None,
-    wait: Annotated[float, typer.Option(metavar="SECONDS", help="Wait so long for a quiet machine, each time.")] = 0.0,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    export: Annotated[list[str] | None, typer.Option(metavar="FILE", help="Also write the check as a table.")] = None,
+        Number, typer.Option(metavar="N", help="Visits of every decoder, the middle one counts. Default: 1.")
+    ] = None
+    wait: Annotated[float, typer.Option(metavar="SECONDS", help="Wait so long for a quiet machine, each time.")] = 0.0
+
+
+class Foreign(o.Group):
+    """Results of other tools."""
+
     import_: Annotated[
         list[str] | None,
         typer.Option("--import", metavar="FILE", help="Read results of llama-bench, vLLM, aiperf or guidellm instead."),
-    ] = None,
-    chip: Annotated[str | None, typer.Option(metavar="NAME", help="With --import: the chip that they ran on.")] = None,
-    chips: Annotated[int | None, typer.Option(metavar="N", help="With --import: how many chips.")] = None,
-) -> None:
-    """Measure this machine, write it as the chip `local`, and compare predicted with measured decoding."""
-    if import_:
-        _import(import_, chip, chips, model, weights, json_, export or [])
-        return
-    from ...measure.localspec import check_name, target_folder, write_spec
-    from ...report import check
+    ] = None
+    chip: Annotated[o.Text, typer.Option(metavar="NAME", help="With --import: the chip that they ran on.")] = None
+    chips: Annotated[Number, typer.Option(metavar="N", help="With --import: how many chips.")] = None
 
-    for path in export or []:
-        check(path)
-    check_name(name)
-    if passes is not None and not 1 <= passes <= 100:
-        raise UsageError(f"--passes {passes} is out of range; give 1 to 100")
-    if not 0 <= wait <= 3600:
-        raise UsageError(f"--wait {wait:g} is out of range; give 0 to 3,600 seconds")
+
+def bench(wanted: Wanted, foreign: Foreign, out: Output) -> None:
+    """Measure this machine, write it as the chip `local`, and compare predicted with measured decoding."""
+    if foreign.import_:
+        _import(foreign.import_, foreign, wanted, out)
+        return
+    from ...measure.localspec import check_name, samples_of, target_folder, write_spec
+    from ..pages.bench import report, row
+
+    out.check()
+    check_name(wanted.name)
+    if wanted.passes is not None and not 1 <= wanted.passes <= 100:
+        raise UsageError(f"--passes {wanted.passes} is out of range; give 1 to 100")
+    if not 0 <= wanted.wait <= 3600:
+        raise UsageError(f"--wait {wanted.wait:g} is out of range; give 0 to 3,600 seconds")
     target_folder()
-    options = _options(quick, engine, weights, device, threads, context, prompt, batch, gpu_layers, gguf)
-    options.wait_s, options.visits = wait, passes
-    shapes = _shapes(model, options)
+    options = _options(wanted)
+    shapes = _shapes(wanted.model, options)
     from ...measure.session import measure
 
-    before = _previous(name)
+    before = _previous(wanted.name)
     with _tidy_end():
         found = measure(options, shapes)
-    spec, samples = write_spec(found, name)
+    spec, samples = write_spec(found, wanted.name)
     rows = [row(j) for j in found.judged]
-    if export:
-        from ...report import write
-
-        for path in export:
-            write(rows, path)
-            print(f"wrote {path}", file=sys.stderr)
-    if json_:
-        from ...measure.localspec import samples_of
-
-        json.dump({**samples_of(found), "spec": str(spec), "check": rows}, sys.stdout, indent=2, allow_nan=False)
-        print()
+    out.write(rows)
+    if out.json_:
+        print_json({**samples_of(found), "spec": str(spec), "check": rows})
     else:
-        print("\n".join(report(found, rows, before, spec, samples, name)))
-
-
-command = bench
+        print("\n".join(report(found, rows, before, text.width())))
+        print("\n".join(("", f"Spec     {spec}", f"Samples  {samples}", f"Took     {text.seconds(found.took_s)}")))
+        print(f"\nTry: tokcalc --chip {wanted.name} --model llama-3.2-1b --weights q8_0")
 
 
 @contextmanager
@@ -119,55 +117,47 @@ def _tidy_end() -> Iterator[None]:
         signal.signal(signal.SIGTERM, old)
 
 
-def _numbers(option: str, value: str | None, default: tuple[int, ...], most: int) -> tuple[int, ...]:
-    if value is None:
+def _numbers(option: str, given: str | None, default: tuple[int, ...], most: int) -> tuple[int, ...]:
+    if given is None:
         return default
-    parts = [part.strip() for part in value.split(",")]
+    parts = [part.strip() for part in given.split(",")]
     if not all(part.isdecimal() and 1 <= int(part) <= most for part in parts):
-        raise UsageError(f"{option} '{value}' is no list of whole numbers from 1 to {most:,}; write them as 16,512")
+        raise UsageError(f"{option} '{given}' is no list of whole numbers from 1 to {most:,}; write them as 16,512")
     return tuple(sorted({int(part) for part in parts}))
 
 
-def _words(value: str | None) -> tuple[str, ...]:
-    return tuple(part.strip().lower() for part in (value or "").split(",") if part.strip())
+def _words(given: str | None) -> tuple[str, ...]:
+    return tuple(word.lower() for word in values.words(given) or ())
 
 
-def _options(
-    quick: bool,
-    engine: str | None,
-    weights: str | None,
-    device: str,
-    threads: int | None,
-    context: str | None,
-    prompt: str | None,
-    batch: str | None,
-    gpu_layers: int,
-    gguf: str | None,
-) -> Options:
+def _options(wanted: Wanted) -> Options:
     from ...hardware.formats import find_format
     from ...measure.load import available_cores
     from ...measure.results import Options
 
+    device, threads, quick = wanted.device, wanted.threads, wanted.quick
     if device.partition(":")[0] not in ("cpu", "cuda", "mps", "xpu"):
         raise UsageError(f"--device '{device}' is unknown; write cpu, cuda:0, mps or xpu:0")
     if threads is not None and not 1 <= threads <= available_cores():
         raise UsageError(f"--threads {threads} is not possible here; give 1 to {available_cores()}")
-    engines = tuple("llama.cpp" if word in ("llamacpp", "llama-cpp") else word for word in _words(engine))
+    engines = tuple("llama.cpp" if word in ("llamacpp", "llama-cpp") else word for word in _words(wanted.engine))
     return Options(
         quick=quick,
-        engines=("llama.cpp",) if gguf and not engines else engines,
-        formats=tuple(find_format(word).name for word in _words(weights)),
+        engines=("llama.cpp",) if wanted.gguf and not engines else engines,
+        formats=tuple(find_format(word).name for word in _words(wanted.weights)),
         device=device,
         threads=threads,
-        contexts=_numbers("--context", context, (16, 512) if quick else (16, 512, 2048), 1_000_000),
-        prompts=_numbers("--prompt", prompt, (128,) if quick else (128, 512), 1_000_000),
-        batches=_numbers("--batch", batch, (1,), 1024),
-        gpu_layers=gpu_layers,
-        file=Path(gguf) if gguf else None,
+        contexts=_numbers("--context", wanted.context, (16, 512) if quick else (16, 512, 2048), 1_000_000),
+        prompts=_numbers("--prompt", wanted.prompt, (128,) if quick else (128, 512), 1_000_000),
+        batches=_numbers("--batch", wanted.batch, (1,), 1024),
+        gpu_layers=wanted.gpu_layers,
+        wait_s=wanted.wait,
+        visits=wanted.passes,
+        file=Path(wanted.gguf) if wanted.gguf else None,
     )
 
 
-def _shapes(model: str | None, options: Options) -> list[Any]:
+def _shapes(model: str | None, options: Options) -> list[Shape]:
     """Shapes to judge; a user's file brings its own, and its format."""
     from ...catalog import load_model
     from ...measure.decoders.llamacpp import check_file
@@ -192,33 +182,20 @@ def _previous(name: str) -> dict[str, Any] | None:
         return None
 
 
-def _import(
-    files: list[str],
-    chip: str | None,
-    chips: int | None,
-    model: str | None,
-    weights: str | None,
-    json_: bool,
-    exports: list[str],
-) -> None:
+def _import(files: list[str], foreign: Foreign, wanted: Wanted, out: Output) -> None:
+    """Results of other tools as measured rows: in files, as JSON, or as CSV on stdout."""
     from ...measure.imports.results_of_tools import read_results
+    from ...report import render, write
     from ...validation.measured import COLUMNS
 
-    rows: list[dict[str, Any]] = []
-    for file in files:
-        rows += read_results(Path(file), chip=chip, chips=chips, model=model, weights=weights)
+    said = {"chip": foreign.chip, "chips": foreign.chips, "model": wanted.model, "weights": wanted.weights}
+    rows: list[dict[str, Any]] = [row for file in files for row in read_results(Path(file), **said)]
     if not rows:
         raise NoAnswer(f"{', '.join(files)} holds no measurement that has a chip, a model and a value")
-    if exports:
-        from ...report import write
-
-        for path in exports:
-            write(rows, path, columns=list(COLUMNS))
-            print(f"wrote {len(rows)} rows to {path}", file=sys.stderr)
-    if json_:
-        json.dump(rows, sys.stdout, indent=2, allow_nan=False)
-        print()
-    elif not exports:
-        from ...report import render as as_text
-
-        print(as_text(rows, "csv", columns=list(COLUMNS)), end="")
+    for path in out.export or []:
+        write(rows, path, columns=list(COLUMNS))
+        tell(f"wrote {len(rows)} rows to {path}")
+    if out.json_:
+        print_json(rows)
+    elif not out.export:
+        print(render(rows, "csv", columns=list(COLUMNS)), end="")
