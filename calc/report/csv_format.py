@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from datetime import date, time
-from typing import Any, BinaryIO
+from typing import Any
 
 from .rows import Table
 
@@ -18,16 +18,11 @@ RUNS = ("=", "+", "-", "@", "\t", "\n")
 def text(table: Table) -> str:
     """The table as CSV text, lines ended by a line feed."""
     stream = io.StringIO()
-    _fill(table, stream)
+    writer = csv.writer(stream, lineterminator="\n")
+    if table.columns:
+        writer.writerow([harmless(column.key) for column in table.columns])
+    writer.writerows([_cell(value) for value in row] for row in table.rows())
     return stream.getvalue()
-
-
-def dump(table: Table, stream: BinaryIO) -> None:
-    """Write the table as UTF-8."""
-    wrapper = io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="")
-    _fill(table, wrapper)
-    wrapper.flush()
-    wrapper.detach()
 
 
 def harmless(value: str) -> str:
@@ -42,14 +37,6 @@ def harmless(value: str) -> str:
     except ValueError:
         return "'" + value
     return value
-
-
-def _fill(table: Table, stream: Any) -> None:
-    writer = csv.writer(stream, lineterminator="\n")
-    if table.columns:
-        writer.writerow([harmless(column.key) for column in table.columns])
-    for row in table.rows():
-        writer.writerow([_cell(value) for value in row])
 
 
 def _cell(value: Any) -> Any:

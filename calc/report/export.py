@@ -1,6 +1,6 @@
 """The one interface of the formats: `write` by a file's ending, `render` to text.
 
-A format is a module with `dump(table, stream)` for bytes, and with `text(table)` when it is text.
+A format is a module with `text(table)`, or with `dump(table, stream)` where it is bytes.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import UsageError
-from .files import check_target, whole_file
-from .rows import Columns, as_table
+from .files import check_target, known_ending, whole_file
+from .rows import Table, as_table
 
-# ending -> (module, what must be importable, and how to get it)
+# ending -> the module of its format, and the library that this needs
 FORMATS = {
     ".csv": ("csv_format", None),
     ".json": ("json_format", None),
@@ -24,8 +24,8 @@ FORMATS = {
     ".xlsx": ("excel", "openpyxl"),
     ".parquet": ("parquet", "pyarrow"),
 }
-TEXT_NAMES = {"csv": ".csv", "json": ".json", "md": ".md", "markdown": ".md", "tex": ".tex", "latex": ".tex",
-              "html": ".html"}  # fmt: skip
+TEXT_NAMES = {ending[1:]: ending for ending, (_, library) in FORMATS.items() if library is None}
+TEXT_NAMES |= {"markdown": ".md", "latex": ".tex"}
 
 
 def endings() -> list[str]:
@@ -39,11 +39,7 @@ def check(path: str | os.PathLike[str]) -> str:
     Raises UsageError when the ending is unknown, the library of its format is missing, or the place cannot
     be written.
     """
-    shown = os.fspath(path)
-    ending = os.path.splitext(shown)[1].lower()
-    if ending not in FORMATS:
-        named = f"the ending {ending!r} is not known" if ending else "it has no ending"
-        raise UsageError(f"cannot write {shown!r}: {named}; known: {' '.join(FORMATS)}.")
+    ending = known_ending(path, FORMATS, "cannot write")
     library = FORMATS[ending][1]
     if library is not None:
         need(library, f"writing {ending}", "export")
@@ -59,45 +55,33 @@ def need(library: str, purpose: str, extra: str) -> Any:
         raise UsageError(f"{purpose} needs {library}, which is not installed: pip install tokcalc[{extra}].") from error
 
 
-def write(
-    rows: Any,
-    path: str | os.PathLike[str],
-    *,
-    columns: Columns | None = None,
-    title: str | None = None,
-    units: Mapping[str, str] | None = None,
-) -> None:
+def write(rows: Any, path: str | os.PathLike[str], **how: Any) -> None:
     """Write a table to a file in the format of its ending, whole or not at all.
 
-    rows: list of flat dictionaries, or a pandas DataFrame. columns, units: see `rows.as_table`.
+    rows: list of flat dictionaries, or a pandas DataFrame; how: columns, title, units, see `rows.as_table`.
     Raises UsageError for an unknown ending, column or place, files.WriteFailed when the disk refuses.
     """
     ending = check(path)
-    module = _module(ending)
-    table = as_table(rows, columns, title, units, keep_containers=ending == ".json")
+    module, table = _module_and_table(ending, rows, how)
     with whole_file(path) as temporary, open(temporary, "wb") as stream:
-        module.dump(table, stream)
+        if FORMATS[ending][1] is None:
+            stream.write(module.text(table).encode("utf-8", "replace"))
+        else:
+            module.dump(table, stream)
 
 
-def render(
-    rows: Any,
-    fmt: str,
-    *,
-    columns: Columns | None = None,
-    title: str | None = None,
-    units: Mapping[str, str] | None = None,
-) -> str:
+def render(rows: Any, fmt: str, **how: Any) -> str:
     """The same table as text: `fmt` is csv, json, md, tex or html, with or without the dot.
 
     Raises UsageError for another format or an unknown column.
     """
     ending = TEXT_NAMES.get(fmt.lower().removeprefix("."))
     if ending is None:
-        raise UsageError(f"no text format {fmt!r}; known: {' '.join(dict.fromkeys(TEXT_NAMES))}.")
-    table = as_table(rows, columns, title, units, keep_containers=ending == ".json")
-    text: str = _module(ending).text(table)
-    return text
+        raise UsageError(f"no text format {fmt!r}; known: {' '.join(TEXT_NAMES)}.")
+    module, table = _module_and_table(ending, rows, how)
+    return str(module.text(table))
 
 
-def _module(ending: str) -> Any:
-    return importlib.import_module(f".{FORMATS[ending][0]}", __package__)
+def _module_and_table(ending: str, rows: Any, how: Mapping[str, Any]) -> tuple[Any, Table]:
+    module = importlib.import_module(f".{FORMATS[ending][0]}", __package__)
+    return module, as_table(rows, **how, keep_containers=ending == ".json")

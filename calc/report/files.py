@@ -7,7 +7,7 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ..errors import TokcalcError, UsageError
@@ -19,6 +19,16 @@ class WriteFailed(TokcalcError):
     """The file could not be written; nothing of it is left behind (exit code 2)."""
 
 
+def known_ending(path: str | os.PathLike[str], known: Collection[str], cannot: str) -> str:
+    """The ending of a path among those known; UsageError, which begins with what cannot be done, for another."""
+    shown = os.fspath(path)
+    ending = os.path.splitext(shown)[1].lower()
+    if ending not in known:
+        named = f"the ending {ending!r} is not known" if ending else "it has no ending"
+        raise UsageError(f"{cannot} {shown!r}: {named}; known: {' '.join(known)}.")
+    return ending
+
+
 def check_target(path: str | os.PathLike[str]) -> Path:
     """The real path that a file would be written to.
 
@@ -26,24 +36,32 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     write-protected.
     """
     shown = os.fspath(path)
-    if "\0" in shown:
-        raise UsageError(f"cannot write {shown!r}: a file name holds no null character.")
+    why = "a file name holds no null character" if "\0" in shown else ""
+    target = Path()
     try:
-        target = Path(os.path.realpath(os.path.expanduser(shown)))
-        if target.is_dir():
-            raise UsageError(f"cannot write {shown!r}: it is a folder; give a file name inside it.")
-        folder = target.parent
-        if not folder.exists():
-            raise UsageError(f"cannot write {shown!r}: the folder {str(folder)!r} does not exist; create it first.")
-        if not folder.is_dir():
-            raise UsageError(f"cannot write {shown!r}: {str(folder)!r} is not a folder.")
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise UsageError(f"cannot write {shown!r}: no permission to create files in {str(folder)!r}.")
-        if target.exists() and not os.access(target, os.W_OK):
-            raise UsageError(f"cannot write {shown!r}: the file is write-protected; choose another name.")
+        if not why:
+            target = Path(os.path.realpath(os.path.expanduser(shown)))
+            why = _refusal(target, target.parent)
     except OSError as error:
         raise sentence(shown, error) from error
+    if why:
+        raise UsageError(f"cannot write {shown!r}: {why}.")
     return target
+
+
+def _refusal(target: Path, folder: Path) -> str:
+    """Why a file cannot be written there; empty where it can."""
+    if target.is_dir():
+        return "it is a folder; give a file name inside it"
+    if not folder.exists():
+        return f"the folder {str(folder)!r} does not exist; create it first"
+    if not folder.is_dir():
+        return f"{str(folder)!r} is not a folder"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"no permission to create files in {str(folder)!r}"
+    if target.exists() and not os.access(target, os.W_OK):
+        return "the file is write-protected; choose another name"
+    return ""
 
 
 def sentence(shown: str, error: OSError) -> WriteFailed:

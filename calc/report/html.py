@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from html import escape as escape_html
-from typing import Any, BinaryIO
+from typing import Any
 
 from .rows import Table, cell_text, is_number
 
@@ -37,11 +37,6 @@ def text(table: Table) -> str:
         f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{heading}"
         f"<table>\n<thead>\n<tr>{head}</tr>\n</thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</body>\n</html>\n"
     )
-
-
-def dump(table: Table, stream: BinaryIO) -> None:
-    """Write the page as UTF-8."""
-    stream.write(text(table).encode("utf-8", "replace"))
 
 
 def _escape(value: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import BinaryIO
 
 from .rows import Table, jsonable
 
@@ -16,8 +15,3 @@ def text(table: Table) -> str:
         for row in table.rows()
     ]
     return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
-
-
-def dump(table: Table, stream: BinaryIO) -> None:
-    """Write the table as UTF-8."""
-    stream.write(text(table).encode("utf-8", "replace"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, BinaryIO
+from typing import Any
 
 from .rows import Table, cell_text, is_number
 
@@ -43,11 +43,6 @@ def text(table: Table) -> str:
     if table.title:
         lines.append("\\end{table}")
     return "\n".join(lines) + "\n"
-
-
-def dump(table: Table, stream: BinaryIO) -> None:
-    """Write the table as UTF-8."""
-    stream.write(text(table).encode("utf-8", "replace"))
 
 
 def escape(value: str) -> str:

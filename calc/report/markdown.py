@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import BinaryIO
 
 from .rows import Table, cell_text
 
@@ -18,11 +17,6 @@ def text(table: Table) -> str:
         lines.append(_line(["---:" if column.numeric else "---" for column in table.columns]))
     lines += [_line([escape(cell_text(value)) for value in row]) for row in table.rows()]
     return "\n".join(lines) + "\n"
-
-
-def dump(table: Table, stream: BinaryIO) -> None:
-    """Write the table as UTF-8."""
-    stream.write(text(table).encode("utf-8", "replace"))
 
 
 def escape(value: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,6 @@ from .rows import Column, Columns, as_table, cell_text, is_number
 
 GAP = 2
 NARROWEST = 8
-Format = str | Callable[[Any], str]
 
 
 @dataclass(frozen=True)
@@ -27,28 +26,12 @@ class Layout:
     note: str
 
 
-def table(
-    rows: Any,
-    columns: Columns | None = None,
-    width: int = 80,
-    *,
-    priority: Sequence[str] | None = None,
-    units: Mapping[str, str] | None = None,
-    formats: Mapping[str, Format] | None = None,
-) -> str:
-    """The table of `layout` with its note on the last line."""
-    drawn = layout(rows, columns, width, priority=priority, units=units, formats=formats)
-    return f"{drawn.text}\n{drawn.note}" if drawn.note else drawn.text
-
-
 def layout(
     rows: Any,
     columns: Columns | None = None,
     width: int = 80,
     *,
-    priority: Sequence[str] | None = None,
-    units: Mapping[str, str] | None = None,
-    formats: Mapping[str, Format] | None = None,
+    priority: Sequence[str] = (),
     rough: Collection[tuple[int, str]] = (),
 ) -> Layout:
     """A table of at most `width` display columns.
@@ -58,17 +41,13 @@ def layout(
     priority: keys, most important first; the others follow in the order shown. The last ones are dropped
     until the rest fits, and the most important column is cut with an ellipsis when even that one is too
     wide.
-    formats: a key's format specification (".1f") or function; else numbers get three significant digits.
-    rough: (row, key) of numbers of which little is known: two digits behind a "~".
+    rough: (row, key) of numbers of which little is known: two digits behind a "~", not three.
     Raises UsageError for an unknown column.
     """
-    made = as_table(rows, columns, None, units)
-    blocks = [
-        _block(column, (formats or {}).get(column.key), {row for row, key in rough if key == column.key})
-        for column in made.columns
-    ]
+    made = as_table(rows, columns)
+    blocks = [_block(column, {row for row, key in rough if key == column.key}) for column in made.columns]
     keys = [column.key for column in made.columns]
-    ranked = [key for key in dict.fromkeys(priority or ()) if key in keys]
+    ranked = [key for key in dict.fromkeys(priority) if key in keys]
     ranked += [key for key in keys if key not in ranked]
     kept: set[str] = set()
     used = -GAP
@@ -105,23 +84,18 @@ class _Block:
         return _Block([cut(text, width) for text in self.header], [cut(text, width) for text in self.cells], self.right)
 
 
-def _block(column: Column, how: Format | None, rough: Collection[int] = ()) -> _Block:
-    cells = [
-        rough_number(value) if i in rough and is_number(value) else _cell(value, how)
-        for i, value in enumerate(column.values)
-    ]
+def _block(column: Column, rough: Collection[int]) -> _Block:
+    cells = [_cell(value, place in rough) for place, value in enumerate(column.values)]
     widest = max((display_width(text) for text in cells), default=0)
     header = wrap(clean(column.label), max(widest, NARROWEST))
     return _Block([*header, *([clean(column.unit)] if column.unit else [])], cells, column.numeric)
 
 
-def _cell(value: Any, how: Format | None) -> str:
+def _cell(value: Any, rough: bool) -> str:
     if value is None:
         return "-"
-    if callable(how):
-        return clean(how(value))
     if is_number(value):
-        return format(value, how) if how else short_number(value)
+        return rough_number(value) if rough else short_number(value)
     return clean(cell_text(value))
 
 
@@ -129,10 +103,8 @@ def _join(blocks: list[_Block], length: int) -> str:
     if not blocks:
         return ""
     depth = max(len(block.header) for block in blocks)
-    lines = []
     headers = [[""] * (depth - len(block.header)) + block.header for block in blocks]
-    for place in range(depth):
-        lines.append([header[place] for header in headers])
+    lines = [[header[place] for header in headers] for place in range(depth)]
     lines.append(["-" * block.width for block in blocks])
     lines += [[block.cells[row] for block in blocks] for row in range(length)]
     return "\n".join(

@@ -1,4 +1,4 @@
-"""Small plots in a text terminal: sparkline, bars, one stacked bar, and a scatter in braille.
+"""Small plots in a text terminal: bars, and a scatter in braille.
 
 Every function takes `plain=True` for a terminal which shows ASCII only.
 """
@@ -11,31 +11,9 @@ from collections.abc import Mapping, Sequence
 from .terminal import cut, display_width, pad, short_number
 
 EIGHTHS = " ▏▎▍▌▋▊▉█"
-LEVELS = "▁▂▃▄▅▆▇█"
-PLAIN_LEVELS = "_.-~=+*#"
-FILLS = "█▓▒░▞▚▤▥"
-PLAIN_FILLS = "#=+-:o*."
 MARKS = "ox+*#@%&"
 # Dot of a braille cell by (column, row): Unicode block U+2800.
 DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
-
-
-def sparkline(values: Sequence[float | None], *, log: bool = False, plain: bool = False) -> str:
-    """One character a value, from the lowest to the highest; a missing value is a space."""
-    levels = PLAIN_LEVELS if plain else LEVELS
-    scaled = [_scale(value, log) for value in values]
-    present = [value for value in scaled if value is not None]
-    if not present:
-        return " " * len(scaled)
-    low, span = min(present), max(present) - min(present)
-    middle = len(levels) // 2
-    drawn = []
-    for value in scaled:
-        if value is None:
-            drawn.append(" ")
-        else:
-            drawn.append(levels[min(len(levels) - 1, int((value - low) / span * len(levels))) if span else middle])
-    return "".join(drawn)
 
 
 def bars(values: Sequence[tuple[str, float | None]], *, width: int = 80, unit: str = "", plain: bool = False) -> str:
@@ -58,31 +36,6 @@ def _bar(share: float, room: int, plain: bool) -> str:
         return "#" * max(round(share * room), 1 if share > 0 else 0)
     eighths = max(round(share * room * 8), 1 if share > 0 else 0)
     return "█" * (eighths // 8) + (EIGHTHS[eighths % 8] if eighths % 8 else "")
-
-
-def stacked_bar(parts: Mapping[str, float], *, width: int = 80, plain: bool = False) -> str:
-    """One bar of the parts' shares and a legend below: `█ weights 61 %   ▓ KV cache 22 %`. Parts are >= 0."""
-    total = sum(parts.values())
-    if total <= 0:
-        return ""
-    fills = PLAIN_FILLS if plain else FILLS
-    ordered = sorted(parts.items(), key=lambda item: -item[1])
-    most = len(fills)
-    if len(ordered) > most:
-        ordered = [*ordered[: most - 1], ("other", sum(value for _, value in ordered[most - 1 :]))]
-    bar, reached, legend = "", 0.0, []
-    for (name, value), fill in zip(ordered, fills, strict=False):
-        reached += value
-        bar += fill * (round(reached / total * width) - len(bar))
-        legend.append(f"{fill} {name} {100 * value / total:.0f} %")
-    lines = [""]
-    for entry in legend:
-        joined = f"{lines[-1]}   {entry}" if lines[-1] else entry
-        if display_width(joined) <= width:
-            lines[-1] = joined
-        else:
-            lines.append(cut(entry, width))
-    return "\n".join([bar, *lines])
 
 
 def scatter(

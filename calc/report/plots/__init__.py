@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from .bars import stacked_terms
 from .fronts import cost_speed, front, pareto, pareto_pair
-from .judged import predicted_measured
 from .lines import growth, memory_generations, speed_against
 from .roofline import roofline
 from .save import check, endings, save
@@ -23,7 +22,6 @@ __all__ = [
     "memory_generations",
     "pareto",
     "pareto_pair",
-    "predicted_measured",
     "roofline",
     "save",
     "speed_against",

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import UsageError
 from ..rows import plain, records
-from .labels import end_labels, plot_width
+from .labels import Room, end_labels, plot_width
 from .scales import Axis, axis_for
 from .theme import HEIGHT, altair, colour_scale, dash_scale, data, find, finish, finite, read, title_of
 
@@ -23,70 +23,41 @@ def speed_against(
     *,
     series: str = "chip",
     title: str | None = None,
-    subtitle: str | None = None,
     x_title: str | None = None,
     y_title: str | None = None,
-    log_x: bool | None = None,
-    log_y: bool | None = None,
 ) -> Any:
     """A line per series, with its band where rows have `low` and `high`.
 
     rows: columns `x` (concurrency, batch, context, ...), `y`, `series`, and optionally `low`, `high` in the
-    unit of y. Axes are logarithmic when the values span tenfold, unless said otherwise. Raises UsageError
-    for missing columns.
+    unit of y. Axes are logarithmic when the values span tenfold. Raises UsageError for missing columns.
     """
     found = _renamed(rows, x, y, series)
-    return finish(
-        _lines(found, x_title or title_of(x), y_title or title_of(y), log_x=log_x, log_y=log_y), title, subtitle
-    )
+    return finish(_lines(found, x_title or title_of(x), y_title or title_of(y)), title)
 
 
-def memory_generations(
-    rows: Any,
-    *,
-    x: str = "memory",
-    y: str = "output_tok_s_user",
-    series: str = "chip",
-    title: str | None = None,
-    subtitle: str | None = None,
-    y_title: str | None = None,
-) -> Any:
+def memory_generations(rows: Any, *, y: str = "output_tok_s_user", title: str | None = None) -> Any:
     """Speed with one memory generation after another, in the order in which the rows name them.
 
-    rows: columns `memory` (hbm2e, hbm3, ...), `output_tok_s_user`, `chip`, and optionally `low`, `high`.
+    rows: columns `memory` (hbm2e, hbm3, ...), y, `chip`, and optionally `low`, `high`.
     """
     raw = records(rows)
-    key = (find(raw, x) if raw else None) or x
+    key = (find(raw, "memory") if raw else None) or "memory"
     names = list(dict.fromkeys(str(row.get(key)) for row in raw))
     numbered = [{**row, key: names.index(str(row.get(key)))} for row in raw]
-    found = _renamed(numbered, x, y, series)
-    chart = _lines(found, title_of(x), y_title or title_of(y), categories=names, zero=True)
-    return finish(chart, title, subtitle)
+    found = _renamed(numbered, "memory", y, "chip")
+    return finish(_lines(found, title_of("memory"), title_of(y), categories=names), title)
 
 
-def growth(
-    rows: Any,
-    *,
-    x: str = "year",
-    y: str = "value",
-    series: str = "series",
-    title: str | None = None,
-    subtitle: str | None = None,
-    y_title: str | None = None,
-    log_y: bool | None = None,
-) -> Any:
+def growth(rows: Any, *, y_title: str = "value", title: str | None = None) -> Any:
     """Demand, price or another figure over time, a line per series; what is projected is dashed.
 
     rows: columns `year` (2025, 2025.5, "2025-06", a date), `value`, `series`, optionally `low`, `high`, and
-    `projected` (true for values that are not observed). Give `y_title` with its unit.
+    `projected` (true for values that are not observed). y_title: the figure with its unit.
     """
     raw = records(rows)
-    key = (find(raw, x) if raw else None) or x
-    timed = [{**row, key: year_of(row.get(key))} for row in raw]
-    found = _renamed(timed, x, y, series)
-    x_title = "year" if x in ("year", "date") else title_of(x)
-    chart = _lines(found, x_title, y_title or title_of(y), log_x=False, log_y=log_y, years=True)
-    return finish(chart, title, subtitle)
+    key = (find(raw, "year") if raw else None) or "year"
+    found = _renamed([{**row, key: year_of(row.get(key))} for row in raw], "year", "value", "series")
+    return finish(_lines(found, "year", y_title, years=True), title)
 
 
 def year_of(moment: Any) -> float | None:
@@ -121,54 +92,42 @@ def _renamed(rows: Any, x: str, y: str, series: str) -> list[dict[str, Any]]:
 
 
 def _lines(
-    rows: Sequence[dict[str, Any]],
-    x_title: str,
-    y_title: str,
-    *,
-    log_x: bool | None = None,
-    log_y: bool | None = None,
-    zero: bool = False,
-    years: bool = False,
-    categories: Sequence[str] = (),
+    rows: Sequence[dict[str, Any]], x_title: str, y_title: str, *, years: bool = False, categories: Sequence[str] = ()
 ) -> Any:
     alt = altair()
     names = list(dict.fromkeys(row["s"] for row in rows))
     width = plot_width(names)
     banded = [row for row in rows if finite(row["low"]) and finite(row["high"])]
     heights = [row["y"] for row in rows] + [row[side] for row in banded for side in ("low", "high")]
-    y_axis = axis_for(heights, HEIGHT, log=log_y, up=True, zero=True)
+    y_axis = axis_for(heights, HEIGHT, up=True, zero=True)
+    shown: dict[str, Any] = {}
     if categories:
         x_axis = Axis(-0.4, len(categories) - 0.6, False, width)
-        shown: dict[str, Any] = {
-            "values": list(range(len(categories))), "grid": False,
-            "labelExpr": f"{json.dumps(list(categories), ensure_ascii=False)}[datum.value]",
-        }  # fmt: skip
+        labels = f"{json.dumps(list(categories), ensure_ascii=False)}[datum.value]"
+        shown = {"values": list(range(len(categories))), "grid": False, "labelExpr": labels}
     else:
-        x_axis = axis_for([row["x"] for row in rows], width, log=log_x, margin=0.02)
-        shown = {"values": [tick for tick in x_axis.ticks() if tick == int(tick)] or x_axis.ticks(),
-                 "labelExpr": "format(datum.value, '~f')"} if years else {}  # fmt: skip
-    x_channel, y_channel = x_axis.channel("x", x_title, **shown), y_axis.channel("y", y_title)
-    colour = alt.Color("s:N", scale=colour_scale(names), legend=None)
+        x_axis = axis_for([row["x"] for row in rows], width, log=False if years else None, margin=0.02)
+        if years:
+            whole = [tick for tick in x_axis.ticks() if tick == int(tick)]
+            shown = {"values": whole or x_axis.ticks(), "labelExpr": "format(datum.value, '~f')"}
+    at = {"x": x_axis.channel("x", x_title, **shown), "y": y_axis.channel("y", y_title)}
+    at["color"] = alt.Color("s:N", scale=colour_scale(names), legend=None)
     layers = []
     if banded:
-        y_low = y_axis.channel("low", y_title)
-        layers.append(
-            alt.Chart(data(banded)).mark_area(opacity=0.16).encode(x=x_channel, y=y_low, y2="high:Q", color=colour)
-        )
+        band = {**at, "y": y_axis.channel("low", y_title), "y2": "high:Q"}
+        layers.append(alt.Chart(data(banded)).mark_area(opacity=0.16).encode(**band))
     tip = [alt.Tooltip("s:N", title="series"), alt.Tooltip("x:Q", title=x_title), alt.Tooltip("y:Q", title=y_title)]
     for part, dashed in _parts(rows, names):
-        base = alt.Chart(data(part)).encode(x=x_channel, y=y_channel, color=colour, tooltip=tip)
         dash: Any = alt.value([5, 4]) if dashed else alt.StrokeDash("s:N", scale=dash_scale(names), legend=None)
-        layers.append(base.mark_line(strokeWidth=2).encode(strokeDash=dash))
-    layers.append(
-        alt.Chart(data(rows)).mark_point(size=28, filled=True, opacity=1)
-        .encode(x=x_channel, y=y_channel, color=colour, tooltip=tip)
-    )  # fmt: skip
+        line = alt.Chart(data(part)).mark_line(strokeWidth=2)
+        layers.append(line.encode(**at, tooltip=tip, strokeDash=dash))
+    dots = alt.Chart(data(rows)).mark_point(size=28, filled=True, opacity=1)
+    layers.append(dots.encode(**at, tooltip=tip))
     last = {row["s"]: row for row in rows}
     ends = [{"y": last[name]["y"], "label": name, "s": name} for name in names if name]
     if ends:
         starts = [x_axis.pixel(last[end["s"]]["x"]) for end in ends]
-        layers.append(end_labels(ends, x_axis, y_axis, names, starts=starts))
+        layers.append(end_labels(ends, Room(x_axis, y_axis, names), starts=starts))
     return alt.layer(*layers).properties(width=width, height=HEIGHT)
 
 

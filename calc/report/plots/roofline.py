@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..rows import records
-from .labels import LINE, Box, along, end_labels, label_marks, placed_labels, plot_width, text_width
+from .labels import LINE, Room, end_labels, label_marks, plot_width, text_width
 from .scales import Axis, axis_for
 from .theme import HEIGHT, altair, colour_scale, data, find, finish, finite, read
 
@@ -31,8 +31,8 @@ def roofline(chips: Any, points: Any = (), *, title: str | None = None, subtitle
     alt = altair()
     roofs = read(chips, ("peak_ops_s", "bandwidth_bytes_s"), ("chip", "dtype"))
     chip_names = list(dict.fromkeys(row["chip"] for row in roofs))
-    dots = _dots(points, roofs)
     several = len(chip_names) > 1
+    dots = _dots(points, roofs)
     ends = [_end(row, row["chip"] if several else "") for row in roofs]
     width = plot_width([end["label"] for end in ends])
     ridges = [row["peak_ops_s"] / row["bandwidth_bytes_s"] for row in roofs]
@@ -41,32 +41,27 @@ def roofline(chips: Any, points: Any = (), *, title: str | None = None, subtitle
     floor = [x_axis.low * row["bandwidth_bytes_s"] for row in roofs]
     lowest = min([*floor, *(dot["y"] for dot in dots)])
     y_axis = axis_for([lowest, *(row["peak_ops_s"] for row in roofs)], HEIGHT, log=True, up=True, margin=0.05)
-    operators = list(dict.fromkeys(dot["s"] for dot in dots))
-    names = chip_names if several else operators
-    x = x_axis.channel("x", "arithmetic intensity (FLOP/byte)")
-    y = y_axis.channel("y", "rate (FLOP/s)")
-    roof_colour: Any = alt.Color("s:N", scale=colour_scale(names), legend=None) if several else alt.value(ROOF_COLOUR)
-    corners = _roof_lines(roofs, x_axis)
-    lines = alt.Chart(data(corners)).mark_line(strokeWidth=2)
-    layers = [lines.encode(x=x, y=y, detail="line:N", color=roof_colour)]
-    taken: list[Box] = []
-    layers.append(_bandwidth_labels(roofs, chip_names, x_axis, y_axis, names if several else [], taken))
-    layers.append(end_labels(ends, x_axis, y_axis, names if several else []))
+    room = Room(x_axis, y_axis, chip_names if several else [])
+    at = {"x": x_axis.channel("x", "arithmetic intensity (FLOP/byte)"), "y": y_axis.channel("y", "rate (FLOP/s)")}
+    colour: Any = alt.value(ROOF_COLOUR)
+    if several:
+        colour = alt.Color("s:N", scale=colour_scale(chip_names), legend=None)
+    corners = [_corners(row, x_axis, str(number)) for number, row in enumerate(roofs)]
+    lines = alt.Chart(data(row for line in corners for row in line)).mark_line(strokeWidth=2)
+    layers = [lines.encode(**at, detail="line:N", color=colour), _bandwidth_labels(roofs, chip_names, room)]
+    layers.append(end_labels(ends, room))
     if dots:
-        layers += _operator_layers(
-            dots, chip_names if several else operators, several, x, y, x_axis, y_axis, corners, taken
-        )
+        if not several:
+            room.names = list(dict.fromkeys(dot["s"] for dot in dots))
+        layers += _operator_layers(dots, several, at, corners, room)
     return finish(alt.layer(*layers).properties(width=width, height=HEIGHT), title, subtitle)
 
 
-def _roof_lines(roofs: Sequence[dict[str, Any]], x_axis: Axis) -> list[dict[str, Any]]:
-    """Corners of every roof: the left edge on the memory slope, the ridge, the right edge on the peak."""
-    made = []
-    for number, row in enumerate(roofs):
-        peak, bandwidth = row["peak_ops_s"], row["bandwidth_bytes_s"]
-        for here in (x_axis.low, peak / bandwidth, x_axis.high):
-            made.append({"line": str(number), "s": row["chip"], "x": here, "y": min(peak, here * bandwidth)})
-    return made
+def _corners(roof: dict[str, Any], x_axis: Axis, line: str) -> list[dict[str, Any]]:
+    """Corners of a roof: the left edge on the memory slope, the ridge, the right edge on the peak."""
+    peak, bandwidth = roof["peak_ops_s"], roof["bandwidth_bytes_s"]
+    places = (x_axis.low, peak / bandwidth, x_axis.high)
+    return [{"line": line, "s": roof["chip"], "x": here, "y": min(peak, here * bandwidth)} for here in places]
 
 
 def _end(roof: dict[str, Any], chip: str) -> dict[str, Any]:
@@ -95,22 +90,17 @@ def _dots(points: Any, roofs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if not finite(rate):
             rate = min(roof["peak_ops_s"], row["intensity"] * roof["bandwidth_bytes_s"])
         if row["intensity"] > 0 and rate > 0:
-            chip = row["chip"] or roof["chip"]
-            dot = {"x": row["intensity"], "y": rate, "s": row["operator"], "chip": chip, "batch": row["batch"]}
-            made.append(dot)
+            named = {"s": row["operator"], "chip": row["chip"] or roof["chip"], "batch": row["batch"]}
+            made.append({"x": row["intensity"], "y": rate, **named})
     return made
 
 
 def _operator_layers(
     dots: Sequence[dict[str, Any]],
-    names: Sequence[str],
     several: bool,
-    x: Any,
-    y: Any,
-    x_axis: Axis,
-    y_axis: Axis,
-    corners: Sequence[dict[str, Any]],
-    taken: list[Box],
+    at: dict[str, Any],
+    corners: Sequence[Sequence[dict[str, Any]]],
+    room: Room,
 ) -> list[Any]:
     """Points joined along the batch, named at the largest, numbered elsewhere as far as there is room."""
     alt = altair()
@@ -120,25 +110,25 @@ def _operator_layers(
     ]
     rows.sort(key=lambda row: (row["line"], row["batch"] or 0))
     last = {row["line"]: row for row in rows}
-    titled = [{**row, "label": _named(row, True)} for row in last.values()]
-    colour = alt.Color("s:N", scale=colour_scale(names), legend=None)
-    base = alt.Chart(data(rows)).encode(x=x, y=y, color=colour)
-    tip = ["chip:N", "operator:N", "batch:Q", alt.Tooltip("x:Q", format=".3~s", title="FLOP/byte"),
-           alt.Tooltip("y:Q", format=".3~s", title="FLOP/s")]  # fmt: skip
+    colour = alt.Color("s:N", scale=colour_scale(room.names), legend=None)
+    base = alt.Chart(data(rows)).encode(**at, color=colour)
+    tip = ["chip:N", "operator:N", "batch:Q"]
+    tip += [alt.Tooltip(f"{side}:Q", format=".3~s", title=unit) for side, unit in (("x", "FLOP/byte"), ("y", "FLOP/s"))]
     layers = [
         base.mark_line(strokeWidth=1, opacity=0.6).encode(detail="line:N", order="batch:Q"),
         base.mark_point(filled=True, size=48, opacity=1, stroke="white", strokeWidth=0.8).encode(tooltip=tip),
     ]
-    pixels = [(x_axis.pixel(row["x"]), y_axis.pixel(row["y"])) for row in rows]
-    for number in range(len(corners) // 3):
-        pixels += along(corners[3 * number : 3 * number + 3], x_axis, y_axis)
+    room.keep_off(rows)
+    pixels = list(room.avoid)
+    for line in corners:
+        room.keep_off(line, along=True)
     numbered = [
         {**row, "label": _named(row, False)}
-        for place, row in enumerate(rows)
-        if row is not last[row["line"]] and row["batch"] is not None and _alone(pixels[place], pixels[: len(rows)])
+        for row, pixel in zip(rows, pixels, strict=True)
+        if row is not last[row["line"]] and row["batch"] is not None and _alone(pixel, pixels)
     ]
-    layers += placed_labels(titled, x_axis, y_axis, names, avoid=pixels, taken=taken)
-    return [*layers, *placed_labels(numbered, x_axis, y_axis, names, avoid=pixels, taken=taken, reach=8.0)]
+    layers += room.label([{**row, "label": _named(row, True)} for row in last.values()])
+    return [*layers, *room.label(numbered, reach=8.0)]
 
 
 def _alone(pixel: tuple[float, float], others: Sequence[tuple[float, float]]) -> bool:
@@ -151,33 +141,22 @@ def _named(row: dict[str, Any], whole: bool) -> str:
     return f"{row['operator']}, batch {batch}" if whole and batch else row["operator"] if whole else batch
 
 
-def _bandwidth_labels(
-    roofs: Sequence[dict[str, Any]],
-    chip_names: Sequence[str],
-    x_axis: Axis,
-    y_axis: Axis,
-    names: Sequence[str],
-    taken: list[Box],
-) -> Any:
+def _bandwidth_labels(roofs: Sequence[dict[str, Any]], chips: Sequence[str], room: Room) -> Any:
     """The bandwidth of one chip on its slope; of several in the lower right, which the roofs leave free."""
-    speeds = {name: next(row["bandwidth_bytes_s"] for row in roofs if row["chip"] == name) for name in chip_names}
+    speeds = {name: next(row["bandwidth_bytes_s"] for row in roofs if row["chip"] == name) for name in chips}
     texts = {name: f"{name} {_si(bandwidth, 'B/s')}".strip() for name, bandwidth in speeds.items()}
-    spots = {}
+    widths = {name: text_width(text) for name, text in texts.items()}
     if len(speeds) == 1:
-        for name, text in texts.items():
-            right = 12 + text_width(text)
-            spots[name] = (8.0, y_axis.pixel(x_axis.value(right) * speeds[name]) - 6)
+        spots = {n: (8.0, room.y.pixel(room.x.value(12 + widths[n]) * speed) - 6) for n, speed in speeds.items()}
     else:
-        left = x_axis.pixels - max(text_width(text) for text in texts.values()) - 4
-        for rank, name in enumerate(sorted(speeds, key=lambda name: speeds[name])):
-            spots[name] = (left, y_axis.pixels - 10 - rank * LINE)
-    for name, (left, middle) in spots.items():
-        taken.append((left, middle - LINE / 2, left + text_width(texts[name]), middle + LINE / 2))
+        left, low = room.x.pixels - max(widths.values()) - 4, room.y.pixels - 10
+        ranked = sorted(speeds, key=lambda name: speeds[name])
+        spots = {name: (left, low - rank * LINE) for rank, name in enumerate(ranked)}
+    room.taken += [(x, y - LINE / 2, x + widths[name], y + LINE / 2) for name, (x, y) in spots.items()]
     rows = [
-        {"x": x_axis.value(left), "y": y_axis.value(middle), "label": texts[name], "s": name}
-        for name, (left, middle) in spots.items()
+        {"x": room.x.value(x), "y": room.y.value(y), "label": texts[name], "s": name} for name, (x, y) in spots.items()
     ]
-    return label_marks(rows, names)
+    return label_marks(rows, room.names)
 
 
 def _si(value: float, unit: str) -> str:

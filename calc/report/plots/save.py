@@ -6,11 +6,10 @@ import json
 import os
 from typing import Any
 
-from ...errors import UsageError
 from ..export import need
-from ..files import check_target, whole_file
+from ..files import check_target, known_ending, whole_file
 
-ENDINGS = {".svg": "svg", ".png": "png", ".pdf": "pdf", ".html": "html"}
+ENDINGS = (".svg", ".png", ".pdf", ".html")
 # Twice the pixels, so that a page-wide image stays sharp on a dense screen or in print.
 SCALE = 2
 LESS_THAN = "tokcalc-less-than-sign"
@@ -26,11 +25,7 @@ def check(path: str | os.PathLike[str]) -> str:
 
     Raises UsageError when the ending is unknown, a library is missing, or the place cannot be written.
     """
-    shown = os.fspath(path)
-    ending = os.path.splitext(shown)[1].lower()
-    if ending not in ENDINGS:
-        named = f"the ending {ending!r} is not known" if ending else "it has no ending"
-        raise UsageError(f"cannot plot to {shown!r}: {named}; known: {' '.join(ENDINGS)}.")
+    ending = known_ending(path, ENDINGS, "cannot plot to")
     need("altair", "plotting", "plot")
     need("vl_convert", "plotting", "plot")
     check_target(path)
@@ -47,17 +42,13 @@ def save(chart: Any, path: str | os.PathLike[str]) -> None:
 
     version = ".".join(need("altair", "plotting", "plot").SCHEMA_VERSION.lstrip("v").split(".")[:2])
     spec = chart.to_dict()
-    if ending == ".svg":
-        drawn = vl_convert.vegalite_to_svg(spec, vl_version=version).encode()
-    elif ending == ".png":
-        drawn = vl_convert.vegalite_to_png(spec, vl_version=version, scale=SCALE)
-    elif ending == ".pdf":
-        drawn = vl_convert.vegalite_to_pdf(spec, vl_version=version)
-    else:
+    if ending == ".html":
         # The page holds the spec in a script, which a "</script>" in a name would end: "<" becomes an escape.
-        page: str = vl_convert.vegalite_to_html(
-            json.dumps(spec).replace("<", LESS_THAN), vl_version=version, bundle=True
-        )
-        drawn = page.replace(LESS_THAN, "\\u003c").encode()
+        text = json.dumps(spec).replace("<", LESS_THAN)
+        page: str = vl_convert.vegalite_to_html(text, vl_version=version, bundle=True)
+        drawn: str | bytes = page.replace(LESS_THAN, "\\u003c")
+    else:
+        scale = {"scale": SCALE} if ending == ".png" else {}
+        drawn = getattr(vl_convert, f"vegalite_to_{ending[1:]}")(spec, vl_version=version, **scale)
     with whole_file(path) as temporary:
-        temporary.write_bytes(drawn)
+        temporary.write_bytes(drawn.encode() if isinstance(drawn, str) else drawn)

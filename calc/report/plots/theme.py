@@ -136,13 +136,12 @@ def finish(chart: Any, title: str | None, subtitle: str | None = None) -> Any:
         if subtitle:
             params |= {"subtitle": subtitle, "subtitleColor": GREY, "subtitleFontSize": FONT_SIZE}
         chart = chart.properties(title=altair().TitleParams(**params), description=title)
+    sizes = {"labelFontSize": FONT_SIZE, "titleFontSize": FONT_SIZE, "titleFontWeight": "normal"}
+    inks = {"labelColor": INK, "titleColor": INK, "gridColor": GRID, "domainColor": GREY, "tickColor": GREY}
     return (
         chart.configure(font=FONT, background="white", padding=12)
         .configure_view(stroke=None)
-        .configure_axis(
-            labelFontSize=FONT_SIZE, titleFontSize=FONT_SIZE, titleFontWeight="normal", labelColor=INK,
-            titleColor=INK, gridColor=GRID, domainColor=GREY, tickColor=GREY, titlePadding=8, labelLimit=240,
-        )
+        .configure_axis(**sizes, **inks, titlePadding=8, labelLimit=240)
         .configure_header(labelFontSize=FONT_SIZE, labelColor=INK, titleColor=INK)
         .configure_text(fontSize=FONT_SIZE - 1)
-    )  # fmt: skip
+    )

@@ -11,9 +11,7 @@ BAR = 20
 LOW, HIGH = "input at its low end", "input at its high end"
 
 
-def tornado(
-    rows: Any, base: float, *, title: str | None = None, subtitle: str | None = None, x_title: str = "value"
-) -> Any:
+def tornado(rows: Any, base: float, *, x_title: str, title: str | None = None) -> Any:
     """Bars from `base` to `at_low` and `at_high`, a row of `name` each, in the order of the rows.
 
     rows: columns `name`, `at_low`, `at_high` (in the unit of x_title), optionally `low_text`, `high_text`.
@@ -48,5 +46,4 @@ def tornado(
         if rows_here:
             mark = alt.Chart(data(rows_here)).mark_text(align=align, dx=dx, baseline="middle", color=GREY)
             texts.append(mark.encode(x=x, y=y, text="text:N"))
-    width = WIDTH - 60
-    return finish(alt.layer(drawn, line, *texts).properties(width=width, height=alt.Step(BAR + 10)), title, subtitle)
+    return finish(alt.layer(drawn, line, *texts).properties(width=WIDTH - 60, height=alt.Step(BAR + 10)), title)
