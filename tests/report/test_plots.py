@@ -51,11 +51,6 @@ CURVES = [
 ]  # fmt: skip
 GENERATIONS = [{"chip": "h200", "memory": m, "output_tok_s_user": v} for m, v in (("hbm3", 30.0), ("hbm4", 70.0))]
 TERMS = [{"case": c, "name": f"term {n}", "seconds": 1e-3 / (n + 1)} for c in ("a", "b") for n in range(11)]
-JUDGED = [
-    {"family": family, "measured": 10.0 ** (n / 5), "predicted": 10.0 ** (n / 5) * 1.1}
-    for family in ("hopper", "wse", "groq", "ada")
-    for n in range(20)
-]
 GROWTH = [
     {"series": "수요", "year": year, "value": 3.0 ** (year - 2022), "projected": year > 2025}
     for year in range(2022, 2030)
@@ -75,7 +70,6 @@ KINDS: dict[str, Callable[[], Any]] = {
     "cost_speed": lambda: plots.cost_speed(DEPLOYMENTS, PRICES, title="cost"),
     "terms": lambda: plots.stacked_terms(TERMS, title="terms"),
     "memory": lambda: plots.memory_generations(GENERATIONS, title="memory"),
-    "judged": lambda: plots.predicted_measured(JUDGED, unit="tok/s", title="judged"),
     "growth": lambda: plots.growth(GROWTH, y_title="tokens a day (trillion)", title="growth"),
 }
 UNITS = {
@@ -87,7 +81,6 @@ UNITS = {
     "cost_speed": ["seller A", "seller B", "(USD)"],
     "terms": ["time of one step (ms)", "other"],
     "memory": ["hbm3", "hbm4", "memory generation"],
-    "judged": ["measured (tok/s)", "predicted (tok/s)", "median error 10 %"],
     "growth": ["tokens a day (trillion)", "2024", "수요"],
 }
 
@@ -183,7 +176,6 @@ def test_one_point_and_equal_points_can_be_drawn(tmp_path: Path) -> None:
         plots.cost_speed(one),
         plots.speed_against(one),
         plots.growth([{"series": "", "year": "2025-07", "value": 0}]),
-        plots.predicted_measured([{"measured": 1, "predicted": 1}]),
         plots.stacked_terms([{"name": "a", "seconds": 1e-9}]),
         plots.roofline(ROOFS[:1]),
         plots.roofline(ROOFS, [{"operator": "x", "intensity": 3}]),
@@ -201,8 +193,6 @@ def test_dotted_columns_are_found_and_missing_ones_named() -> None:
         plots.speed_against([])
     with pytest.raises(UsageError, match="no row has a number"):
         plots.speed_against([{"chip": "a", "concurrency": math.nan, "output_tok_s_user": 1}])
-    with pytest.raises(UsageError, match="no positive"):
-        plots.predicted_measured([{"measured": 0, "predicted": 1}])
 
 
 def inline(part: Any) -> list[dict[str, Any]]:

@@ -25,8 +25,8 @@ from tokcalc.errors import TokcalcError, UsageError
 from tokcalc.report import check, endings, render, write
 from tokcalc.report.files import whole_file
 from tokcalc.report.rows import as_table, number_text, unit_of
-from tokcalc.report.terminal import display_width, layout, short_number, table
-from tokcalc.report.terminal_plot import bars, scatter, sparkline, stacked_bar
+from tokcalc.report.terminal import display_width, layout, short_number
+from tokcalc.report.terminal_plot import bars, scatter
 
 ROWS = [
     {"chip": "h100-sxm", "output_tok_s_user": 98.125, "batch": 64, "tpot_s": 0.0101875, "fits": True},
@@ -363,8 +363,8 @@ def test_check_gives_the_ending_and_touches_nothing(tmp_path: Path) -> None:
 
 def test_text_formats_load_no_heavy_library() -> None:
     script = (
-        "import sys; from tokcalc.report import render; from tokcalc.report.terminal import table\n"
-        "rows = [{'a': 1}]; table(rows); [render(rows, f) for f in ('csv', 'json', 'md', 'tex', 'html')]\n"
+        "import sys; from tokcalc.report import render; from tokcalc.report.terminal import layout\n"
+        "rows = [{'a': 1}]; layout(rows); [render(rows, f) for f in ('csv', 'json', 'md', 'tex', 'html')]\n"
         "print([m for m in ('pandas', 'altair', 'openpyxl', 'pyarrow', 'numpy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -376,15 +376,15 @@ def test_text_formats_load_no_heavy_library() -> None:
 
 def test_a_terminal_table_drops_the_least_important_columns_and_says_so() -> None:
     rows = [{"chip": "h100-sxm", "note": "x" * 30, "speed": 98.125, "cost": 1.5, "source": "y" * 30}]
-    text = table(rows, width=60, priority=["chip", "speed", "cost"])
-    assert all(len(line) <= 60 for line in text.splitlines())
-    assert "source" in text.splitlines()[-1]
-    assert "1 column left out" in text
+    drawn = layout(rows, width=60, priority=["chip", "speed", "cost"])
+    assert all(len(line) <= 60 for line in [*drawn.text.splitlines(), drawn.note])
+    assert "source" in drawn.note
+    assert "1 column left out" in drawn.note
     assert layout(rows, width=200).note == ""
 
 
 def test_numbers_stand_on_the_right_and_wide_characters_count_twice() -> None:
-    text = table(ROWS, ["chip", "output_tok_s_user", "batch"])
+    text = layout(ROWS, ["chip", "output_tok_s_user", "batch"]).text
     lines = text.splitlines()[-2:]
     assert len({display_width(line) for line in text.splitlines()[-3:]}) == 1
     assert lines[0].endswith("64")
@@ -405,7 +405,7 @@ def test_no_terminal_line_is_wider_than_asked(rows: list[dict[str, object]], wid
 
 
 def test_text_cannot_move_the_cursor() -> None:
-    text = table([{"a": "red\x1b[31m\nnext\r", "b": 1}])
+    text = layout([{"a": "red\x1b[31m\nnext\r", "b": 1}]).text
     assert "\x1b" not in text
     assert "\r" not in text
     assert len(text.splitlines()) == 3
@@ -417,16 +417,11 @@ def test_short_numbers_have_three_digits() -> None:
 
 
 def test_small_plots_fit_and_follow_the_values() -> None:
-    assert sparkline([0, 1, None, 7]) == "▁▂ █"
-    assert sparkline([1, 10, 100], log=True, plain=True).isascii()
     drawn = bars([("퓨리오사", 50.0), ("h100", 100.0), ("x", None)], unit="tok/s", width=40)
     lengths = [line.count("█") for line in drawn.splitlines()]
     assert lengths[1] // 2 == lengths[0] == 10
     assert lengths[2] == 0
     assert max(display_width(line) for line in drawn.splitlines()) <= 40
-    shares = stacked_bar({"weights": 3.0, "KV cache": 1.0}, width=40)
-    assert shares.splitlines()[0].count("█") == 30
-    assert "weights 75 %" in shares
     curve = {"a": [(float(x), 1 / x) for x in range(1, 50)], "b": [(1.0, math.nan)]}
     for plain in (False, True):
         plot = scatter(curve, width=50, height=8, log_x=True, log_y=True, x_title="batch", plain=plain)
