@@ -36,7 +36,7 @@ class Load(o.Group):
     chips: Annotated[int | None, o.deployment(metavar="N", help="Chips of one replica; else the best number.")] = None
     engine: o.Engine = None
 
-    def limit(self) -> dict[str, float | None]:
+    def limit(self) -> dict[str, Any]:
         """The latency limit as keywords of `loaded`."""
         from ..explore.full_load import MIN_SPEED
 

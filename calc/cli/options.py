@@ -115,7 +115,7 @@ class Lengths(Group):
     isl: Annotated[str, workload(metavar="TOKENS", help="Input length: 1000, 8k, 128Ki.")] = "1024"
     osl: Annotated[str, workload(metavar="TOKENS", help="Output length.")] = "1024"
 
-    def tokens(self) -> dict[str, int]:
+    def tokens(self) -> dict[str, Any]:
         return {"isl": values.length("--isl", self.isl), "osl": values.length("--osl", self.osl)}
 
 

@@ -40,16 +40,14 @@ def _bar(share: float, room: int, plain: bool) -> str:
 
 def scatter(
     series: Mapping[str, Sequence[tuple[float, float]]],
+    titles: tuple[str, str] = ("", ""),
     *,
     width: int = 72,
     height: int = 16,
-    log_x: bool = False,
-    log_y: bool = False,
-    x_title: str = "",
-    y_title: str = "",
+    log: bool = False,
     plain: bool = False,
 ) -> str:
-    """Points (x, y) of one or several series with the range on both axes.
+    """Points (x, y) of one or several series with the range on both axes; titles: of x and y.
 
     One series is drawn in braille dots, eight to a character; several get a mark each and a legend. A point
     which is not finite, or not positive on a logarithmic axis, is left out.
@@ -58,13 +56,13 @@ def scatter(
         (place, scaled_x, scaled_y)
         for place, values in enumerate(series.values())
         for x, y in values
-        if (scaled_x := _scale(x, log_x)) is not None and (scaled_y := _scale(y, log_y)) is not None
+        if (scaled_x := _scale(x, log)) is not None and (scaled_y := _scale(y, log)) is not None
     ]
     if not points:
         return "(no points)"
     x_low, x_high = _span([x for _, x, _ in points])
     y_low, y_high = _span([y for _, _, y in points])
-    top, bottom = (short_number(_shown(value, log_y)) for value in (y_high, y_low))
+    top, bottom = (short_number(_shown(value, log)) for value in (y_high, y_low))
     left = max(len(top), len(bottom))
     columns, height = max(width - left - 2, 4), max(height, 2)
     grid = [[0] * columns for _ in range(height)]
@@ -75,14 +73,14 @@ def scatter(
         column, row = round(across * (columns * 2 - 1)), round(up * (height * 4 - 1))
         grid[row // 4][column // 2] |= DOTS[column % 2][row % 4]
         marks[row // 4][column // 2] = MARKS[place % len(MARKS)]
-    lines = [cut(y_title, width)] if y_title else []
+    lines = [cut(titles[1], width)] if titles[1] else []
     for row in range(height):
         side = top if row == 0 else bottom if row == height - 1 else ""
         body = "".join(chr(0x2800 + cell) if cell else " " for cell in grid[row]) if braille else "".join(marks[row])
         lines.append(f"{side:>{left}} {'|' if plain else '│'}{body}".rstrip())
     lines.append(" " * left + (" +" + "-" * columns if plain else " └" + "─" * columns))
-    low, high = (short_number(_shown(value, log_x)) for value in (x_low, x_high))
-    middle = cut(x_title, max(columns - len(low) - len(high) - 2, 1)) if x_title else ""
+    low, high = (short_number(_shown(value, log)) for value in (x_low, x_high))
+    middle = cut(titles[0], max(columns - len(low) - len(high) - 2, 1)) if titles[0] else ""
     gap = columns - len(low) - len(high) - display_width(middle)
     lines.append(" " * (left + 2) + low + " " * (gap // 2) + middle + " " * (gap - gap // 2) + high)
     if len(series) > 1:

@@ -424,7 +424,7 @@ def test_small_plots_fit_and_follow_the_values() -> None:
     assert max(display_width(line) for line in drawn.splitlines()) <= 40
     curve = {"a": [(float(x), 1 / x) for x in range(1, 50)], "b": [(1.0, math.nan)]}
     for plain in (False, True):
-        plot = scatter(curve, width=50, height=8, log_x=True, log_y=True, x_title="batch", plain=plain)
+        plot = scatter(curve, ("batch", ""), width=50, height=8, log=True, plain=plain)
         assert max(display_width(line) for line in plot.splitlines()) <= 50
         assert "batch" in plot
     assert scatter({"a": []}) == "(no points)"

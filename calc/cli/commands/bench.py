@@ -188,7 +188,12 @@ def _import(files: list[str], foreign: Foreign, wanted: Wanted, out: Output) -> 
     from ...report import render, write
     from ...validation.measured import COLUMNS
 
-    said = {"chip": foreign.chip, "chips": foreign.chips, "model": wanted.model, "weights": wanted.weights}
+    said: dict[str, Any] = {
+        "chip": foreign.chip,
+        "chips": foreign.chips,
+        "model": wanted.model,
+        "weights": wanted.weights,
+    }
     rows: list[dict[str, Any]] = [row for file in files for row in read_results(Path(file), **said)]
     if not rows:
         raise NoAnswer(f"{', '.join(files)} holds no measurement that has a chip, a model and a value")

@@ -64,7 +64,7 @@ class Varied(o.Group):
         """The values of each option; [None] where none is given."""
 
         def words(name: str) -> list[str | None]:
-            return list(dict.fromkeys(values.words(getattr(self, name)) or [None]))
+            return [*dict.fromkeys(values.words(getattr(self, name)) or ())] or [None]
 
         def numbers(name: str, most: int) -> list[int | None]:
             given = getattr(self, name)

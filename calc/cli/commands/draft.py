@@ -54,8 +54,8 @@ def draft(
             raise UsageError(f"--batch '{word}' is not a number of requests; write numbers from 1, as in 1,16,64")
     from ...serving.workload import Load
 
-    tokens = [float(value) for value in lengths.tokens().values()]
-    loads = [Load(*tokens, float(word), 0.0, 0.0, acceptance) for word in words]
+    isl, osl = (float(value) for value in lengths.tokens().values())
+    loads = [Load(isl, osl, float(word), acceptance=acceptance) for word in words]
     rows = rows_of(chip, model, with_, loads, {"weights": weights, "chips": chips})
     out.write(rows)
     out.show(rows, lambda width: [tabulate(_COLUMNS, rows, width), "", *text.paragraphs(_foot(rows), width)])

@@ -46,6 +46,7 @@ def memory(
         listing.show(found, _COLUMNS, out)
         return
     tokens = values.length("--context", context)
+    columns: Sequence[Column]
     if chip is None:
         from ...explore.memory_generations import compare_generations
 

@@ -127,8 +127,8 @@ def _page(found: Planned, width: int) -> list[str]:
         series: dict[str, list[tuple[float, float]]] = {}
         for row in found.front:
             series.setdefault(row["chip"], []).append((row["output_tok_s_user"], row["output_tok_s_chip"]))
-        titles = {"x_title": "tok/s per user", "y_title": "tok/s per chip"}
-        drawn = scatter(series, width=min(width, 76), height=12, log_x=True, log_y=True, **titles)
+        titles = ("tok/s per user", "tok/s per chip")
+        drawn = scatter(series, titles, width=min(width, 76), height=12, log=True)
         table = _table(thinned, ["*" if row["within"] else "" for row in thinned], found.currency, width)
         lines += ["", head, "", table, "", *drawn.splitlines()]
     return lines

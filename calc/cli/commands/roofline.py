@@ -196,5 +196,4 @@ def _small(roof: Row, points: Sequence[Row], width: int) -> list[str]:
     steps = [low * (high / low) ** (i / 60) for i in range(61)]
     line = [(x, min(roof["peak_ops_s"], x * roof["bandwidth_bytes_s"]) / 1e12) for x in steps]
     series = {f"roof of {roof['chip']}, {roof['dtype']}": line, "operators": own}
-    titles = {"x_title": "FLOP/byte", "y_title": "TFLOP/s"}
-    return scatter(series, width=min(width, 76), height=14, log_x=True, log_y=True, **titles).splitlines()
+    return scatter(series, ("FLOP/byte", "TFLOP/s"), width=min(width, 76), height=14, log=True).splitlines()
