@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..hardware.chip import Chip
 
 UNREAD_PEAKS = ("fp64", "fp32_vector")  # no product of a served model runs at them (`formats.roof`)
+_LEVEL = attrgetter("capacity_bytes", "bandwidth_bytes_s", "stacks", "bus_bits_per_stack", "is_sram")
+_LINK = attrgetter(
+    "bandwidth_bytes_s", "domain_chips", "measured_bandwidth_bytes_s", "per_pair_bytes_s", "aggregate_bytes_s", "links"
+)
 
 
 def changes(chip: Chip, built: Chip) -> tuple[str, ...]:
@@ -33,50 +38,30 @@ def grades_of(chip: Chip, own: Chip, paths: Iterable[str]) -> dict[str, str]:
     return {**chip.grades, **same}
 
 
-def _figures(chip: Chip) -> dict[str, Any]:
+def _figures(chip: Chip) -> dict[str, float | None]:
     """The figures that a chip's grade rests on, by the paths that `--set` has for them."""
-    figures: dict[str, Any] = {f"peak_dense.{name}": peak for name, peak in chip.peak_ops_s.items()}
+    figures: dict[str, float | None] = {f"peak_dense.{name}": peak for name, peak in chip.peak_ops_s.items()}
     for level in chip.memory:
         figures[f"memory.{level.name}.capacity"] = level.capacity_bytes
         figures[f"memory.{level.name}.bandwidth"] = level.bandwidth_bytes_s
     return figures
 
 
-def _parts(chip: Chip, tier: str) -> dict[str, Any]:
-    power = (chip.power.tdp_w, chip.power.system_power_per_chip_w)
+def _parts(chip: Chip, tier: str) -> dict[str, object]:
+    host = chip.host_memory
     return {
-        "memory": _memory(chip, tier), "arithmetic": _arithmetic(chip), "efficiency": dict(chip.efficiency),
-        "kind": chip.kind, "family": chip.family, "links": _links(chip), "host memory": _host(chip), "power": power,
-    }  # fmt: skip
+        "memory": next((_LEVEL(level) for level in chip.memory if level.name == tier), None),
+        "arithmetic": {name: peak for name, peak in chip.peak_ops_s.items() if name not in UNREAD_PEAKS},
+        "efficiency": chip.efficiency,
+        "kind": chip.kind,
+        "family": chip.family,
+        "links": ({link.level: _LINK(link) for link in chip.links}, chip.chips_per_system),
+        "host memory": host and (host.capacity_bytes, host.bandwidth_bytes_s),
+        "power": (chip.power.tdp_w, chip.power.system_power_per_chip_w),
+    }
 
 
-def _memory(chip: Chip, name: str) -> Any:
-    level = next((m for m in chip.memory if m.name == name), None)
-    return level and (
-        level.capacity_bytes, level.bandwidth_bytes_s, level.stacks, level.bus_bits_per_stack, level.is_sram,
-    )  # fmt: skip
-
-
-def _arithmetic(chip: Chip) -> Any:
-    return {name: peak for name, peak in chip.peak_ops_s.items() if name not in UNREAD_PEAKS}
-
-
-def _links(chip: Chip) -> Any:
-    figures = {
-        link.level: (
-            link.bandwidth_bytes_s, link.domain_chips, link.measured_bandwidth_bytes_s, link.per_pair_bytes_s,
-            link.aggregate_bytes_s, link.links,
-        )
-        for link in chip.links
-    }  # fmt: skip
-    return figures, chip.chips_per_system
-
-
-def _host(chip: Chip) -> Any:
-    return chip.host_memory and (chip.host_memory.capacity_bytes, chip.host_memory.bandwidth_bytes_s)
-
-
-def _same(one: Any, other: Any) -> bool:
+def _same(one: object, other: object) -> bool:
     """Equal values, numbers to a billionth, tables and tuples part by part."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
@@ -84,4 +69,4 @@ def _same(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(map(_same, one, other))
     if isinstance(one, int | float) and isinstance(other, int | float):
         return math.isclose(one, other, rel_tol=1e-9)
-    return bool(one == other)
+    return one == other

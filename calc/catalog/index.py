@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 from ..errors import SpecError, UnknownName
 from . import cache
@@ -22,62 +23,61 @@ def normal_name(name: str) -> str:
 
 def _listing(folder: Path) -> list[tuple[str, int, int]]:
     """(file name, size, time) of the .toml files in a folder, sorted; empty if there is no such folder."""
-    try:
-        with os.scandir(folder) as entries:
-            found = []
-            for entry in entries:
-                if entry.name.endswith(".toml") and not entry.name.startswith("."):
-                    try:
-                        stat = entry.stat()
-                    except OSError:
-                        continue
+    found = []
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".toml") and not entry.name.startswith("."):
+                with suppress(OSError):
+                    stat = entry.stat()
                     found.append((entry.name, stat.st_size, stat.st_mtime_ns))
-    except OSError:
-        return []
     return sorted(found)
 
 
-def load_index(kind: str) -> dict[str, Any]:
-    """{"files": {id: path}, "names": {name: [id]}, "vendors": {id: vendor}} of one kind of spec.
+class Index(TypedDict):
+    """Files by id, ids by name (several where files claim one), vendors by id."""
 
-    Kept in the cache under the listing of both folders (names, sizes, times). A file in the user's folder
-    takes the place of a shipped one with the same id. A broken file is listed under its file name, so that
-    only asking for it fails.
+    files: dict[str, str]
+    names: dict[str, list[str]]
+    vendors: dict[str, str]
+
+
+def load_index(kind: str) -> Index:
+    """The index of one kind of spec, kept in the cache under the listing of both folders (names, sizes, times).
+
+    A file in the user's folder takes the place of a shipped one with the same id. A broken file is listed under its
+    file name, so that only asking for it fails.
     """
     if kind not in KINDS:
         raise UnknownName(f"'{kind}' is no kind of spec; known are {', '.join(KINDS)}")
     folders = [builtin_folder(kind), user_folder(kind)]
     listings = [_listing(folder) for folder in folders]
     key = cache.key("index", kind, *(str(folder) for folder in folders), repr(listings))
-    index: dict[str, Any] = cache.get("index", key)
-    parts = ("files", "names", "vendors")
-    if not (isinstance(index, dict) and all(isinstance(index.get(part), dict) for part in parts)):
-        index = _build(folders, listings)
-        cache.put("index", key, index)
+    kept = cache.get("index", key)
+    if kept is not None and kept.keys() == Index.__annotations__.keys():
+        return cast("Index", kept)
+    index = Index(files={}, names={}, vendors={})
+    for folder, listing in zip(folders, listings, strict=True):
+        _add(index, [folder / name for name, _, _ in listing])
+    cache.put("index", key, {**index})
     return index
 
 
-def _build(folders: list[Path], listings: list[list[tuple[str, int, int]]]) -> dict[str, Any]:
-    files: dict[str, str] = {}
-    names: dict[str, list[str]] = {}
-    vendors: dict[str, str] = {}
-    for folder, listing in zip(folders, listings, strict=True):
-        own: dict[str, list[str]] = {}
-        for file_name, _, _ in listing:
-            path = folder / file_name
-            stem = normal_name(file_name.removesuffix(".toml"))
-            try:
-                raw = parse_toml(read_bytes(path), str(path))
-            except SpecError:
-                raw = {}
-            id_ = normal_name(raw["id"]) if isinstance(raw.get("id"), str) else stem
-            aliases = raw.get("aliases") if isinstance(raw.get("aliases"), list) else []
-            files[id_] = str(path)
-            vendors[id_] = str(raw.get("vendor", ""))
-            for name in {id_, stem, *(normal_name(alias) for alias in aliases or [] if isinstance(alias, str))}:
-                own.setdefault(name, []).append(id_)
-        names.update({name: sorted(set(ids)) for name, ids in own.items()})  # the user's names win over shipped ones
-    return {"files": files, "names": names, "vendors": vendors}
+def _add(index: Index, paths: list[Path]) -> None:
+    """Enter the files of one folder; their names win over those entered before."""
+    own: dict[str, set[str]] = {}
+    for path in paths:
+        stem = normal_name(path.name.removesuffix(".toml"))
+        try:
+            raw = parse_toml(read_bytes(path), str(path))
+        except SpecError:
+            raw = {}
+        id_ = normal_name(raw["id"]) if isinstance(raw.get("id"), str) else stem
+        aliases = raw["aliases"] if isinstance(raw.get("aliases"), list) else []
+        index["files"][id_] = str(path)
+        index["vendors"][id_] = str(raw.get("vendor", ""))
+        for name in {id_, stem, *(normal_name(alias) for alias in aliases if isinstance(alias, str))}:
+            own.setdefault(name, set()).add(id_)
+    index["names"].update({name: sorted(ids) for name, ids in own.items()})
 
 
 def list_ids(kind: str) -> list[str]:
@@ -95,7 +95,7 @@ def find_id(kind: str, name: str) -> str:
     singular = _SINGULAR[kind]
     if not wanted:
         raise UnknownName(f"The name of a {singular} is empty; `tokcalc {kind}` lists them")
-    names: dict[str, list[str]] = index["names"]
+    names = index["names"]
     for ids in _exact(names, index["vendors"], wanted):
         if len(ids) == 1:
             return ids[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,28 +21,17 @@ if TYPE_CHECKING:
     from ..models.model import Model
 
 T = TypeVar("T")
-Check = Callable[[dict[str, Any], str], dict[str, Any]]
 
 
-def _check_chip(raw: dict[str, Any], where: str) -> dict[str, Any]:
-    from .schema_chip import check_chip
-
-    return check_chip(raw, where)
-
-
-def _check_memory(raw: dict[str, Any], where: str) -> dict[str, Any]:
-    from .schema_memory import check_memory
-
-    return check_memory(raw, where)
-
-
-def _check_model(raw: dict[str, Any], where: str) -> dict[str, Any]:
-    from .schema_model import check_model
-
-    return check_model(raw, where)
-
-
-_CHECKS: dict[str, Check] = {"chips": _check_chip, "memory": _check_memory, "models": _check_model}
+def checked(kind: str, raw: dict[str, Any], where: str) -> dict[str, Any]:
+    """Normal form of a file's table; the schemas need pydantic, which a cached file does without."""
+    if kind == "chips":
+        from .schema_chip import check_chip as check
+    elif kind == "memory":
+        from .schema_memory import check_memory as check
+    else:
+        from .schema_model import check_model as check
+    return check(raw, where)
 
 
 def is_path(name: str) -> bool:
@@ -71,12 +61,10 @@ def _normal_form(kind: str, path: Path, make: Callable[[dict[str, Any]], T]) -> 
     data = read_bytes(path)
     key = cache.key(kind, data)
     plain = cache.get("specs", key)
-    if isinstance(plain, dict):
-        try:
+    if plain is not None:
+        with suppress(KeyError, TypeError, ValueError, AttributeError):  # of code that the fingerprint misses
             return make(plain)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            pass  # an entry that someone edited: make it anew
-    plain = _CHECKS[kind](parse_toml(data, _where(path)), _where(path))
+    plain = checked(kind, parse_toml(data, _where(path)), _where(path))
     cache.put("specs", key, plain)
     return make(plain)
 
@@ -114,7 +102,7 @@ def load_chip(
     if overrides:
         raw = apply_overrides(raw, overrides, _where(path))
         changed += [f"{key}={value}" for key, value in overrides.items()]
-    plain = _check_chip(raw, _where(path))
+    plain = checked("chips", raw, _where(path))
     chip = Chip.from_spec({**plain, "overridden": changed}, str(path))
     notes = (swap_note(chip.level(own.weights_in), own.main_memory), *chip.notes) if memory else chip.notes
     grades = grades_of(chip, own, overrides or ())
@@ -140,7 +128,7 @@ def load_model(name: str | os.PathLike[str]) -> Model:
     Raises UnknownName, SpecError (file, key, reason).
     """
     path = spec_path("models", name)
-    if path.suffix == ".json":
+    if path.suffix == ".json" or (path / "config.json").is_file():
         from .imports.files import from_hf_config
 
         return from_hf_config(path)
@@ -148,10 +136,6 @@ def load_model(name: str | os.PathLike[str]) -> Model:
         from .imports.files import from_gguf
 
         return from_gguf(path)
-    if path.is_dir() and (path / "config.json").is_file():
-        from .imports.files import from_hf_config
-
-        return from_hf_config(path / "config.json")
     from ..models.build import build_model
 
     return _normal_form("models", path, lambda plain: build_model(plain, str(path)))

@@ -58,17 +58,22 @@ def apply_overrides(raw: Mapping[str, Any], overrides: Mapping[str, Any], where:
 def _move_system_power(power: dict[str, Any], before: Mapping[str, Any], paths: Mapping[str, Any]) -> None:
     """A system's power follows that of its chips: system + chips x (new - old), unless it is set as well.
 
-    Worked: 8 x H100 at 300 W instead of 700 W: 10.2 kW - 8 x 400 W = 7 kW.
+    >>> h100 = {"tdp": "700 W", "system_power": "10.2 kW", "chips_in_system": 8}
+    >>> at_300_w = h100 | {"tdp": "300 W"}
+    >>> _move_system_power(at_300_w, h100, {"power.tdp": "300 W"})
+    >>> at_300_w["system_power"]
+    '7000.0 W'
     """
     known = {"tdp", "system_power", "chips_in_system"} <= before.keys()
     if not known or {"power.system_power", "power.chips_in_system"} & paths.keys():
         return
-    new, old, system = (
-        _number(str(text), "power", path)
-        for text, path in ((power["tdp"], "power.tdp"), (before["tdp"], "power.tdp"),
-                           (before["system_power"], "power.system_power"))
-    )  # fmt: skip
+    new = _number(str(power["tdp"]), "power", "power.tdp")
+    old = _number(str(before["tdp"]), "power", "power.tdp")
+    system = _number(str(before["system_power"]), "power", "power.system_power")
     power["system_power"] = f"{system + int(before['chips_in_system']) * (new - old)!r} W"
+
+
+_WHOLE = (".stacks", ".bus_bits_per_stack", ".domain_chips", ".links", "chips_in_system")
 
 
 def _typed(path: str, value: Any) -> Any:
@@ -76,19 +81,12 @@ def _typed(path: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = value.strip()
-    if path.endswith((".stacks", ".bus_bits_per_stack", ".domain_chips", ".links", "chips_in_system")) or path in (
-        "chips_per_system",
-        "year",
-    ):
+    whole = path.endswith(_WHOLE) or path in ("chips_per_system", "year")
+    if whole or path.startswith("efficiency."):
         try:
-            return int(text)
+            return int(text) if whole else float(text)
         except ValueError:
-            raise UsageError(f"{path} is '{text}'; expected a whole number") from None
-    if path.startswith("efficiency."):
-        try:
-            return float(text)
-        except ValueError:
-            raise UsageError(f"{path} is '{text}'; expected a number") from None
+            raise UsageError(f"{path} is '{text}'; expected a {'whole ' * whole}number") from None
     if path.endswith(".shared_with_cpu"):
         return text.lower() in ("true", "1", "yes")
     return text
@@ -168,49 +166,47 @@ def swap_memory(raw: Mapping[str, Any], generation: MemoryGeneration, where: str
     level = table.get("memory", {}).get(name)
     if not isinstance(level, dict):
         return table
-    if str(level.get("type", "")).upper().startswith("SRAM"):
+    kind = str(level.get("type", "")).upper()
+    instead = f"set memory.{name}.bandwidth and memory.{name}.capacity instead"
+    if kind.startswith("SRAM"):
         raise SpecError(
             f"{where} holds weights in SRAM and has no memory stacks to swap; "
             f"set memory.{name}.capacity and memory.{name}.bandwidth instead"
         )
     if generation.scope == "chip" or generation.bus_bits is None or generation.pin_rate_bit_s is None:
-        raise SpecError(
-            f"{generation.name} has no published stack structure to swap in; "
-            f"set memory.{name}.bandwidth and memory.{name}.capacity instead"
-        )
+        raise SpecError(f"{generation.name} has no published stack structure to swap in; {instead}")
     if "stacks" not in level or "bus_bits_per_stack" not in level:
         raise SpecError(
-            f"{where} does not publish its memory stacks, so {generation.name} cannot replace them; "
-            f"set memory.{name}.bandwidth and memory.{name}.capacity instead"
+            f"{where} does not publish its memory stacks, so {generation.name} cannot replace them; {instead}"
         )
     stacks, bits = int(level["stacks"]), int(level["bus_bits_per_stack"])
-    stacked = str(level.get("type", "")).upper().startswith("HBM")
+    stacked = kind.startswith("HBM")
     if stacked != (generation.scope == "stack"):
         has = f"{stacks} stacks of {level['type']}" if stacked else f"a {stacks * bits}-bit bus of {level['type']}"
-        raise SpecError(
-            f"{where} has {has}, which {generation.name} cannot replace one for one; "
-            f"set memory.{name}.bandwidth and memory.{name}.capacity instead"
-        )
+        raise SpecError(f"{where} has {has}, which {generation.name} cannot replace one for one; {instead}")
     units = stacks if stacked else max(stacks * bits // generation.bus_bits, 1)
-    bandwidth = units * generation.bandwidth_bytes_s
     new = {
-        "type": generation.name, "generation": generation.id, "stacks": units,
-        "bus_bits_per_stack": generation.bus_bits, "pin_rate": f"{generation.pin_rate_bit_s!r} bit/s",
-        "capacity": f"{units * generation.capacity_bytes!r} B", "bandwidth": f"{bandwidth!r} B/s",
-    }  # fmt: skip
+        "type": generation.name,
+        "generation": generation.id,
+        "stacks": units,
+        "bus_bits_per_stack": generation.bus_bits,
+        "pin_rate": f"{generation.pin_rate_bit_s!r} bit/s",
+        "capacity": f"{units * generation.capacity_bytes!r} B",
+        "bandwidth": f"{units * generation.bandwidth_bytes_s!r} B/s",
+    }
     kept = {key: level[key] for key in ("shared_with_cpu", "label") if key in level}
     table["memory"][name] = {**new, **kept}
-    grades = table.setdefault("grades", {})
-    for path in [path for path in grades if path.startswith(f"memory.{name}")]:
-        del grades[path]
-    grades[f"memory.{name}"] = "D"
+    grades = {path: grade for path, grade in table.get("grades", {}).items() if not path.startswith(f"memory.{name}")}
+    table["grades"] = {**grades, f"memory.{name}": "D"}
     return table
 
 
 def swap_note(level: MemoryLevel, before: MemoryLevel) -> str:
     """The memory that a swap put in place, after the overrides, in a sentence.
 
-    Worked: six stacks of HBM4 in place of five: "What-if: 6 x HBM4 at 8 Gbit/s and 36 GB each, in place of HBM3."
+    >>> five = MemoryLevel("hbm", "HBM3", "hbm3", 80e9, 3.35e12, stacks=5)
+    >>> swap_note(MemoryLevel("hbm", "HBM4", "hbm4", 216e9, 12e12, stacks=6, pin_rate_bit_s=8e9), five)
+    'What-if: 6 x HBM4 at 8 Gbit/s and 36 GB each, in place of HBM3.'
     """
     stacks, pin = level.stacks or 1, level.pin_rate_bit_s
     rate = f" at {pin / 1e9:.4g} Gbit/s and" if pin else ","

@@ -9,45 +9,24 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from ..errors import SpecError
-from .schema_common import (
-    About,
-    Bandwidth,
-    BitRate,
-    Capacity,
-    Compute,
-    Count,
-    Grades,
-    Name,
-    Sources,
-    Status,
-    Strict,
-    Text,
-    Watts,
-    Year,
-    check_aliases,
-    check_grades,
-    has_path,
-    validated,
-)
+from . import schema_common as common
+from .schema_common import Bandwidth, Capacity, Compute, Count, Name, Strict, Text
 
 Kind = Literal["gpu", "wafer", "lpu", "npu", "tpu", "cpu", "apu", "rdu"]
 Level = Literal["sram", "l2", "l3", "hbm", "dram", "ddr"]
 LinkLevel = Literal["scale_up", "scale_out", "host", "die_to_die", "on_wafer"]
-Format = Literal[
-    "fp64", "fp32", "fp32_vector", "tf32", "bf16", "fp16", "fp16_acc16", "fp8", "fp8_acc16", "fp6", "fp4",
-    "bfp8", "mx9", "mx6", "mxint8", "mxint4", "int8", "int4",
-]  # fmt: skip
+Floats = Literal["fp64", "fp32", "fp32_vector", "tf32", "bf16", "fp16", "fp16_acc16", "fp8", "fp8_acc16", "fp6", "fp4"]
+Blocks = Literal["bfp8", "mx9", "mx6", "mxint8", "mxint4"]
+Format = Literal[Floats, Blocks, "int8", "int4"]
 INTERFACE_TOLERANCE = 0.04
-EFFICIENCY_NUMBERS = ("sustained", "cores", "gpus_per_card")
-EFFICIENCY = (
-    *EFFICIENCY_NUMBERS, "kernel", "moe", "attention_decode", "attention_prefill", "mla_decode", "linear_decode",
-    "elementwise", "stack", "step", "sram",
-)  # fmt: skip
+NUMBERS = ("sustained", "cores", "gpus_per_card")
+BY_FORMAT = ("kernel", "moe", "attention_decode", "attention_prefill", "mla_decode", "linear_decode", "elementwise")
+EFFICIENCY = (*NUMBERS, *BY_FORMAT, "stack", "step", "sram")
 _EFFICIENCY_SCHEMA: dict[str, Any] = {
     "properties": {
         "sustained": {"type": "number", "exclusiveMinimum": 0},
-        **{name: {"type": "number", "minimum": 1} for name in EFFICIENCY_NUMBERS[1:]},
-        **{name: {"type": "object"} for name in EFFICIENCY[len(EFFICIENCY_NUMBERS) :]},
+        **{name: {"type": "number", "minimum": 1} for name in NUMBERS[1:]},
+        **{name: {"type": "object"} for name in EFFICIENCY if name not in NUMBERS},
     },
     "additionalProperties": False,
 }
@@ -62,11 +41,11 @@ class MemoryTable(Strict):
     shared_with_cpu: bool = False
     stacks: Annotated[int, Field(ge=1, le=64, strict=True)] | None = None
     bus_bits_per_stack: Annotated[int, Field(ge=8, le=8192, strict=True)] | None = None
-    pin_rate: BitRate | None = None
+    pin_rate: common.BitRate | None = Field(None, serialization_alias="pin_rate_bit_s")
     pin_basis: Literal["published", "derived"] | None = None
-    capacity: Capacity
-    physical_capacity: Capacity | None = None
-    bandwidth: Bandwidth | None = None
+    capacity: Capacity = Field(serialization_alias="capacity_bytes")
+    physical_capacity: Capacity | None = Field(None, serialization_alias="physical_capacity_bytes")
+    bandwidth: Bandwidth | None = Field(None, serialization_alias="datasheet_bandwidth_bytes_s")
 
     def plain(self, name: str) -> dict[str, Any]:
         """The level as `MemoryLevel` takes it; ValueError if the figures contradict each other."""
@@ -85,25 +64,19 @@ class MemoryTable(Strict):
             raise ValueError(f"memory.{name}.{missing[0]} is missing; stacks, bus and pin rate come together")
         if self.physical_capacity is not None and self.physical_capacity < self.capacity:
             raise ValueError(f"memory.{name}.physical_capacity is smaller than the capacity that is exposed")
-        return {
-            "name": name, "type": self.type, "generation": self.generation, "label": self.label,
-            "capacity_bytes": self.capacity, "physical_capacity_bytes": self.physical_capacity,
-            "bandwidth_bytes_s": self.bandwidth if self.bandwidth is not None else interface,
-            "datasheet_bandwidth_bytes_s": self.bandwidth, "stacks": self.stacks,
-            "bus_bits_per_stack": self.bus_bits_per_stack, "pin_rate_bit_s": self.pin_rate,
-            "pin_basis": self.pin_basis, "shared_with_cpu": self.shared_with_cpu,
-        }  # fmt: skip
+        bandwidth = self.bandwidth if self.bandwidth is not None else interface
+        return {**self.model_dump(by_alias=True), "name": name, "bandwidth_bytes_s": bandwidth}
 
 
 class LinkTable(Strict):
     """One way out of the chip; `both_directions` repeats the vendor's headline and is only checked."""
 
     name: Text
-    per_direction: Bandwidth | None = None
+    per_direction: Bandwidth | None = Field(None, serialization_alias="bandwidth_bytes_s")
     both_directions: Bandwidth | None = None
-    measured_per_direction: Bandwidth | None = None
-    per_pair: Bandwidth | None = None
-    aggregate: Bandwidth | None = None
+    measured_per_direction: Bandwidth | None = Field(None, serialization_alias="measured_bandwidth_bytes_s")
+    per_pair: Bandwidth | None = Field(None, serialization_alias="per_pair_bytes_s")
+    aggregate: Bandwidth | None = Field(None, serialization_alias="aggregate_bytes_s")
     domain_chips: Count | None = None
     links: Count | None = None
 
@@ -112,11 +85,7 @@ class LinkTable(Strict):
         one, two = self.per_direction, self.both_directions
         if two is not None and (one is None or not math.isclose(two, 2 * one, rel_tol=0.02)):
             raise ValueError(f"links.{level}.both_directions is not twice per_direction; correct one of them")
-        return {
-            "level": level, "name": self.name, "bandwidth_bytes_s": one, "domain_chips": self.domain_chips,
-            "measured_bandwidth_bytes_s": self.measured_per_direction, "per_pair_bytes_s": self.per_pair,
-            "aggregate_bytes_s": self.aggregate, "links": self.links,
-        }  # fmt: skip
+        return {**self.model_dump(by_alias=True, exclude={"both_directions"}), "level": level}
 
 
 class HostMemoryTable(Strict):
@@ -124,16 +93,16 @@ class HostMemoryTable(Strict):
 
     type: Text
     label: str = ""
-    capacity: Capacity
-    bandwidth: Bandwidth | None = None
+    capacity: Capacity = Field(serialization_alias="capacity_bytes")
+    bandwidth: Bandwidth | None = Field(None, serialization_alias="bandwidth_bytes_s")
 
 
 class PowerTable(Strict):
     """Design power of one unit, and of a whole system (CPUs, switches, fans) with its number of units."""
 
-    tdp: Watts | None = None
+    tdp: common.Watts | None = None
     system: str = ""
-    system_power: Watts | None = None
+    system_power: common.Watts | None = None
     chips_in_system: Count | None = None
 
     def plain(self) -> dict[str, Any]:
@@ -153,23 +122,23 @@ class ChipTable(Strict):
     aliases: list[Name] = Field(default=[])
     kind: Kind
     family: Name
-    year: Year
-    status: Status
+    year: common.Year
+    status: common.Status
     process_node: str = ""
     unit: Text
     form_factor: str = ""
     chips_per_system: Count | None = None
     weights_in: Level
-    peak_dense: Annotated[dict[Format, Compute], Field(min_length=1)]
-    vendor_headline: dict[Format, Compute] = Field(default={})
+    peak_dense: dict[Format, Compute] = Field(min_length=1, serialization_alias="peak_ops_s")
+    vendor_headline: dict[Format, Compute] = Field(default={}, serialization_alias="headline_ops_s")
     memory: Annotated[dict[Level, MemoryTable], Field(min_length=1)]
     host_memory: HostMemoryTable | None = None
     links: dict[LinkLevel, LinkTable] = Field(default={})
     power: PowerTable = PowerTable()
     efficiency: dict[str, Any] = Field(default={}, json_schema_extra=_EFFICIENCY_SCHEMA)
-    about: About = About()
-    grades: Grades
-    sources: Sources
+    about: common.About = common.About()
+    grades: common.Grades
+    sources: common.Sources
 
     @field_validator("efficiency")
     @classmethod
@@ -197,16 +166,16 @@ def _check_efficiency(table: dict[str, Any]) -> None:
         if key not in EFFICIENCY:
             near = get_close_matches(key, EFFICIENCY, n=3) or EFFICIENCY
             raise ValueError(f"has no field '{key[:80]}'; valid are {', '.join(near)}")
-        if isinstance(value, dict) == (key in EFFICIENCY_NUMBERS):
-            kind = "a number" if key in EFFICIENCY_NUMBERS else "a table"
+        if isinstance(value, dict) == (key in NUMBERS):
+            kind = "a number" if key in NUMBERS else "a table"
             raise ValueError(f"holds efficiency.{key} = {value!r}; expected {kind}")
-        if key not in EFFICIENCY_NUMBERS and key not in EFFICIENCY[-3:]:
+        if key in BY_FORMAT:
             _check_kernels(f"efficiency.{key}", value)
         if key == "step" and not {"overhead_s", "sequence_s"} <= value.keys():
             raise ValueError("holds an efficiency.step that lacks overhead_s or sequence_s; give both")
         if key == "sustained" and not value > 0:
             raise ValueError(f"holds efficiency.sustained = {value:g}; expected a share above 0")
-        if key in EFFICIENCY_NUMBERS[1:] and (value < 1 or value != int(value)):
+        if key in NUMBERS[1:] and (value < 1 or value != int(value)):
             raise ValueError(f"holds efficiency.{key} = {value:g}; expected a whole number from 1")
 
 
@@ -223,10 +192,9 @@ def _check_kernels(path: str, table: dict[str, Any]) -> None:
 
 def check_chip(raw: dict[str, Any], where: str) -> dict[str, Any]:
     """Normal form of a chip file's table: plain JSON in SI units. Raises SpecError, one sentence."""
-    table = validated(ChipTable, raw, where)
+    table = common.validated(ChipTable, raw, where)
     try:
-        check_aliases(table.id, table.aliases)
-        grades = check_grades(table.grades, table.status, lambda path: has_path(raw, path))
+        origin = common.origin(raw, table.sources)
         if table.weights_in not in table.memory:
             raise ValueError(f"weights_in is '{table.weights_in}', but memory has only {', '.join(table.memory)}")
         memory = [level.plain(name) for name, level in table.memory.items()]
@@ -236,27 +204,12 @@ def check_chip(raw: dict[str, Any], where: str) -> dict[str, Any]:
         power = table.power.plain()
     except ValueError as error:
         raise SpecError(f"{where}: {error}") from None
-    host = table.host_memory
     return {
-        **table.model_dump(include=set(_SAME)),
-        "peak_ops_s": dict(table.peak_dense),
-        "headline_ops_s": dict(table.vendor_headline),
+        **table.model_dump(by_alias=True, exclude={"about"}),
+        **origin,
         "memory": memory,
-        "host_memory": host and {
-            "type": host.type, "capacity_bytes": host.capacity, "bandwidth_bytes_s": host.bandwidth,
-            "label": host.label,
-        },
         "links": links,
         "power": power,
-        "grades": grades,
-        "sources": [source.plain() for source in table.sources],
-        "notes": list(table.about.notes),
-        "unverified": [path for path, grade in grades.items() if grade == "D" and path],
+        "unverified": [path for path, grade in origin["grades"].items() if grade == "D" and path],
         "overridden": [],
-    }  # fmt: skip
-
-
-_SAME = (
-    "id", "name", "vendor", "aliases", "kind", "family", "year", "status", "unit", "chips_per_system",
-    "weights_in", "efficiency", "process_node", "form_factor",
-)  # fmt: skip
+    }

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
@@ -16,11 +15,11 @@ from ..errors import SpecError, UsageError
 from ..units import parse, si
 
 Grade = Literal["A", "B", "C", "D"]
-Status = Literal["shipping", "announced", "roadmap"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+-]*$", max_length=60)]
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
 Count = Annotated[int, Field(ge=1, le=10_000_000, strict=True)]
 Year = Annotated[int, Field(ge=1990, le=2040, strict=True)]
+Status = Literal["shipping", "announced", "roadmap"]
 T = TypeVar("T", bound=BaseModel)
 
 # kind -> (unit shown, smallest and largest value that any product of this century plausibly has)
@@ -81,11 +80,6 @@ class SourceTable(Strict):
             raise ValueError(f"has no url, so nobody can open it; grade {self.grade} must be C or D")
         return self
 
-    def plain(self) -> dict[str, Any]:
-        """The table as JSON, as `calc.chip.Source` takes it."""
-        return {"url": self.url, "date": self.date.isoformat(), "grade": self.grade,
-                "covers": self.covers, "note": self.note}  # fmt: skip
-
 
 class About(Strict):
     """Remarks a reader of the figures must know."""
@@ -97,26 +91,32 @@ Grades = dict[str, Grade]
 Sources = Annotated[list[SourceTable], Field(min_length=1)]
 
 
-def check_grades(grades: Grades, status: str, has_field: Callable[[str], bool]) -> dict[str, str]:
-    """Grades with "" for the default; ValueError for a missing default or an unknown field."""
-    if "default" not in grades:
+def origin(raw: dict[str, Any], sources: Sources) -> dict[str, Any]:
+    """Grades ("" for the default), sources and notes of a valid file's table.
+
+    ValueError for a name given twice, a missing default, a grade of no field.
+    """
+    names = [raw["id"], *raw.get("aliases", ())]
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            raise ValueError(f"aliases holds '{name}' twice (the id counts); remove one")
+    grades = dict(sorted(raw["grades"].items()))
+    default = grades.pop("default", None)
+    if default is None:
         raise ValueError("grades.default is missing; expected A, B, C or D")
-    if status != "shipping" and grades["default"] != "D":
-        raise ValueError(f"grades.default is {grades['default']}, but a part that is {status} has grade D")
-    for path in grades:
-        if path != "default" and not has_field(path):
+    if raw["status"] != "shipping" and default != "D":
+        raise ValueError(f"grades.default is {default}, but a part that is {raw['status']} has grade D")
+    for path in raw["grades"]:
+        if path in grades and not _has_path(raw, path):
             raise ValueError(f"grades names '{path}', which is no field of this file")
-    return {"": grades["default"], **{path: grade for path, grade in sorted(grades.items()) if path != "default"}}
+    return {
+        "grades": {"": default, **grades},
+        "sources": [source.model_dump(mode="json") for source in sources],
+        "notes": raw.get("about", {}).get("notes", []),
+    }
 
 
-def check_aliases(id_: str, aliases: list[str]) -> None:
-    """ValueError if an alias is given twice or repeats the id."""
-    for position, alias in enumerate(aliases):
-        if alias == id_ or alias in aliases[:position]:
-            raise ValueError(f"aliases holds '{alias}' twice (the id counts); remove one")
-
-
-def has_path(table: object, path: str) -> bool:
+def _has_path(table: object, path: str) -> bool:
     """True if the dotted path names a key of nested tables."""
     for part in path.split("."):
         if not isinstance(table, dict) or part not in table:
@@ -131,10 +131,9 @@ def validated(model: type[T], raw: dict[str, Any], where: str) -> T:
         return model.model_validate(raw)
     except ValidationError as error:
         problems = error.errors(include_url=False)
-        first = problems[0]
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        if len(problems) > 1 and first["type"] == "missing":
-            more += "; specs/README.md lists what a spec needs"
+        first, rest = problems[0], len(problems) - 1
+        more = f" (and {rest} more)" if rest else ""
+        more += "; specs/README.md lists what a spec needs" if rest and first["type"] == "missing" else ""
         raise SpecError(f"{where}: {_sentence(dict(first))}{more}") from None
 
 

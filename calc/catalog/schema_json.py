@@ -15,33 +15,20 @@ if TYPE_CHECKING:
 
 def json_schema(kind: str) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a chip, model or memory file."""
-    if kind not in KINDS:
-        raise UnknownName(f"'{kind}' is no kind of spec; known are {', '.join(KINDS)}")
-    schema: dict[str, Any] = _table(kind).model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def _table(kind: str) -> type[BaseModel]:
-    """The pydantic model of a whole file."""
-    if kind == "chips":
-        from .schema_chip import ChipTable
-
-        return ChipTable
-    if kind == "memory":
-        from .schema_memory import MemoryFile
-
-        return MemoryFile
+    from .schema_chip import ChipTable
+    from .schema_memory import MemoryFile
     from .schema_model import ModelTable
 
-    return ModelTable
+    if kind not in KINDS:
+        raise UnknownName(f"'{kind}' is no kind of spec; known are {', '.join(KINDS)}")
+    tables: dict[str, type[BaseModel]] = {"chips": ChipTable, "memory": MemoryFile, "models": ModelTable}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **tables[kind].model_json_schema()}
 
 
 def write_schemas(folder: Path) -> list[Path]:
     """Write every kind's schema as KIND.json into a folder; the paths written."""
-    written = []
-    for kind in KINDS:
-        schema = json_schema(kind)
-        path = folder / f"{kind}.json"
-        path.write_text(json.dumps(schema, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        written.append(path)
+    written = [folder / f"{kind}.json" for kind in KINDS]
+    for path in written:
+        text = json.dumps(json_schema(path.stem), indent=1, sort_keys=True) + "\n"
+        path.write_text(text, encoding="utf-8")
     return written

@@ -9,23 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from ..errors import SpecError
-from .schema_common import (
-    About,
-    Bandwidth,
-    BitRate,
-    Capacity,
-    Grades,
-    Name,
-    Sources,
-    Status,
-    Strict,
-    Text,
-    Year,
-    check_aliases,
-    check_grades,
-    has_path,
-    validated,
-)
+from . import schema_common as common
+from .schema_common import Bandwidth, BitRate, Capacity, Name, Strict, Text
 
 Positive = Annotated[float, Field(gt=0, lt=1e6)]
 
@@ -52,8 +37,8 @@ class MemoryFile(Strict):
     id: Name
     name: Text
     aliases: list[Name] = Field(default=[])
-    year: Year
-    status: Status
+    year: common.Year
+    status: common.Status
     scope: Literal["stack", "device", "channel", "chip"]
     bus_bits: Annotated[int, Field(ge=8, le=8192, strict=True)] | None = None
     channels: Annotated[int, Field(ge=1, le=128, strict=True)] | None = None
@@ -64,9 +49,9 @@ class MemoryFile(Strict):
     nominal: Nominal
     energy_pj_per_bit: Annotated[list[Positive], Field(min_length=1, max_length=2)] | None = None
     price: Price | None = None
-    about: About = About()
-    grades: Grades
-    sources: Sources
+    about: common.About = common.About()
+    grades: common.Grades
+    sources: common.Sources
 
     @field_validator("pin_rate", "bandwidth", "energy_pj_per_bit")
     @classmethod
@@ -82,10 +67,9 @@ def _pair(values: list[float] | None, factor: float = 1.0) -> list[float] | None
 
 def check_memory(raw: dict[str, Any], where: str) -> dict[str, Any]:
     """Normal form of a memory file's table. Raises SpecError, one sentence: file, key, reason."""
-    table = validated(MemoryFile, raw, where)
+    table = common.validated(MemoryFile, raw, where)
     try:
-        check_aliases(table.id, table.aliases)
-        grades = check_grades(table.grades, table.status, lambda path: has_path(raw, path))
+        origin = common.origin(raw, table.sources)
         bandwidth = _nominal_bandwidth(table)
         for index, end in enumerate(("low", "high")):
             if table.pin_rate and table.bus_bits:
@@ -99,8 +83,10 @@ def check_memory(raw: dict[str, Any], where: str) -> dict[str, Any]:
     except ValueError as error:
         raise SpecError(f"{where}: {error}") from None
     return {
-        **table.model_dump(include={"id", "name", "aliases", "year", "status", "scope", "bus_bits", "channels"}),
-        "stack_heights": table.stack_heights,
+        **table.model_dump(
+            include={"id", "name", "aliases", "year", "status", "scope", "bus_bits", "channels", "stack_heights"}
+        ),
+        **origin,
         "pin_rate_bit_s": table.nominal.pin_rate,
         "capacity_bytes": table.nominal.capacity,
         "bandwidth_bytes_s": bandwidth,
@@ -110,9 +96,6 @@ def check_memory(raw: dict[str, Any], where: str) -> dict[str, Any]:
         "energy_j_per_bit": _pair(table.energy_pj_per_bit, 1e-12),
         "price_usd_per_gb": _pair(table.price.usd_per_gb) if table.price else None,
         "price_date": table.price.date.isoformat() if table.price else "",
-        "grades": grades,
-        "sources": [source.plain() for source in table.sources],
-        "notes": list(table.about.notes),
     }
 
 

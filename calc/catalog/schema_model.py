@@ -7,33 +7,27 @@ are null) and every default is filled in, so that `model_build` needs no default
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from ..errors import SpecError
+from .schema_common import Grade
+from .schema_common import Strict as Table
 
 Count = Annotated[int, Field(strict=True, ge=1, le=10**8)]
 CountOrZero = Annotated[int, Field(strict=True, ge=0, le=10**8)]
 Depth = Annotated[int, Field(strict=True, ge=1, le=10_000)]
+Small = Annotated[int, Field(strict=True, ge=1, le=64)]
+Experts = Annotated[int, Field(strict=True, ge=1, le=100_000)]
+Total = Annotated[float, Field(gt=0, lt=1e18)]
 Text = Annotated[str, Field(strict=True, max_length=4_000)]
 Name = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
 Flag = Annotated[bool, Field(strict=True)]
 Kind = Literal["full", "sliding", "chunked", "linear", "csa", "hca"]
-Grade = Literal["A", "B", "C", "D"]
-
-
-def _iso(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime.date) else value
-
-
-Date = Annotated[Text, BeforeValidator(_iso), Field(pattern=r"^(\d{4}(-\d{2}(-\d{2})?)?)?$")]
-
-
-class Table(BaseModel):
-    """A table of the file; a key that the schema does not know is an error, not a remark."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+Day = BeforeValidator(lambda value: value.isoformat() if isinstance(value, datetime.date) else value)
+Date = Annotated[Text, Day, Field(pattern=r"^(\d{4}(-\d{2}(-\d{2})?)?)?$")]
 
 
 class Shape(Table):
@@ -93,7 +87,7 @@ class Linear(Table):
     value_heads: Count
     key_head_dim: Count
     value_head_dim: Count
-    conv_kernel: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
+    conv_kernel: Small = 1
     state_bytes_per_element: Annotated[float, Field(gt=0, le=8)] = 4.0
 
 
@@ -120,8 +114,8 @@ class Ffn(Table):
 
 
 class Moe(Table):
-    experts: Annotated[int, Field(strict=True, ge=1, le=100_000)]
-    top_k: Annotated[int, Field(strict=True, ge=1, le=100_000)]
+    experts: Experts
+    top_k: Experts
     expert_width: Count
     shared_experts: CountOrZero = 0
     shared_width: CountOrZero = 0
@@ -139,7 +133,7 @@ class Moe(Table):
 
 
 class Mtp(Table):
-    layers: Annotated[int, Field(strict=True, ge=1, le=64)]
+    layers: Small
     weights_released: Flag = True
     attention: Kind = "full"
     ffn: Literal["dense", "moe"] = "moe"
@@ -156,8 +150,8 @@ class Weights(Table):
 
 
 class Published(Table):
-    total: Annotated[float, Field(gt=0, lt=1e18)] | None = None
-    active: Annotated[float, Field(gt=0, lt=1e18)] | None = None
+    total: Total | None = None
+    active: Total | None = None
     source: Text = ""
     difference: Text = ""
 
@@ -200,58 +194,48 @@ class ModelTable(Table):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> ModelTable:
-        self._check_attention()
-        self._check_ffn()
+        broken = next((message for wrong, message in (*self._attention_rules(), *self._ffn_rules()) if wrong), None)
+        if broken:
+            raise ValueError(broken)
         return self
 
-    def _check_attention(self) -> None:
-        att, kinds = self.attention, {*self.pattern.prefix, *self.pattern.cycle}
-        if len(self.pattern.prefix) > self.shape.layers:
-            raise ValueError(f"pattern.prefix has more entries than shape.layers = {self.shape.layers}")
-        if self.mla is None and att.head_dim is None:
-            raise ValueError("attention.head_dim is missing")
-        if self.mla is not None and kinds & {"sliding", "chunked", "csa", "hca"}:
-            raise ValueError("pattern names windowed or compressed layers, which [mla] cannot describe")
-        if "linear" in kinds and self.linear is None:
-            raise ValueError("pattern names linear layers, so a [linear] table is missing")
-        if kinds & {"csa", "hca"} and self.compressed is None:
-            raise ValueError("pattern names csa or hca layers, so a [compressed] table is missing")
-        if self.compressed is not None:
-            if not kinds <= {"sliding", "csa", "hca"}:
-                raise ValueError("with [compressed] the pattern may name sliding, csa and hca layers only")
-            if "csa" in kinds and self.index is None:
-                raise ValueError("csa layers need an [index] table")
-            if att.head_dim is not None and self.compressed.rope_dim > att.head_dim:
-                raise ValueError("compressed.rope_dim is larger than attention.head_dim")
-        low_rank_query = self.compressed is not None or (self.mla is not None and self.mla.q_lora_rank)
-        if self.index is not None and not low_rank_query:
-            raise ValueError("an [index] table needs [compressed], or [mla] with q_lora_rank")
-        for kind in kinds & {"full", "sliding", "chunked"}:
+    def _attention_rules(self) -> Iterator[tuple[object, str]]:
+        """(whether a rule is broken, what to say), in order."""
+        att, mla, compressed, layers = self.attention, self.mla, self.compressed, self.shape.layers
+        kinds = {*self.pattern.prefix, *self.pattern.cycle}
+        yield len(self.pattern.prefix) > layers, f"pattern.prefix has more entries than shape.layers = {layers}"
+        yield not (mla or att.head_dim), "attention.head_dim is missing"
+        windowed = "pattern names windowed or compressed layers, which [mla] cannot describe"
+        yield mla and kinds & {"sliding", "chunked", "csa", "hca"}, windowed
+        missing = "pattern names {} layers, so a [{}] table is missing"
+        yield "linear" in kinds and not self.linear, missing.format("linear", "linear")
+        yield kinds & {"csa", "hca"} and not compressed, missing.format("csa or hca", "compressed")
+        if compressed:
+            others = kinds - {"sliding", "csa", "hca"}
+            yield others, "with [compressed] the pattern may name sliding, csa and hca layers only"
+            yield "csa" in kinds and not self.index, "csa layers need an [index] table"
+            wide = att.head_dim and compressed.rope_dim > att.head_dim
+            yield wide, "compressed.rope_dim is larger than attention.head_dim"
+        low_rank_query = compressed or (mla and mla.q_lora_rank)
+        yield self.index and not low_rank_query, "an [index] table needs [compressed], or [mla] with q_lora_rank"
+        for kind in sorted(kinds & {"full", "sliding", "chunked"}):
             over = getattr(att, kind) or KindOverride()
             heads, kv = over.heads or att.heads, over.kv_heads or att.kv_heads
-            if heads % kv:
-                raise ValueError(f"attention.heads = {heads} is not a multiple of kv_heads = {kv}")
-            if kind != "full" and not (over.window or att.window):
-                raise ValueError(f"pattern names {kind} layers, so attention.window is missing")
-        if kinds & {"csa", "hca"} and not att.window:
-            raise ValueError("csa and hca layers need attention.window")
+            yield heads % kv, f"attention.heads = {heads} is not a multiple of kv_heads = {kv}"
+            window = kind == "full" or over.window or att.window
+            yield not window, f"pattern names {kind} layers, so attention.window is missing"
+        yield kinds & {"csa", "hca"} and not att.window, "csa and hca layers need attention.window"
 
-    def _check_ffn(self) -> None:
-        moe, layers = self.moe, self.shape.layers
-        dense_layers = moe is None or moe.every > 1
-        if moe is not None:
-            dense_layers |= bool(moe.first_dense_layers or moe.dense_layers or moe.dense_residual)
-        if moe is not None:
-            if moe.top_k > moe.experts:
-                raise ValueError(f"moe.top_k = {moe.top_k} exceeds moe.experts = {moe.experts}")
-            if moe.shared_experts and not moe.shared_width:
-                raise ValueError("moe.shared_width is missing though moe.shared_experts is given")
-            if moe.first_dense_layers > layers:
-                raise ValueError("moe.first_dense_layers exceeds shape.layers")
-        if self.mtp is not None and self.mtp.ffn == "dense":
-            dense_layers = True
-        if dense_layers and self.ffn.width is None:
-            raise ValueError("ffn.width is missing though some layers have a dense FFN")
+    def _ffn_rules(self) -> Iterator[tuple[object, str]]:
+        moe = self.moe
+        if moe:
+            yield moe.top_k > moe.experts, f"moe.top_k = {moe.top_k} exceeds moe.experts = {moe.experts}"
+            shared = moe.shared_experts and not moe.shared_width
+            yield shared, "moe.shared_width is missing though moe.shared_experts is given"
+            yield moe.first_dense_layers > self.shape.layers, "moe.first_dense_layers exceeds shape.layers"
+        plain = not moe or moe.every > 1 or moe.first_dense_layers or moe.dense_layers or moe.dense_residual
+        dense = plain or (self.mtp and self.mtp.ffn == "dense")
+        yield dense and self.ffn.width is None, "ffn.width is missing though some layers have a dense FFN"
 
 
 def check_model(raw: dict[str, Any], where: str) -> dict[str, Any]:
@@ -280,7 +264,7 @@ def _unknown_key(key: str) -> str:
     """What to say of a key that no table has: the nearest names that some table does have."""
     import difflib
 
-    tables = (ModelTable, Shape, Pattern, AttentionTable, Mla, Linear, Compressed, Index, Ffn, Moe, Mtp)
-    names = {name for table in (*tables, Weights, Published, SourceTable) for name in table.model_fields}
+    schema = ModelTable.model_json_schema()
+    names = {name for table in (schema, *schema["$defs"].values()) for name in table["properties"]}
     near = difflib.get_close_matches(key, sorted(names), n=3)
     return f"there is no such key; the nearest are {', '.join(near)}" if near else "there is no such key"

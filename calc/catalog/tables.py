@@ -5,10 +5,8 @@ Stands beside `load`; the rooms that own a table ask here, so that a warm comman
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
 from . import cache
@@ -23,12 +21,12 @@ def shipped_table(folder: str, name: str) -> dict[str, Any] | None:
         return None
     key = cache.key("table", raw)
     found = cache.get("tables", key)
-    if not isinstance(found, dict):
+    if found is None:
         import tomllib
 
-        found = _plain(tomllib.loads(raw.decode("utf-8")))
+        found = {section: _plain(value) for section, value in tomllib.loads(raw.decode("utf-8")).items()}
         cache.put("tables", key, found)
-    return dict(found)
+    return found
 
 
 FITTED = ("gpus", "accelerators", "power", "bands")
@@ -86,6 +84,5 @@ def _plain(value: Any) -> Any:
 
 @lru_cache(maxsize=1)
 def planning() -> Mapping[str, Any]:
-    """Sections "fleet", "grade_range" and "range" of the file."""
-    text = (files("tokcalc.specs") / "prices" / "planning.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    """Sections "fleet", "grade_range" and "range" of specs/prices/planning.toml."""
+    return shipped_table("prices", "planning.toml") or {}

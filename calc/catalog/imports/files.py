@@ -14,6 +14,9 @@ from typing import Any
 from ...errors import SpecError
 from ...models.build import build_model
 from ...models.model import Model
+from ..schema_model import check_model
+from .gguf import read_header, spec_from_gguf
+from .hugging_face import spec_from_hf
 
 MAX_CONFIG_BYTES = 16 * 2**20  # the largest released configs (quantisation lists) are below 2 MiB
 
@@ -38,18 +41,12 @@ def from_hf_config(path: str | Path) -> Model:
 
 def model_from_hf(config: dict[str, Any], where: str, name: str, path: str = "") -> Model:
     """Model of a parsed config.json; where: what messages call the file; name: of the model."""
-    from ..schema_model import check_model
-    from .hugging_face import spec_from_hf
-
     raw = {"id": slug(name), "name": printable(name), **spec_from_hf(config, where)}
     return build_model(check_model(raw, where), path)
 
 
 def from_gguf(path: str | Path) -> Model:
     """Model of a .gguf file; only its header is read. Raises SpecError."""
-    from ..schema_model import check_model
-    from .gguf import read_header, spec_from_gguf
-
     file = Path(path)
     raw = spec_from_gguf(read_header(file), file.name)
     raw |= {"id": slug(file.stem), "name": printable(raw["name"]) or printable(file.stem)}

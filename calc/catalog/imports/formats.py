@@ -13,7 +13,7 @@ _DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "float8_e4m
 
 def weight_table(c: Config) -> dict[str, Any]:
     """Table weights: the number format that the checkpoint is stored in."""
-    dtype = c.get("torch_dtype", "dtype")
+    dtype = c.get("dtype")
     plain = _DTYPES.get(str(dtype).removeprefix("torch."), "bf16")
     quant = c.get("quantization_config")
     bulk = _quantized(quant) if isinstance(quant, dict) else ""

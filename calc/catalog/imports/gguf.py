@@ -6,6 +6,7 @@ is read or kept; weights are never touched. Format: GGUF versions 2 and 3, ggml'
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,15 +14,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ...errors import SpecError
+from ..tables import shipped_table
+from .hugging_face import spec_from_hf
 
 MAX_ENTRIES = 65_536  # metadata keys; released files have below a hundred
 MAX_TENSORS = 1_048_576
 KEPT_ARRAY = 65_536  # longer arrays (vocabularies) are skipped and only counted
 MAX_TEXT = 1_048_576
-_SCALARS = {
-    0: ("<B", 1), 1: ("<b", 1), 2: ("<H", 2), 3: ("<h", 2), 4: ("<I", 4), 5: ("<i", 4),
-    6: ("<f", 4), 7: ("<?", 1), 10: ("<Q", 8), 11: ("<q", 8), 12: ("<d", 8),
-}  # fmt: skip
+_CODES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_SCALARS = {kind: struct.Struct(f"<{code}") for kind, code in _CODES.items()}
 _TEXT, _ARRAY = 8, 9
 
 
@@ -36,10 +37,7 @@ class Tensor:
     @property
     def elements(self) -> int:
         """Product of the dimensions."""
-        total = 1
-        for dim in self.dims:
-            total *= dim
-        return total
+        return math.prod(self.dims)
 
 
 @dataclass
@@ -71,8 +69,8 @@ class _Reader:
             raise self.fail("its header claims more bytes than the file holds")
 
     def scalar(self, kind: int) -> Any:
-        form, size = _SCALARS[kind]
-        return struct.unpack(form, self.take(size))[0]
+        form = _SCALARS[kind]
+        return form.unpack(self.take(form.size))[0]
 
     def count(self) -> int:
         return int(self.scalar(10))
@@ -99,13 +97,11 @@ class _Reader:
             return None, length
         if kind not in _SCALARS:
             raise self.fail(f"an array of unknown type {kind} stands in its header")
-        form, size = _SCALARS[kind]
-        self.demand(size * length)
+        form = _SCALARS[kind]
         if length > KEPT_ARRAY:
-            self.skip(size * length)
+            self.skip(form.size * length)
             return None, length
-        data = self.take(size * length)
-        return [value for (value,) in struct.iter_unpack(form, data)], length
+        return [value for (value,) in form.iter_unpack(self.take(form.size * length))], length
 
 
 def read_header(path: Path) -> Header:
@@ -153,44 +149,19 @@ def _parse(reader: _Reader) -> Header:
 
 
 # --------------------------------------------------------------- to a spec
-_MODEL_TYPES = {  # llama.cpp's architecture -> Hugging Face model type, where they differ
-    "command-r": "cohere", "deepseek2": "deepseek_v3", "exaone-moe": "exaone_moe", "glm4moe": "glm4_moe",
-    "gpt-oss": "gpt_oss", "hunyuan-moe": "hunyuan_moe", "minimax-m2": "minimax_m2", "qwen2moe": "qwen2_moe",
-    "qwen35": "qwen3_5", "qwen35moe": "qwen3_5_moe", "qwen3moe": "qwen3_moe", "qwen3next": "qwen3_next",
-}  # fmt: skip
-_KEYS = {  # GGUF key after the architecture -> config.json key
-    "attention.head_count": "num_attention_heads",
-    "attention.head_count_kv": "num_key_value_heads",
-    "attention.key_length": "head_dim", "attention.kv_lora_rank": "kv_lora_rank",
-    "attention.q_lora_rank": "q_lora_rank", "attention.sliding_window": "sliding_window",
-    "block_count": "num_hidden_layers", "context_length": "max_position_embeddings",
-    "embedding_length": "hidden_size", "expert_count": "num_experts",
-    "expert_feed_forward_length": "moe_intermediate_size", "expert_shared_count": "n_shared_experts",
-    "expert_shared_feed_forward_length": "shared_expert_intermediate_size",
-    "expert_used_count": "num_experts_per_tok", "feed_forward_length": "intermediate_size",
-    "leading_dense_block_count": "first_k_dense_replace", "nextn_predict_layers": "num_nextn_predict_layers",
-    "ssm.conv_kernel": "linear_conv_kernel_dim", "ssm.group_count": "linear_num_key_heads",
-    "ssm.state_size": "linear_key_head_dim", "ssm.time_step_rank": "linear_num_value_heads",
-}  # fmt: skip
-_FILE_TYPES = {
-    0: "fp32", 1: "fp16", 2: "q4_0", 7: "q8_0", 10: "q2_k", 11: "q3_k_m", 12: "q3_k_m", 13: "q3_k_m",
-    14: "q4_k_m", 15: "q4_k_m", 16: "q5_k_m", 17: "q5_k_m", 18: "q6_k", 32: "bf16", 38: "mxfp4",
-}  # fmt: skip
-_BITS = {  # ggml tensor type -> bits per element, block scales included
-    0: 32.0, 1: 16.0, 2: 4.5, 3: 5.0, 6: 5.5, 7: 6.0, 8: 8.5, 10: 2.625, 11: 3.4375, 12: 4.5, 13: 5.5,
-    14: 6.5625, 16: 2.0625, 17: 2.3125, 18: 3.0625, 19: 1.5625, 20: 4.5, 21: 3.4375, 22: 2.5625, 23: 4.25,
-    29: 1.75, 30: 16.0, 39: 4.25,
-}  # fmt: skip
+def _table(name: str) -> Mapping[str, Any]:
+    """A section of specs/imports/gguf.toml."""
+    return (shipped_table("imports", "gguf.toml") or {})[name]
 
 
 def config_from_gguf(header: Header, where: str) -> dict[str, Any]:
-    """The header in the words of a config.json, for `hf_config.spec_from_hf`."""
+    """The header in the words of a config.json, for `hugging_face.spec_from_hf`."""
     data = header.metadata
     arch = data.get("general.architecture")
     if not isinstance(arch, str) or not arch:
         raise SpecError(f"{where}: the header has no 'general.architecture', so the model is unknown")
-    config: dict[str, Any] = {"model_type": _MODEL_TYPES.get(arch, arch.replace("-", "_"))}
-    for key, name in _KEYS.items():
+    config: dict[str, Any] = {"model_type": _table("architectures").get(arch, arch.replace("-", "_"))}
+    for key, name in _table("keys").items():
         value = data.get(f"{arch}.{key}")
         if isinstance(value, list):
             if len(set(value)) > 1:
@@ -208,8 +179,8 @@ def config_from_gguf(header: Header, where: str) -> dict[str, Any]:
         config["qk_rope_head_dim"] = rope
         if isinstance(rope, int) and isinstance(width, int):
             config["qk_nope_head_dim"] = width - rope
-        value = data.get(f"{arch}.attention.value_length_mla") or data.get(f"{arch}.attention.value_length")
-        config["v_head_dim"] = value
+        value_width = data.get(f"{arch}.attention.value_length_mla")
+        config["v_head_dim"] = value_width or data.get(f"{arch}.attention.value_length")
     predicted = config.get("num_nextn_predict_layers")
     if isinstance(predicted, int) and predicted and isinstance(config.get("num_hidden_layers"), int):
         config["num_hidden_layers"] -= predicted  # GGUF counts prediction layers as blocks
@@ -248,35 +219,28 @@ def _from_tensors(config: dict[str, Any], header: Header, arch: str) -> None:
 
 def spec_from_gguf(header: Header, where: str) -> dict[str, Any]:
     """Raw spec tables of a header; the tensor list gives the exact weight count and the bits per weight."""
-    from .hugging_face import spec_from_hf
-
     raw = spec_from_hf(config_from_gguf(header, where), where)
-    name = header.metadata.get("general.name")
-    raw["name"] = name if isinstance(name, str) else ""
-    matrices = [t for t in header.tensors if len(t.dims) > 1 and t.name.startswith("blk.")]
-    known = [t for t in matrices if t.type in _BITS]
+    name, file_type = header.metadata.get("general.name"), header.metadata.get("general.file_type")
+    bits = dict(_table("tensor_types").values())
+    known = [t for t in header.tensors if len(t.dims) > 1 and t.name.startswith("blk.") and t.type in bits]
     elements = sum(t.elements for t in known)
     weights: dict[str, Any] = {}
     if elements:
-        weights["bits_per_weight"] = min(64.0, sum(t.elements * _BITS[t.type] for t in known) / elements)
-    told = _FILE_TYPES.get(_file_type(header))
+        weights["bits_per_weight"] = min(64.0, sum(t.elements * bits[t.type] for t in known) / elements)
+    told = next((fmt for fmt, numbers in _table("file_types").items() if file_type in numbers), None)
     weights["native_format"] = told or _nearest_format(weights.get("bits_per_weight", 16.0))
-    raw["weights"] = weights
     total = sum(t.elements for t in header.tensors)
     if 0 < total < 1e18 and not _is_split(header):
         raw["published"] = {"total": float(total), "source": "tensor list of the file"}
-    raw["sources"] = [{"grade": raw["grade"], "covers": "shapes", "note": "header of the .gguf file"}]
-    return raw
-
-
-def _file_type(header: Header) -> int:
-    value = header.metadata.get("general.file_type")
-    return value if isinstance(value, int) else -1
+    sources = [{"grade": raw["grade"], "covers": "shapes", "note": "header of the .gguf file"}]
+    return {**raw, "name": name if isinstance(name, str) else "", "weights": weights, "sources": sources}
 
 
 def _nearest_format(bits: float) -> str:
-    names: Mapping[str, float] = {
-        "fp32": 32.0, "fp16": 16.0, "q8_0": 8.5, "q6_k": 6.5625, "q5_k_m": 5.69, "q4_k_m": 4.85,
-        "mxfp4": 4.25, "q3_k_m": 3.91, "q2_k": 3.35,
-    }  # fmt: skip
+    """Format of a whole file with about so many bits per weight.
+
+    >>> _nearest_format(4.9)
+    'q4_k_m'
+    """
+    names = _table("nearest")
     return min(names, key=lambda name: abs(names[name] - bits))
