@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 TOLERANCE = 0.05
-SMALL_FLOOR_S = 1e-4
-_MODEL_ONLY = ("t0_s", "overhead_s", "sequence_s", "row_s", "eta_c", "eta_m", ".p")
+_FITTED = ("t0_s", "overhead_s", "sequence_s", "row_s", "eta_c", "eta_m", ".p")
 
 
 @dataclass(frozen=True)
 class Change:
-    """One constant in both runs; `ratio` is new over old."""
+    """One constant in both runs."""
 
     name: str
     old: float
@@ -29,9 +28,12 @@ class Change:
         return abs(self.ratio - 1.0) <= TOLERANCE or abs(1.0 / max(self.ratio, 1e-12) - 1.0) <= TOLERANCE
 
     @property
-    def reason(self) -> str:
-        """What kind of constant it is: a rate measured directly, or a coefficient of a fit."""
-        return "fitted" if self.name.endswith(_MODEL_ONLY) else "measured"
+    def fitted(self) -> bool:
+        """True for a coefficient of a fit, False for a rate measured directly."""
+        return self.name.endswith(_FITTED)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.ratio - 1:+.0%}"
 
 
 def compare_constants(old: Mapping[str, float], new: Mapping[str, float]) -> list[Change]:
@@ -41,19 +43,18 @@ def compare_constants(old: Mapping[str, float], new: Mapping[str, float]) -> lis
 
 def sentence(changes: list[Change], date: str) -> str:
     """What a person should know of them, in a few sentences."""
-    off = [c for c in changes if not c.agrees]
     if not changes:
         return ""
+    off = [c for c in changes if not c.agrees]
+    rates = sorted((c for c in off if not c.fitted), key=lambda c: -abs(c.ratio - 1))
+    fitted = ", ".join(str(c) for c in off if c.fitted)
     text = f"Against the run of {date}: {len(changes) - len(off)} of {len(changes)} constants agree within 5 %."
-    rates = [c for c in off if c.reason == "measured"]
     if rates:
-        worst = ", ".join(f"{c.name} {c.ratio - 1:+.0%}" for c in sorted(rates, key=lambda c: -abs(c.ratio - 1))[:4])
+        worst = ", ".join(map(str, rates[:4]))
         text += f" Measured rates that differ: {worst}; the machine changed (load, clock)."
-    if len(off) > len(rates):
-        names = ", ".join(f"{c.name} {c.ratio - 1:+.0%}" for c in off if c.reason == "fitted")
+    if fitted:
         text += (
-            f" Fitted constants that differ: {names[:400]}; floors, shares and knees of one formula "
-            "trade against each"
-            " other, so judge them by the times that they predict together."
+            f" Fitted constants that differ: {fitted[:400]}; floors, shares and knees of one formula trade against "
+            "each other, so judge them by the times that they predict together."
         )
     return text

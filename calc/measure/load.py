@@ -1,7 +1,7 @@
 """How much of the machine others use: a sample taken while someone else computes is not this machine's speed.
 
-Stands under `statistics`, which throws such samples away. psutil is optional: without it nothing is known
-of others and nothing is thrown away.
+Stands under `statistics`, which throws such samples away. psutil is optional: without it nothing is known of others and
+nothing is thrown away.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from typing import Any
 
 QUIET_CORES = 0.2
 """Cores in use by others up to which a sample counts as undisturbed."""
-
-
 _wait_s = 0.0
 
 
@@ -59,9 +57,7 @@ class Watch:
         return cls(time.perf_counter(), _busy_seconds(), time.process_time())
 
     def others(self) -> float | None:
-        """Mean number of cores used by other processes (and stolen by a hypervisor); None if it can't be
-        known.
-        """
+        """Mean number of cores used by other processes (and stolen by a hypervisor); None if it can't be known."""
         now = _busy_seconds()
         wall = time.perf_counter() - self.wall
         if now is None or self.busy is None or wall <= 0:
@@ -89,9 +85,7 @@ def idle_cores(seconds: float = 0.5) -> tuple[int, float | None]:
 
 
 def settle(limit_s: float) -> float:
-    """Wait until others leave the cores alone for 60 ms, at most `limit_s` seconds; returns the seconds
-    waited.
-    """
+    """Wait until others leave the cores alone for 60 ms, at most `limit_s` seconds; returns the seconds waited."""
     start = time.perf_counter()
     while time.perf_counter() - start < limit_s:
         watch = Watch.start()

@@ -1,8 +1,7 @@
-"""The spec file of this machine, and its samples beside it: written whole or not at all, to the user's spec
-folder.
+"""The spec file of this machine, and its samples beside it: written whole or not at all, to the user's spec folder.
 
-The file has the schema of every other chip: peaks and bandwidth are those measured here, the efficiency
-table is relative to them. Stands behind `session`; `calc/catalog/` reads the file like any other.
+The file has the schema of every other chip: peaks and bandwidth are those measured here, the efficiency table is
+relative to them. Stands behind `session`; `catalog` reads the file like any other.
 """
 
 from __future__ import annotations
@@ -11,47 +10,37 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+from ..catalog.files import builtin_folder, parse_toml, user_folder
 from ..errors import UsageError
 from .kernels.bandwidth import best
 from .machine import Accelerator
+from .predict import Run
 from .results import Found
 
 ENGINE_ORDER = ("llama.cpp", "torch", "numpy")
 """Whose constants the file's main table takes: the engine that people decode with comes first."""
 _CACHES = {"llama.cpp": ("fp16", "q8_0", "q4_0")}
 """Formats of cache that an engine reads with the kernel that was probed in one of them."""
-_FAMILIES = (
-    ("h100", "hopper"),
-    ("h200", "hopper"),
-    ("h800", "hopper"),
-    ("h20", "hopper"),
-    ("gh200", "hopper"),
-    ("b200", "blackwell"),
-    ("b300", "blackwell"),
-    ("gb200", "blackwell"),
-    ("rtx 50", "blackwell"),
-    ("a100", "ampere"),
-    ("a10", "ampere"),
-    ("rtx 30", "ampere"),
-    ("l40", "ada"),
-    ("l4", "ada"),
-    ("rtx 40", "ada"),
-    ("mi300", "cdna3"),
-    ("mi325", "cdna3"),
-    ("mi35", "cdna4"),
-    ("apple", "apple"),
-    ("arc", "xe"),
-)
+_FAMILIES = {
+    "hopper": ("h100", "h200", "h800", "h20", "gh200"),
+    "blackwell": ("b200", "b300", "gb200", "rtx 50"),
+    "ampere": ("a100", "a10", "rtx 30"),
+    "ada": ("l40", "l4", "rtx 40"),
+    "cdna3": ("mi300", "mi325"),
+    "cdna4": ("mi35",),
+    "apple": ("apple",),
+    "xe": ("arc",),
+}
+Section = dict[str, Any]
 
 
 def check_name(name: str) -> str:
     """The id of the spec, or UsageError for one that no spec can have or that a shipped chip already has."""
-    from ..catalog.files import builtin_folder
-
     if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]{0,59}", name):
         raise UsageError(f"--name '{name}' is no spec name; use lower-case letters, digits, '-', '.' and '+'")
     if (builtin_folder("chips") / f"{name}.toml").exists():
@@ -61,23 +50,19 @@ def check_name(name: str) -> str:
 
 def target_folder() -> Path:
     """The user's folder of chips, made if need be; UsageError in one sentence if it can't be written to."""
-    from ..catalog.files import user_folder
-
     folder = user_folder("chips")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(13, "Permission denied")
     except OSError as error:
-        raise UsageError(
-            f"{folder} can't be written to ({error.strerror}); set TOKCALC_SPECS to a folder of yours"
-        ) from None
+        way_out = "set TOKCALC_SPECS to a folder of yours"
+        raise UsageError(f"{folder} can't be written to ({error.strerror}); {way_out}") from None
     return folder
 
 
 def write_spec(found: Found, name: str) -> tuple[Path, Path]:
     """Write NAME.toml and NAME.samples.json to the user's folder; returns both paths."""
-    from ..catalog.files import parse_toml
     from ..catalog.schema_chip import check_chip
     from ..report.files import whole_file
 
@@ -116,9 +101,10 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
 
 def samples_of(found: Found) -> dict[str, Any]:
     """Raw samples and results as plain JSON."""
+    errors = {n: {"median_error": c.median_error, "worst_error": c.worst_error} for n, c in found.engines.items()}
     return {
         "date": date.today().isoformat(),
-        "machine": found.machine.to_dict(),
+        "machine": asdict(found.machine),
         "quick": found.options.quick,
         "threads": found.threads,
         "others_cores": found.others,
@@ -128,33 +114,92 @@ def samples_of(found: Found) -> dict[str, Any]:
         "products": [p.to_dict() for p in found.products],
         "left_out": found.left_out,
         "all_reduce": found.all_reduce,
-        "probes": [{"engine": n, **run_dict(r), "seconds": s.to_dict()} for n, r, s in found.probes],
-        "engines": {
-            n: {"description": found.engine_names[n], "median_error": c.median_error, "worst_error": c.worst_error}
-            for n, c in found.engines.items()
-        },
+        "probes": [{"engine": n, **_run(r), "seconds": s.to_dict()} for n, r, s in found.probes],
+        "engines": {n: {"description": found.engine_names[n], **error} for n, error in errors.items()},
         "checks": [
-            {"engine": j.engine, **run_dict(j.run), "predicted_s": j.predicted_s, "seconds": j.measured.to_dict()}
+            {"engine": j.engine, **_run(j.run), "predicted_s": j.predicted_s, "seconds": j.measured.to_dict()}
             for j in found.judged
         ],
-        "visits": [s.to_dict() for s in found.states],
+        "visits": [asdict(s) for s in found.states],
         "notes": found.notes,
     }
 
 
-def run_dict(run: Any) -> dict[str, Any]:
+def _run(run: Run) -> dict[str, Any]:
     """Shape, formats and request of a run in plain words."""
-    r = run.request
-    return {
-        "model": run.shape.name,
-        "weights": run.weights,
-        "kv": run.kv,
-        "kind": r.kind,
-        "tokens": r.tokens,
-        "past": r.past,
-        "context": r.context,
-        "batch": r.batch,
+    request = {key: getattr(run.request, key) for key in ("kind", "tokens", "past", "context", "batch")}
+    return {"model": run.shape.name, "weights": run.weights, "kv": run.kv, **request}
+
+
+def spec_text(found: Found, name: str) -> str:
+    """The chip file as TOML text."""
+    m, today = found.machine, date.today()
+    gpu = _accelerator(found)
+    title = gpu.name if gpu else f"{m.cpu} ({m.cores} cores)"
+    tier = "dram" if gpu else "ddr"
+    machine = "local-gpu" if gpu else "arm" if any(word in m.system for word in ("arm64", "aarch64")) else "x86"
+    own = (family for family, words in _FAMILIES.items() if any(word in title.lower() for word in words))
+    sections: dict[str, Section] = {
+        "": {
+            "id": name,
+            "name": f"{title}, measured here",
+            "vendor": gpu.kind if gpu else m.vendor or "unknown",
+            "aliases": [],
+            "kind": "gpu" if gpu else "cpu",
+            "family": next(own, machine),
+            "year": today.year,
+            "status": "shipping",
+            "unit": "one device" if gpu else "this machine",
+            "weights_in": tier,
+        },
+        "[peak_dense]": {
+            dtype: _rate(rate, "OP/s" if dtype.startswith("int") else "FLOP/s") for dtype, rate in found.peaks.items()
+        },
     }
+    last = found.caches[-1] if found.caches else None
+    if last is not None and last.kernel == "read L3":
+        size = f"{next(c.size_bytes for c in m.caches if c.level == 3) / 1e6:.6g} MB"
+        rate = _rate(last.best_bytes_s, "B/s")
+        sections["[memory.l3]"] = {"type": "SRAM", "label": "L3", "capacity": size, "bandwidth": rate}
+    sections[f"[memory.{tier}]"] = {
+        "type": "device memory" if gpu else "DRAM, read by all cores",
+        "capacity": f"{(gpu.memory_bytes if gpu else m.memory_bytes) / 1e9:.6g} GB",
+        "bandwidth": _rate(found.roofs.bandwidth_bytes_s, "B/s"),
+    }
+    if fit := found.all_reduce.get("fit"):
+        rate, chips = _rate(fit["bandwidth_bytes_s"], "B/s"), found.all_reduce["ranks"]
+        sections["[links.scale_up]"] = {"name": "measured all-reduce", "per_direction": rate, "domain_chips": chips}
+    sections |= {f"[efficiency.{kind}]": table for kind, table in _efficiency(found).items()}
+    sections["[about]"] = {"notes": _notes(found)}
+    sections["[grades]"] = {"default": "C"}
+    note = f"measured here with tokcalc bench: {'; '.join(found.engine_names.values()) or m.blas}"
+    sections["[[sources]]"] = {"date": today, "grade": "C", "note": note}
+    lines = [
+        f"# This machine, measured by `tokcalc bench` on {today}; "
+        f"the raw samples stand in {name}.samples.json beside it.",
+        "# Peaks and bandwidth are the best measured here, and the efficiency table is relative to them.",
+    ]
+    for header, table in sections.items():
+        lines += ["", *filter(None, [header]), *(f"{key} = {_toml(value)}" for key, value in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """A value of the file in TOML.
+
+    >>> _toml({"t0_s": 3e-6, "p": 2.0})
+    '{ t0_s = 3e-06, p = 2.0 }'
+    """
+    if isinstance(value, str):
+        return json.dumps(" ".join(value.split()), ensure_ascii=False)  # JSON's escapes are TOML's
+    if isinstance(value, list):
+        return "[" + "".join(f"\n    {_toml(item)}," for item in value) + ("\n]" if value else "]")
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, float):
+        text = f"{value:.5g}"
+        return text if any(c in text for c in ".e") else f"{text}.0"
+    return str(value)
 
 
 def _rate(value: float, unit: str) -> str:
@@ -164,69 +209,11 @@ def _rate(value: float, unit: str) -> str:
     return f"{value:.5g} {unit}"
 
 
-def spec_text(found: Found, name: str) -> str:
-    """The chip file as TOML text."""
-    m, today = found.machine, date.today()
-    gpu = _accelerator(found)
-    title = gpu.name if gpu else m.cpu
-    cores = f" ({m.cores} cores)" if not gpu else ""
-    level = "dram" if gpu else "ddr"
-    capacity = gpu.memory_bytes if gpu else m.memory_bytes
-    arm = any(word in m.system for word in ("arm64", "aarch64"))
-    family = next((f for key, f in _FAMILIES if key in title.lower()), "local-gpu" if gpu else "arm" if arm else "x86")
-    engines = "; ".join(found.engine_names.values())
-    lines = [
-        f"# This machine, measured by `tokcalc bench` on {today}; the raw samples stand in "
-        f"{name}.samples.json beside it.",
-        "# Peaks and bandwidth are the best measured here, and the efficiency table is relative to them.",
-        "",
-        f'id = "{name}"',
-        f"name = {_text(f'{title}{cores}, measured here')}",
-        f"vendor = {_text(gpu.kind if gpu else m.vendor or 'unknown')}",
-        "aliases = []",
-        f'kind = "{"gpu" if gpu else "cpu"}"',
-        f'family = "{family}"',
-        f"year = {today.year}",
-        'status = "shipping"',
-        f'unit = "{"one device" if gpu else "this machine"}"',
-        f'weights_in = "{level}"',
-        "",
-        "[peak_dense]",
-        *(
-            f'{dtype} = "{_rate(rate, "OP/s" if dtype.startswith("int") else "FLOP/s")}"'
-            for dtype, rate in found.peaks.items()
-        ),
-        "",
-    ]
-    last = found.caches[-1] if found.caches else None
-    if last is not None and last.kernel == "read L3":
-        size = next(c.size_bytes for c in m.caches if c.level == 3)
-        lines += ["[memory.l3]", 'type = "SRAM"', 'label = "L3"', f'capacity = "{size / 1e6:.6g} MB"']
-        lines += [f'bandwidth = "{_rate(last.best_bytes_s, "B/s")}"', ""]
-    lines += [f"[memory.{level}]", 'type = "DRAM, read by all cores"' if not gpu else 'type = "device memory"']
-    lines += [f'capacity = "{capacity / 1e9:.6g} GB"', f'bandwidth = "{_rate(found.roofs.bandwidth_bytes_s, "B/s")}"']
-    fit = found.all_reduce.get("fit")
-    if fit:
-        lines += ["", "[links.scale_up]", 'name = "measured all-reduce"']
-        lines += [f'per_direction = "{_rate(fit["bandwidth_bytes_s"], "B/s")}"']
-        lines += [f"domain_chips = {found.all_reduce['ranks']}"]
-    lines += ["", *_efficiency(found), "", "[about]", "notes = ["]
-    lines += [f"    {_text(note)}," for note in _notes(found)]
-    lines += ["]", "", "[grades]", 'default = "C"', "", "[[sources]]", f"date = {today}", 'grade = "C"']
-    lines += [f"note = {_text(f'measured here with tokcalc bench: {engines or m.blas}')}", ""]
-    return "\n".join(lines)
-
-
 def _accelerator(found: Found) -> Accelerator | None:
     kind, _, index = found.options.device.partition(":")
     if kind == "cpu":
         return None
     return next((a for a in found.machine.accelerators if a.index == int(index or 0)), None)
-
-
-def _text(value: str) -> str:
-    """A TOML string; JSON's escapes are TOML's."""
-    return json.dumps(" ".join(value.split()), ensure_ascii=False)
 
 
 def _notes(found: Found) -> list[str]:
@@ -237,11 +224,9 @@ def _notes(found: Found) -> list[str]:
     return out + [n if n.endswith(".") else n + "." for n in found.notes]
 
 
-def _efficiency(found: Found) -> list[str]:
-    """The main engine's constants; formats of weights and cache that it does not run come from the other
-    engines, else from the kernels.
-    """
-    tables: dict[str, Any] = {}
+def _efficiency(found: Found) -> dict[str, Section]:
+    """The main engine's constants; formats that it does not run come from the other engines, else from the kernels."""
+    tables: dict[str, Section] = {}
     for engine in reversed([e for e in ENGINE_ORDER if e in found.engines]):
         own = found.engines[engine].efficiency()
         for kind in ("attention_decode", "attention_prefill"):
@@ -251,19 +236,4 @@ def _efficiency(found: Found) -> list[str]:
     kernel = tables.setdefault("kernel", {})
     for dtype, fit in found.kernels.items():
         kernel.setdefault(dtype, fit.constants())
-    lines: list[str] = []
-    for kind, table in tables.items():
-        if kind == "step":
-            lines += ["[efficiency.step]", *(f"{k} = {_number(v)}" for k, v in table.items()), ""]
-            continue
-        for fmt, constants in table.items():
-            inner = ", ".join(f"{k} = {_number(v)}" for k, v in constants.items())
-            lines += [f"[efficiency.{kind}]"] if fmt == next(iter(table)) else []
-            lines.append(f"{fmt} = {{ {inner} }}")
-        lines.append("")
-    return lines[:-1]
-
-
-def _number(value: float) -> str:
-    text = f"{value:.5g}"
-    return text if any(c in text for c in ".e") else f"{text}.0"
+    return tables

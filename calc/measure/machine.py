@@ -1,8 +1,7 @@
-"""What this machine is: processor, caches, memory, BLAS, graphics processors; each detector fails to
-"unknown", never aloud.
+"""What this machine is: processor, caches, memory, BLAS, graphics processors.
 
-Uses psutil, py-cpuinfo, threadpoolctl, NVML and PyTorch where they are installed. Stands before the probes
-and `localspec`.
+Each detector fails to "unknown", never aloud. Uses psutil, py-cpuinfo, threadpoolctl, NVML and PyTorch where they are
+installed. Stands before the probes and `localspec`.
 """
 
 from __future__ import annotations
@@ -12,15 +11,19 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..errors import UsageError
 from .load import available_cores, psutil_or_none
 
 ASSUMED_LLC = 32 << 20
 """Last-level cache where the system does not tell; probes take arrays four times as large."""
 _SYSFS = Path("/sys/devices/system/cpu/cpu0/cache")
+_FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm", "sve")
+_VENDORS = ("AMD", "Intel", "Apple", "NVIDIA", "Qualcomm", "Ampere")
 
 
 @dataclass(frozen=True)
@@ -61,67 +64,52 @@ class Machine:
         """The largest cache, or an assumed 32 MiB."""
         return max((c.size_bytes for c in self.caches), default=ASSUMED_LLC)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
-        return asdict(self)
-
 
 def identify(with_torch: bool = True) -> Machine:
     """Look at the machine; about a second, most of it the processor's name."""
-    cpu, vendor, features, hertz, llc = _processor()
-    caches = _caches() or ((Cache(3, llc),) if llc else ())
-    accelerators = _accelerators() if with_torch else ()
-    system = f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}"
+    info = _cpuinfo()
+    cpu = str(info.get("brand_raw") or platform.processor() or platform.machine() or "unknown processor")
+    maker = str(info.get("vendor_id_raw", ""))
+    named = next((vendor for vendor in _VENDORS if vendor.lower() in cpu.lower()), "unknown")
+    largest = str(info.get("l3_cache_size") or info.get("l2_cache_size") or 0)
+    told = (Cache(3, int(largest)),) if largest.isdigit() and int(largest) else ()
     return Machine(
-        cpu, vendor, available_cores(), hertz, features, caches, memory_bytes(), system, blas_name(), accelerators
+        cpu,
+        vendor={"AuthenticAMD": "AMD", "GenuineIntel": "Intel"}.get(maker, maker or named),
+        cores=available_cores(),
+        frequency_hz=float(info.get("hz_actual", (0,))[0] or info.get("hz_advertised", (0,))[0]),
+        features=tuple(flag for flag in _FLAGS if flag in info.get("flags", ())),
+        caches=_caches() or told,
+        memory_bytes=memory_bytes(),
+        system=f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}",
+        blas=blas_name(),
+        accelerators=_accelerators() if with_torch else (),
     )
 
 
-def _processor() -> tuple[str, str, tuple[str, ...], float, int]:
-    info: dict[str, Any] = {}
+def _cpuinfo() -> dict[str, Any]:
     try:
         import cpuinfo
 
-        info = cpuinfo.get_cpu_info()
-    except Exception:
-        info = {}
-    name = str(info.get("brand_raw") or platform.processor() or platform.machine() or "unknown processor")
-    known = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm", "sve")
-    flags = set(info.get("flags", ()))
-    hertz = info.get("hz_actual", (0,))[0] or info.get("hz_advertised", (0,))[0]
-    llc = info.get("l3_cache_size") or info.get("l2_cache_size") or 0
-    vendor = {"AuthenticAMD": "AMD", "GenuineIntel": "Intel"}.get(
-        str(info.get("vendor_id_raw", "")), str(info.get("vendor_id_raw", "")) or _vendor_of(name)
-    )
-    return (name, vendor, tuple(f for f in known if f in flags), float(hertz), int(llc) if str(llc).isdigit() else 0)
-
-
-def _vendor_of(name: str) -> str:
-    for vendor in ("AMD", "Intel", "Apple", "NVIDIA", "Qualcomm", "Ampere"):
-        if vendor.lower() in name.lower():
-            return vendor
-    return "unknown"
+        return dict(cpuinfo.get_cpu_info())
+    except Exception:  # it starts processes and reads what it likes; nothing of that matters here
+        return {}
 
 
 def _caches() -> tuple[Cache, ...]:
     """Data and unified caches of the first core, from sysfs (Linux) or sysctl (macOS)."""
     found: dict[int, int] = {}
     for folder in sorted(_SYSFS.glob("index*")):
-        try:
-            if (folder / "type").read_text().strip() == "Instruction":
-                continue
-            text = (folder / "size").read_text().strip()
-            size = int(text.rstrip("KMG")) << {"K": 10, "M": 20, "G": 30}.get(text[-1], 0)
-            found[int((folder / "level").read_text())] = size
-        except (OSError, ValueError):
-            continue
+        with suppress(OSError, ValueError):
+            if (folder / "type").read_text().strip() != "Instruction":
+                text = (folder / "size").read_text().strip()
+                size = int(text.rstrip("KMG")) << {"K": 10, "M": 20, "G": 30}.get(text[-1:], 0)
+                found[int((folder / "level").read_text())] = size
     if not found and sys.platform == "darwin":
         for level, key in ((1, "hw.l1dcachesize"), (2, "hw.perflevel0.l2cachesize")):
-            try:
+            with suppress(OSError, ValueError, subprocess.SubprocessError):
                 out = subprocess.run(["sysctl", "-n", key], capture_output=True, text=True, timeout=5, check=True)
                 found[level] = int(out.stdout)
-            except (OSError, ValueError, subprocess.SubprocessError):
-                continue
     return tuple(Cache(level, size) for level, size in sorted(found.items()))
 
 
@@ -133,10 +121,8 @@ def memory_bytes() -> int:
     except (OSError, ValueError, AttributeError):
         return 0
     for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
+        with suppress(OSError, ValueError):
             total = min(total, int(Path(limit).read_text()))
-        except (OSError, ValueError):
-            continue
     return int(total)
 
 
@@ -150,16 +136,14 @@ def blas_name() -> str:
     """Library behind NumPy's matrix product, with version: "OpenBLAS 0.3.31 (SkylakeX)"."""
     import numpy as np
 
-    try:
+    with suppress(ImportError):
         from threadpoolctl import threadpool_info
 
-        np.dot(np.ones((2, 2)), np.ones((2, 2)))
+        np.dot(np.ones((2, 2)), np.ones((2, 2)))  # loads the library
         for pool in threadpool_info():
             if pool.get("user_api") == "blas":
                 core = f" ({pool['architecture']})" if pool.get("architecture") else ""
                 return f"{pool['internal_api']} {pool.get('version') or ''}".strip() + core
-    except ImportError:
-        pass
     try:
         config: Any = np.show_config(mode="dicts")
         blas = config["Build Dependencies"]["blas"]
@@ -188,24 +172,27 @@ def torch_or_none() -> Any:
     return torch
 
 
+def need_torch() -> Any:
+    """The torch module; UsageError with the way to get it where it is not installed."""
+    torch = torch_or_none()
+    if torch is None:
+        raise UsageError("PyTorch is not installed; `pip install tokcalc[torch]`, or leave torch out of --engine")
+    return torch
+
+
 def _accelerators() -> tuple[Accelerator, ...]:
     torch = torch_or_none()
     if torch is None:
         return ()
     out: list[Accelerator] = []
-    try:
-        if torch.cuda.is_available():
-            kind = "rocm" if getattr(torch.version, "hip", None) else "cuda"
-            for i in range(torch.cuda.device_count()):
-                p = torch.cuda.get_device_properties(i)
+    with suppress(RuntimeError, AttributeError, OSError):
+        driver = torch.cuda if torch.cuda.is_available() else getattr(torch, "xpu", None)
+        if driver is not None and driver.is_available():
+            kind = "xpu" if driver is not torch.cuda else "rocm" if getattr(torch.version, "hip", None) else "cuda"
+            for i in range(driver.device_count()):
+                p = driver.get_device_properties(i)
                 out.append(Accelerator(kind, i, str(p.name), int(p.total_memory)))
-        elif getattr(torch, "xpu", None) is not None and torch.xpu.is_available():
-            for i in range(torch.xpu.device_count()):
-                p = torch.xpu.get_device_properties(i)
-                out.append(Accelerator("xpu", i, str(p.name), int(p.total_memory)))
         elif torch.backends.mps.is_available():
             limit = int(getattr(torch.mps, "recommended_max_memory", lambda: 0)())
             out.append(Accelerator("mps", 0, "Apple GPU", limit or memory_bytes()))
-    except (RuntimeError, AttributeError, OSError):
-        return tuple(out)
     return tuple(out)

@@ -11,18 +11,15 @@ from dataclasses import dataclass, replace
 from .decoders.engines import Engine
 from .decoders.llamacpp import Request
 from .decoders.shapes import Shape, probe_shapes
+from .results import Options
 
-CHECK_CONTEXTS = (16, 512, 2048)
-CHECK_PROMPTS = (128, 512)
 _LARGE = 3e8  # weights from which on runs of the check are short: each lasts a second or more by itself
 _LARGE_NEW = 12
 
 
 @dataclass(frozen=True)
 class Job:
-    """One loading of an engine: a shape in a format, and the requests to time on it; `expected_s` for the
-    progress.
-    """
+    """One loading of an engine: a shape in a format, and the requests to time on it; `expected_s` for the progress."""
 
     engine: str
     shape: Shape
@@ -49,9 +46,7 @@ def _short(r: Request) -> Request:
 
 
 def _expected(engine: Engine, shape: Shape, requests: Sequence[Request]) -> float:
-    """A rough duration, for the progress line alone: 60 GFLOP/s prompts, 10 GB/s decoding, a second to
-    start.
-    """
+    """A rough duration, for the progress line alone: 60 GFLOP/s prompts, 10 GB/s decoding."""
     total = 0.3 if engine.name == "llama.cpp" else 0.1
     for r in requests:
         if r.kind == "prefill":
@@ -72,54 +67,40 @@ def probe_jobs(engine: Engine, formats: Sequence[str], quick: bool, batches: Seq
     """
     several = [4] if max(batches) > 1 and not quick else []
     shapes = probe_shapes(quick)
-    contexts = (16, 512) if quick else (16, 512, 2048)
     wide = formats[0]
     floors = ("thin",) if engine.device == "cpu" and engine.name != "llama.cpp" else ("tiny", "tall")
-    plan: list[tuple[str, str, tuple[Request, ...]]] = [
-        *((name, wide, (decode(16, quick=quick), prefill(128, quick=quick))) for name in floors),
-        ("cache", wide, tuple(
-            [*(decode(c, quick=quick) for c in contexts), prefill(512, quick=quick)]
-            + ([] if quick else [prefill(256, past=768)])
-            + [decode(512, batch=b) for b in several]
-        )),
-    ]  # fmt: skip
+    plan = [(name, wide, [decode(16, quick=quick), prefill(128, quick=quick)]) for name in floors]
+    cache = [decode(c, quick=quick) for c in ((16, 512) if quick else (16, 512, 2048))] + [prefill(512, quick=quick)]
+    cache += [] if quick else [prefill(256, past=768)]
+    plan.append(("cache", wide, cache + [decode(512, batch=b) for b in several]))
     for fmt in formats:
-        prompts = (32, 256) if quick else (16, 128, 512)
-        requests = [decode(16, quick=quick), *(prefill(n, quick=quick) for n in prompts)]
-        plan.append(("deep", fmt, (*requests, *(decode(16, batch=b) for b in several))))
+        deep = [decode(16, quick=quick), *(prefill(n, quick=quick) for n in ((32, 256) if quick else (16, 128, 512)))]
+        plan.append(("deep", fmt, deep + [decode(16, batch=b) for b in several]))
         if quick:
-            plan.append(("slim", fmt, (decode(16, quick=True), decode(512, quick=True), prefill(128, quick=True))))
+            plan.append(("slim", fmt, [decode(16, quick=True), decode(512, quick=True), prefill(128, quick=True)]))
             continue
-        plan.append(("slim", fmt, (decode(16), decode(1024), prefill(128))))
-        plan.append(("small", fmt, (decode(16), decode(512), decode(2048), prefill(512))))
-        plan.append(("cold", fmt, (decode(16), decode(1024))))
-    return [
-        Job(engine.name, shapes[name], fmt, requests, _expected(engine, shapes[name], requests))
-        for name, fmt, requests in plan
-    ]
+        plan.append(("slim", fmt, [decode(16), decode(1024), prefill(128)]))
+        plan.append(("small", fmt, [decode(16), decode(512), decode(2048), prefill(512)]))
+        plan.append(("cold", fmt, [decode(16), decode(1024)]))
+    return [_job(engine, shapes[name], fmt, requests) for name, fmt, requests in plan]
 
 
-def check_jobs(
-    engine: Engine,
-    shapes: Sequence[Shape],
-    formats: Sequence[str],
-    contexts: Sequence[int],
-    prompts: Sequence[int],
-    batches: Sequence[int],
-    quick: bool,
-) -> list[Job]:
+def _job(engine: Engine, shape: Shape, fmt: str, requests: Sequence[Request]) -> Job:
+    return Job(engine.name, shape, fmt, tuple(requests), _expected(engine, shape, requests))
+
+
+def check_jobs(engine: Engine, shapes: Sequence[Shape], formats: Sequence[str], asked: Options) -> list[Job]:
     """The runs to be judged: prompts and decoding of every shape and format."""
-    out = []
-    for shape in shapes:
-        for fmt in formats:
-            large = shape.weights > _LARGE
-            # a long prompt of a large model takes many seconds; llama.cpp needs it for the contexts anyway
-            lengths = sorted(prompts)[:1] if large and engine.device == "cpu" and not engine.split else sorted(prompts)
-            requests = [prefill(n, quick=quick) for n in lengths]
-            # the longest context first: what it has cached serves the shorter ones
-            falling = sorted(contexts, reverse=True)
-            requests += [decode(c, b, quick) for b in sorted(batches) for c in falling]
-            if large:
-                requests = [_short(r) for r in requests]
-            out.append(Job(engine.name, shape, fmt, tuple(requests), _expected(engine, shape, requests)))
-    return out
+    return [_check(engine, shape, fmt, asked) for shape in shapes for fmt in formats]
+
+
+def _check(engine: Engine, shape: Shape, fmt: str, asked: Options) -> Job:
+    large, prompts = shape.weights > _LARGE, sorted(asked.prompts)
+    if large and engine.device == "cpu" and not engine.split:
+        # a long prompt of a large model takes many seconds; llama.cpp needs it for the contexts anyway
+        prompts = prompts[:1]
+    requests = [prefill(n, quick=asked.quick) for n in prompts]
+    # the longest context first: what it has cached serves the shorter ones
+    contexts = sorted(asked.contexts, reverse=True)
+    requests += [decode(c, b, asked.quick) for b in sorted(asked.batches) for c in contexts]
+    return _job(engine, shape, fmt, [_short(r) for r in requests] if large else requests)

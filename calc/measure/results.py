@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from .decoders.shapes import Shape
@@ -12,7 +13,6 @@ from .kernels.matmul import Product
 from .kernels.statistics import Summary
 from .machine import Machine
 from .predict import EngineConstants, Roofs, Run
-from .visits import State
 
 
 @dataclass
@@ -29,10 +29,9 @@ class Options:
     batches: tuple[int, ...] = (1,)
     gpu_layers: int = 0
     wait_s: float = 0.0
-    file: Any = None
+    file: Path | None = None
     file_shape: Shape | None = None
     file_format: str = "fp16"
-
     visits: int | None = None
 
     @property
@@ -44,6 +43,16 @@ class Options:
     def rounds(self) -> int:
         """Visits of every memory kernel and largest product; the fastest one counts."""
         return self.visits or (1 if self.quick else 2)
+
+
+@dataclass(frozen=True)
+class State:
+    """How fast memory was read just before and after a visit; begun_s: seconds since the first one."""
+
+    step: str
+    begun_s: float
+    before_bytes_s: float
+    after_bytes_s: float
 
 
 @dataclass
@@ -85,7 +94,6 @@ class Found:
     peak_library: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     kernels: dict[str, KernelFit] = field(default_factory=dict)
-    floors: dict[str, float] = field(default_factory=dict)
     all_reduce: dict[str, Any] = field(default_factory=dict)
     engines: dict[str, EngineConstants] = field(default_factory=dict)
     engine_names: dict[str, str] = field(default_factory=dict)

@@ -1,8 +1,7 @@
-"""One whole measurement of this machine, in order: kernels, probe decoders, constants, then the runs that
-judge them.
+"""One whole measurement of this machine, in order: kernels, probe decoders, constants, then the runs that judge them.
 
-The order of the visits, and what several of them say together, is `visits`' matter. Before it stand all
-probes; behind it `localspec` and the command line.
+The order of the visits, and what several of them say together, is `visits`' matter. Before it stand all probes; behind
+it `localspec` and the command line.
 """
 
 from __future__ import annotations
@@ -13,13 +12,12 @@ from collections.abc import Callable, Sequence
 from ..errors import NoAnswer, UsageError
 from .decoders import llamacpp
 from .decoders.engines import Engine, LlamaEngine, NumpyEngine, TorchEngine
-from .decoders.llamacpp import Request
 from .decoders.shapes import Shape
-from .fit import fit_kernel
+from .fit import fit_kernel, need_scipy
 from .kernels.backends import Backend, NumpyBackend, TorchBackend
 from .kernels.bandwidth import array_bytes_for, best, cache_levels, streams, thread_sweep
 from .kernels.energy import Meter
-from .kernels.matmul import call_floor, ladder, peak, usable_dtypes
+from .kernels.matmul import ladder, peak, usable_dtypes
 from .kernels.statistics import Summary, remarks
 from .load import idle_cores, set_wait
 from .machine import free_memory_bytes, identify, limit_blas, torch_or_none
@@ -27,7 +25,7 @@ from .predict import Run, fit_engine, seconds
 from .probes import check_jobs, probe_jobs
 from .progress import Progress
 from .results import Found, Judged, Options
-from .visits import Step, Visits, Watcher, in_order, remark, schedule, together
+from .visits import Step, Visited, Visits, Watcher, in_order, remark, schedule, together
 
 ENGINES = ("numpy", "torch", "llama.cpp")
 
@@ -38,23 +36,19 @@ def choose_engines(options: Options, threads: int) -> tuple[list[Engine], list[s
     for name in wanted:
         if name not in ENGINES:
             raise UsageError(f"engine '{name}' is not measured here; choose of {', '.join(ENGINES)}")
+    missing = {"torch": torch_or_none() is None, "llama.cpp": not llamacpp.available()}
     out: list[Engine] = []
     notes = []
     for name in wanted:
-        missing = {"torch": torch_or_none() is None, "llama.cpp": not llamacpp.available()}.get(name, False)
-        if missing and not options.engines:
-            extra = {"torch": "torch", "llama.cpp": "llamacpp"}[name]
+        if missing.get(name) and not options.engines:
+            extra = name.replace(".", "")
             notes.append(f"{name} is not installed and was left out; `pip install tokcalc[{extra}]` adds it")
-            continue
-        if name == "numpy" and options.device == "cpu":
+        elif name == "numpy" and options.device == "cpu":
             out.append(NumpyEngine(threads))
         elif name == "torch":
             out.append(TorchEngine(options.device, threads))
         elif name == "llama.cpp":
-            if missing:
-                raise UsageError(
-                    "xllamacpp is not installed; `pip install tokcalc[llamacpp]`, or leave llama.cpp out of --engine"
-                )
+            llamacpp.need_wheel()
             out.append(LlamaEngine(threads, options.gpu_layers, options.file, options.file_shape))
     return out, notes
 
@@ -74,31 +68,21 @@ def measure(options: Options, shapes: Sequence[Shape], say: Callable[[str], None
 
     Raises UsageError or NoAnswer, one sentence, where a library, memory or disk space is missing.
     """
+    need_scipy()
     begun = time.monotonic()
     set_wait(options.wait_s)
     machine = identify()
     cores, others = idle_cores()
     found = Found(machine, options, others, options.threads or cores)
-    engines, notes = choose_engines(options, found.threads)
-    found.notes += notes
+    engines, found.notes = choose_engines(options, found.threads)
     if others is not None and others > 0.5:
         found.notes.append(
             f"other programs keep {others:.1f} cores busy: the probes use {found.threads} of "
             f"{machine.cores}, and all figures are lower than an idle machine's"
         )
-    plans = [(e, probe_jobs(e, engine_formats(e, options), options.quick, options.batches)) for e in engines]
-    for engine in engines:
-        if isinstance(engine, LlamaEngine):
-            engine.check(_fitting(engine, shapes, options), _judged_formats(engine, options))
-    lengths = options.contexts, options.prompts, options.batches
-    checks = [
-        (e, check_jobs(e, _fitting(e, shapes, options), _judged_formats(e, options), *lengths, options.quick))
-        for e in engines
-    ]
-    steps = [("memory bandwidth", 5.0 if options.quick else 12.0), ("matrix products", 8.0 if options.quick else 60.0)]
-    order = schedule(plans, checks, options.passes, again=not options.quick)
-    steps += [(step.name, step.job.expected_s) for step in order]
-    progress = Progress(steps)
+    order = _plan(engines, shapes, options)
+    kernels = ("memory bandwidth", 5.0 if options.quick else 12.0), ("matrix products", 8.0 if options.quick else 60.0)
+    progress = Progress([*kernels, *((step.name, step.job.expected_s) for step in order)])
 
     def start(name: str) -> None:
         progress.start(name)
@@ -113,47 +97,53 @@ def measure(options: Options, shapes: Sequence[Shape], say: Callable[[str], None
         for backend in backends:
             _products(found, backend)
         _all_reduce(found)
-        probed: Visits = {}
-        judged: Visits = {}
-        size = array_bytes_for(found.machine.llc_bytes, free_memory_bytes())
+        visits: dict[str, Visits] = {"probe": {}, "check": {}}
+        size = array_bytes_for(machine.llc_bytes, free_memory_bytes())
         watcher = Watcher(found.threads, size) if options.device == "cpu" else None
         for step in order:
             start(step.name)
-            _visit(found, step, probed if step.what == "probe" else judged, watcher)
+            _visit(found, step, visits[step.what], watcher)
         found.states = watcher.states if watcher else []
-        by_name = {e.name: e for e in engines}
-        for (name, shape, weights, request), visits in probed.items():
-            summary, _ = together(visits)
-            found.probes.append((name, _run(by_name[name], shape, weights, request, summary), summary))
-        for engine, _ in plans:
-            runs = [r for name, r, _ in found.probes if name == engine.name]
-            if runs:
-                found.engines[engine.name] = fit_engine(runs, found.roofs)
-                found.engine_names[engine.name] = engine.description
-        for (name, shape, weights, request), visits in sorted(judged.items(), key=in_order(judged)):
-            summary, power = together(visits)
-            run = _run(by_name[name], shape, weights, request, summary)
-            predicted = seconds(run, found.roofs, found.engines[name])
-            found.judged.append(Judged(run, name, summary, predicted, power))
+        _judge(found, {engine.name: engine for engine in engines}, visits)
     finally:
         restore()
         progress.close()
     found.notes += [n for e in engines for n in getattr(e, "notes", ())] + remarks(found.summaries())
-    found.notes += [text for text in [remark(found.states)] if text]
+    found.notes += filter(None, [remark(found.states)])
     found.took_s = time.monotonic() - begun
     return found
 
 
-def _fitting(engine: Engine, shapes: Sequence[Shape], options: Options) -> list[Shape]:
-    """Shapes that an engine can run: experts only in llama.cpp, the user's file only there."""
-    if options.file is not None and engine.name != "llama.cpp":
-        return []
-    return [s for s in shapes if not s.experts or engine.name == "llama.cpp"]
+def _plan(engines: Sequence[Engine], shapes: Sequence[Shape], options: Options) -> list[Step]:
+    """All visits in order; refuses what llama.cpp can't run before anything is measured."""
+    probes = [(e, probe_jobs(e, engine_formats(e, options), options.quick, options.batches)) for e in engines]
+    checks = []
+    for engine in engines:
+        # experts only in llama.cpp, the user's file only there, in its own format
+        able = engine.name == "llama.cpp"
+        own = [s for s in shapes if able or (options.file is None and not s.experts)]
+        formats = engine_formats(engine, options) if options.file is None else [options.file_format]
+        if isinstance(engine, LlamaEngine):
+            engine.check(own, formats)
+        checks.append((engine, check_jobs(engine, own, formats, options)))
+    return schedule(probes, checks, options.passes, again=not options.quick)
 
 
-def _judged_formats(engine: Engine, options: Options) -> list[str]:
-    """Formats of the check: the file's own, or those that were probed."""
-    return [options.file_format] if options.file is not None else engine_formats(engine, options)
+def _judge(found: Found, engines: dict[str, Engine], visits: dict[str, Visits]) -> None:
+    """Constants of every engine from its probes, and the runs of the check beside what they predict."""
+    for key, taken in visits["probe"].items():
+        summary, _ = together(taken)
+        found.probes.append((key[0], _run(engines[key[0]], key, summary), summary))
+    for name, engine in engines.items():
+        runs = [r for probed, r, _ in found.probes if probed == name]
+        if runs:
+            found.engines[name] = fit_engine(runs, found.roofs)
+            found.engine_names[name] = engine.description
+    for key, taken in sorted(visits["check"].items(), key=in_order(visits["check"])):
+        summary, power = together(taken)
+        run = _run(engines[key[0]], key, summary)
+        predicted = seconds(run, found.roofs, found.engines[key[0]])
+        found.judged.append(Judged(run, key[0], summary, predicted, power))
 
 
 def _backends(options: Options, threads: int) -> list[Backend]:
@@ -180,7 +170,6 @@ def _bandwidth(found: Found, backends: Sequence[Backend]) -> None:
 
 def _products(found: Found, backend: Backend) -> None:
     quick = found.options.quick
-    found.floors[backend.name] = call_floor(backend).median
     bandwidth = best(found.streams, "read").best_bytes_s
     for dtype, reason in usable_dtypes(backend).items():
         if reason:
@@ -226,5 +215,6 @@ def _visit(found: Found, step: Step, visits: Visits, watcher: Watcher | None) ->
         visits.setdefault((engine.name, job.shape, job.weights, request), []).append((summary, power))
 
 
-def _run(engine: Engine, shape: Shape, weights: str, request: Request, summary: Summary) -> Run:
+def _run(engine: Engine, key: Visited, summary: Summary) -> Run:
+    _, shape, weights, request = key
     return Run(shape, weights, engine.kv(weights), request, summary.median, engine.split)

@@ -1,9 +1,8 @@
 """In which order decoders are visited, and what several visits of one say together.
 
-A shared machine's memory changes within seconds to minutes, so whatever is judged stands between the probes
-that predict it: of each engine and format, probes and judged runs take turns, and probes that decode come a
-second time. Of several visits the median counts, for probes and judged runs alike. Stands between `probes`
-and `session`.
+A shared machine's memory changes within seconds to minutes, so whatever is judged stands between the probes that
+predict it: of each engine and format, probes and judged runs take turns, and probes that decode come a second time. Of
+several visits the median counts, for probes and judged runs alike. Stands between `probes` and `session`.
 """
 
 from __future__ import annotations
@@ -11,8 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,11 +20,14 @@ from .decoders.shapes import Shape
 from .kernels.backends import NumpyBackend
 from .kernels.statistics import Summary
 from .probes import Job
+from .results import State
 
 Plan = Sequence[tuple[Engine, list[Job]]]
 Taken = tuple[Summary, float | None]
-Visits = dict[tuple[str, Shape, str, Request], list[Taken]]
-"""Engine, shape, format and request -> what each visit measured, with the mean power of its job."""
+"""What one visit measured, with the mean power of its job."""
+Visited = tuple[str, Shape, str, Request]
+"""Engine, shape, format and request."""
+Visits = dict[Visited, list[Taken]]
 _LONG_S = 8.0
 _SOON_FILLED = 1024
 _STATE_READS = 4
@@ -47,25 +48,11 @@ class Step:
         return f"{self.what} {self.number}: {self.engine.name} {self.job.shape.name} {self.job.weights}"
 
 
-@dataclass(frozen=True)
-class State:
-    """How fast memory was read just before and after a visit; begun_s: seconds since the first one."""
-
-    step: str
-    begun_s: float
-    before_bytes_s: float
-    after_bytes_s: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
-        return asdict(self)
-
-
 def schedule(probes: Plan, checks: Plan, passes: int, again: bool) -> list[Step]:
     """All visits in order: engine by engine and format by format, checks spread evenly among probes.
 
-    passes: how often everything comes; again: probes come once more, with their decode requests alone.
-    Long checks come once. Worked: probes A B C, checks x y, again: A B x C A y B C.
+    passes: how often everything comes; again: probes come once more, with their decode requests alone. Long checks come
+    once. So probes A B C and checks x y, again, are A B x C A y B C.
     """
     out: list[Step] = []
     for number in range(1, passes + 1):
@@ -90,7 +77,7 @@ def _spread(among: list[Step], these: list[Step]) -> list[Step]:
 
 
 def _decoding(job: Job) -> Job:
-    """The same job with its decode requests alone, whose time hangs on memory: where a machine changes.
+    """The same job with its decode requests alone, whose time hangs on memory, where a machine changes.
 
     Without contexts that llama.cpp takes seconds to fill.
     """
@@ -100,9 +87,7 @@ def _decoding(job: Job) -> Job:
 
 
 def together(visits: Sequence[Taken]) -> Taken:
-    """The median of the undisturbed visits (of all, where none is): of an even number the mean of the middle
-    two, with the samples of both.
-    """
+    """The median of the undisturbed visits, of all where none is; of an even number the mean of the middle two."""
     quiet = sorted([v for v in visits if not v[0].disturbed] or list(visits), key=lambda v: v[0].median)
     a, b = quiet[(len(quiet) - 1) // 2], quiet[len(quiet) // 2]
     if a is b:
@@ -121,17 +106,16 @@ def together(visits: Sequence[Taken]) -> Taken:
     return both, sum(powers) / len(powers) if powers else None
 
 
-def in_order(visits: Visits) -> Callable[[tuple[Any, Any]], tuple[Any, ...]]:
-    """A sort key: runs of one model stay together by format, prompts before decoding, each from short to
-    long.
-    """
-    engines = {k[0]: at for at, k in reversed(list(enumerate(visits)))}
-    shapes = {k[:2]: at for at, k in reversed(list(enumerate(visits)))}
-    formats = {k[:3]: at for at, k in reversed(list(enumerate(visits)))}
+def in_order(visits: Visits) -> Callable[[tuple[Visited, object]], tuple[int, ...]]:
+    """A sort key: runs of one model stay together by format, prompts before decoding, each from short to long."""
+    first: dict[tuple[object, ...], int] = {}
+    for at, visited in enumerate(visits):
+        for depth in (1, 2, 3):
+            first.setdefault(visited[:depth], at)
 
-    def key(item: tuple[Any, Any]) -> tuple[Any, ...]:
-        k, r = item[0], item[0][3]
-        place = engines[k[0]], shapes[k[:2]], formats[k[:3]]
+    def key(item: tuple[Visited, object]) -> tuple[int, ...]:
+        visited, r = item[0], item[0][3]
+        place = (first[visited[:depth]] for depth in (1, 2, 3))
         return *place, r.kind == "decode", r.batch, r.tokens, r.context
 
     return key
@@ -139,8 +123,8 @@ def in_order(visits: Visits) -> Callable[[tuple[Any, Any]], tuple[Any, ...]]:
 
 @dataclass
 class Watcher:
-    """Multiplies a vector by a matrix of four last-level caches before and after each visit: which state the
-    machine's memory is in. Best of a few, 10 ms in all.
+    """Reads memory before and after each visit, to know the state it is in: a vector times a matrix of four last-level
+    caches, the best of a few, 10 ms in all.
     """
 
     threads: int
@@ -162,7 +146,7 @@ class Watcher:
             best = max(best, self._matrix.nbytes / (time.perf_counter() - start))
         return best
 
-    def visit(self, step: str, run: Callable[[], Any]) -> Any:
+    def visit(self, step: str, run: Callable[[], list[Summary]]) -> list[Summary]:
         """What `run` returns, with the state before and after it noted."""
         before, begun = self.read(), time.monotonic() - self._zero
         result = run()
@@ -175,15 +159,11 @@ def remark(states: Sequence[State]) -> str:
     if not states:
         return ""
     every = np.array([[s.before_bytes_s, s.after_bytes_s] for s in states]) / 1e9
-    low, high = float(np.quantile(every, 0.1)), float(np.quantile(every, 0.9))
+    low, high = np.quantile(every, [0.1, 0.9])
     if high < 1.25 * low:
         return ""
-    means = {
-        what: float(np.median([e for e, s in zip(every, states, strict=True) if s.step.startswith(what)]))
-        for what in ("probe", "check")
-        if any(s.step.startswith(what) for s in states)
-    }
-    middle = ", ".join(f"{value:.0f} GB/s at {what}s" for what, value in means.items())
+    whose = {what: [s.step.startswith(what) for s in states] for what in ("probe", "check")}
+    middle = ", ".join(f"{np.median(every[mask]):.0f} GB/s at {what}s" for what, mask in whose.items() if any(mask))
     slow = int(np.sum(every.mean(axis=1) < (low + high) / 2))
     return (
         f"the machine's memory changed while this ran: read at {low:.0f} to {high:.0f} GB/s around the visits "

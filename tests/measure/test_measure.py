@@ -211,7 +211,8 @@ def test_no_probe_has_the_shape_of_a_shipped_model() -> None:
 
 
 def test_the_check_decodes_every_format_context_and_batch() -> None:
-    jobs = check_jobs(_Plain(), [SMALL], ("fp16", "q8_0"), (16, 512), (128,), (1, 4), False)  # type: ignore[arg-type]
+    asked = Options(contexts=(16, 512), prompts=(128,), batches=(1, 4))
+    jobs = check_jobs(_Plain(), [SMALL], ("fp16", "q8_0"), asked)  # type: ignore[arg-type]
     assert [j.weights for j in jobs] == ["fp16", "q8_0"]
     assert len(jobs[0].requests) == 1 + 2 * 2
 

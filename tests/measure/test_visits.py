@@ -12,6 +12,7 @@ from tokcalc.measure.decoders.shapes import Shape, probe_shapes
 from tokcalc.measure.kernels.statistics import summarise
 from tokcalc.measure.predict import EngineConstants, Roofs, Run, fit_engine, seconds
 from tokcalc.measure.probes import check_jobs, probe_jobs
+from tokcalc.measure.results import Options
 from tokcalc.measure.visits import State, in_order, remark, schedule, together
 
 ROOFS = Roofs(80e9, {"fp32": 250e9, "bf16": 1e12})
@@ -44,7 +45,7 @@ class _Plain:
 def _schedule(quick: bool, passes: int = 1) -> list[tuple[str, str, str, int]]:
     engine = _Plain()
     probes = probe_jobs(engine, engine.formats, quick)  # type: ignore[arg-type]
-    checks = check_jobs(engine, [SMALL, LARGE], engine.formats, (16, 512), (128,), (1,), quick)  # type: ignore[arg-type]
+    checks = check_jobs(engine, [SMALL, LARGE], engine.formats, Options(quick))  # type: ignore[arg-type]
     order = schedule([(engine, probes)], [(engine, checks)], passes, again=not quick)  # type: ignore[list-item]
     return [(s.what, s.job.shape.name, s.job.weights, s.number) for s in order]
 

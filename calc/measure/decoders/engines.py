@@ -6,8 +6,8 @@ NumPy and PyTorch run the reference decoder here; llama.cpp runs a GGUF file in 
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,19 +16,19 @@ import numpy as np
 from ...errors import NoAnswer, UsageError
 from ..kernels.statistics import Summary, collect
 from ..load import available_cores
-from ..machine import free_memory_bytes, torch_or_none
+from ..machine import blas_name, free_memory_bytes, need_torch
 from . import llamacpp
 from .llamacpp import Request
 from .shapes import Shape
 from .synthetic import check_room, gguf_package, write_synthetic
 from .with_numpy import NumpyDecoder
 
-OnAnswer = Callable[[int], None]
+Pass = Callable[[], Any]
 
 
 class Engine(Protocol):
-    """One way to run a decoder: `formats` of weights it knows, `kv` the format of its cache, `split` the
-    threads that share its cache by cells (0: evenly).
+    """One way to run a decoder: `formats` of weights it knows, `kv` the format of its cache, `split` the threads that
+    share its cache by cells (0: evenly).
     """
 
     name: str
@@ -42,11 +42,52 @@ class Engine(Protocol):
         """Format of the cache."""
         ...
 
-    def measure(
-        self, shape: Shape, fmt: str, requests: Sequence[Request], on_answer: OnAnswer | None = None
-    ) -> list[Summary]:
+    def measure(self, shape: Shape, fmt: str, requests: Sequence[Request]) -> list[Summary]:
         """Seconds of every request: of a whole prompt, or of one decode step."""
         ...
+
+
+class _Reference:
+    """What the reference decoders in NumPy and PyTorch share: one decoder at a time, timed request by request."""
+
+    title = ""
+    device = "cpu"
+    split = 0
+
+    def measure(self, shape: Shape, fmt: str, requests: Sequence[Request]) -> list[Summary]:
+        if shape.experts:
+            raise UsageError(
+                f"{shape.name} has experts, which the {self.title} decoder does not run; use --engine llama.cpp"
+            )
+        longest = max(max(r.past + r.tokens, r.context + 1) for r in requests)
+        if self.device == "cpu":
+            _need_memory(shape, 4.0 if fmt == "fp32" else 2.0, longest, max(r.batch for r in requests))
+        decoder, batch, out = None, 0, []
+        for r in requests:
+            if r.batch != batch:
+                decoder = None  # its memory goes before that of the next is taken
+                decoder, batch = self._decoder(shape, fmt, longest, r.batch), r.batch
+            out.append(_repeat(self._pass(decoder, r), self._wait, r))
+        return out
+
+    def _decoder(self, shape: Shape, fmt: str, longest: int, batch: int) -> Any:
+        raise NotImplementedError
+
+    def _pass(self, decoder: Any, request: Request) -> Pass:
+        raise NotImplementedError
+
+    def _wait(self) -> None:
+        """Block until the device has finished; NumPy has when it returns."""
+
+
+def _forward(decoder: Any, request: Request, tokens: Any) -> Pass:
+    """One pass over the tokens, each time from what the request finds cached."""
+
+    def run() -> Any:
+        decoder.length = request.cached
+        return decoder.forward(tokens)
+
+    return run
 
 
 def _need_memory(shape: Shape, item_bytes: float, longest: int, batch: int) -> None:
@@ -55,69 +96,58 @@ def _need_memory(shape: Shape, item_bytes: float, longest: int, batch: int) -> N
     if free and need > 0.9 * free:
         raise NoAnswer(
             f"{shape.name} takes {need / 1e9:.1f} GB here and {free / 1e9:.1f} GB of memory are free; "
-            "choose a smaller "
-            "model or a narrower format"
+            "choose a smaller model or a narrower format"
         )
 
 
-class NumpyEngine:
+def _repeat(run: Pass, wait: Callable[[], None], request: Request) -> Summary:
+    """Decode steps until the median is tight; a prompt a few times."""
+
+    def sample() -> float:
+        start = time.perf_counter()
+        run()
+        wait()
+        return time.perf_counter() - start
+
+    steps = request.least * request.new if request.kind == "decode" else request.least
+    warmup = 2 if request.kind == "decode" else int(request.least > 1)
+    return collect(sample, warmup=warmup, least=min(steps, 20), budget_s=0.2 * request.most)
+
+
+class NumpyEngine(_Reference):
     """The reference decoder in NumPy, fp32."""
 
     name = "numpy"
-    device = "cpu"
-    split = 0
+    title = "NumPy"
     formats: tuple[str, ...] = ("fp32",)
 
     def __init__(self, threads: int | None = None) -> None:
-        from ..machine import blas_name
-
         self.threads = threads or available_cores()
         self.description = f"NumPy {np.__version__} decoder, {blas_name()}"
 
     def kv(self, fmt: str) -> str:
         return "fp32"
 
-    def measure(
-        self, shape: Shape, fmt: str, requests: Sequence[Request], on_answer: OnAnswer | None = None
-    ) -> list[Summary]:
-        longest = max(max(r.past + r.tokens, r.context + 1) for r in requests)
-        if shape.experts:
-            raise UsageError(f"{shape.name} has experts, which the NumPy decoder does not run; use --engine llama.cpp")
-        _need_memory(shape, 4.0, longest, max(r.batch for r in requests))
-        decoders: dict[int, NumpyDecoder] = {}
-        out = []
-        for i, r in enumerate(requests):
-            if r.batch not in decoders:
-                decoders = {r.batch: NumpyDecoder(shape, longest, r.batch)}
-            decoder = decoders[r.batch]
-            tokens = np.ones((r.batch, r.tokens or 1), dtype=np.int64)
+    def _decoder(self, shape: Shape, fmt: str, longest: int, batch: int) -> NumpyDecoder:
+        return NumpyDecoder(shape, longest, batch)
 
-            def run(d: NumpyDecoder = decoder, r: Request = r, t: Any = tokens) -> Any:
-                d.length = r.past if r.kind == "prefill" else r.context
-                return d.forward(t)
-
-            out.append(_repeat(run, lambda: None, r))
-            if on_answer:
-                on_answer(i)
-        return out
+    def _pass(self, decoder: NumpyDecoder, request: Request) -> Pass:
+        return _forward(decoder, request, np.ones((request.batch, request.tokens or 1), dtype=np.int64))
 
 
-class TorchEngine:
-    """The same decoder in PyTorch on one device; on CUDA compiled, and decode steps replayed as graphs."""
+class TorchEngine(_Reference):
+    """The same decoder in PyTorch on one device; on CUDA decode steps are replayed as graphs."""
 
     name = "torch"
-    split = 0
+    title = "PyTorch"
 
     def __init__(self, device: str = "cpu", threads: int | None = None) -> None:
-        torch = torch_or_none()
-        if torch is None:
-            raise UsageError("PyTorch is not installed; `pip install tokcalc[torch]`, or leave torch out of --engine")
-        self.torch, self.device = torch, device
+        self.torch, self.device = need_torch(), device
         self.threads = threads or available_cores()
         if device == "cpu":
-            torch.set_num_threads(self.threads)
+            self.torch.set_num_threads(self.threads)
         self.formats: tuple[str, ...] = ("fp32", "bf16") if device == "cpu" else ("bf16", "fp16")
-        self.description = f"PyTorch {torch.__version__} decoder on {device}"
+        self.description = f"PyTorch {self.torch.__version__} decoder on {device}"
         self.notes: list[str] = []
 
     def kv(self, fmt: str) -> str:
@@ -128,56 +158,17 @@ class TorchEngine:
         if kind != "cpu":
             getattr(self.torch, kind).synchronize()
 
-    def measure(
-        self, shape: Shape, fmt: str, requests: Sequence[Request], on_answer: OnAnswer | None = None
-    ) -> list[Summary]:
+    def _decoder(self, shape: Shape, fmt: str, longest: int, batch: int) -> Any:
         from .with_torch import TorchDecoder
 
-        if shape.experts:
-            raise UsageError(
-                f"{shape.name} has experts, which the PyTorch decoder does not run; use --engine llama.cpp"
-            )
-        longest = max(max(r.past + r.tokens, r.context + 1) for r in requests)
-        if self.device == "cpu":
-            _need_memory(shape, 4.0 if fmt == "fp32" else 2.0, longest, max(r.batch for r in requests))
-        decoders: dict[int, Any] = {}
-        out = []
-        for i, r in enumerate(requests):
-            if r.batch not in decoders:
-                decoders.clear()
-                decoders[r.batch] = TorchDecoder(shape, longest, r.batch, dtype=fmt, device=self.device)
-            decoder = decoders[r.batch]
-            tokens = self.torch.ones((r.batch, r.tokens or 1), dtype=self.torch.long, device=self.device)
-            decoder.length = r.past if r.kind == "prefill" else r.context
-            replay = decoder.graph(tokens) if r.kind == "decode" else None
+        return TorchDecoder(shape, longest, batch, dtype=fmt, device=self.device)
 
-            def run(d: Any = decoder, r: Request = r, t: Any = tokens, replay: Any = replay) -> Any:
-                if replay is not None:
-                    return replay()
-                d.length = r.past if r.kind == "prefill" else r.context
-                return d.forward(t)
-
-            out.append(_repeat(run, self._wait, r))
-            self.notes += [n for n in decoder.notes if n not in self.notes]
-            if on_answer:
-                on_answer(i)
-        return out
-
-
-def _repeat(run: Callable[[], Any], wait: Callable[[], Any], request: Request) -> Summary:
-    """Decode steps until the median is tight; a prompt a few times."""
-    import time
-
-    def sample() -> float:
-        start = time.perf_counter()
-        run()
-        wait()
-        return time.perf_counter() - start
-
-    steps = request.least * request.new if request.kind == "decode" else request.least
-    budget = 0.2 * request.most
-    warmup = 2 if request.kind == "decode" else int(request.least > 1)
-    return collect(sample, warmup=warmup, least=min(steps, 20), budget_s=budget)
+    def _pass(self, decoder: Any, request: Request) -> Pass:
+        tokens = self.torch.ones((request.batch, request.tokens or 1), dtype=self.torch.long, device=self.device)
+        decoder.length = request.cached
+        replay: Pass | None = decoder.graph(tokens) if request.kind == "decode" else None
+        self.notes += [note for note in decoder.notes if note not in self.notes]
+        return replay or _forward(decoder, request, tokens)
 
 
 class LlamaEngine:
@@ -208,22 +199,17 @@ class LlamaEngine:
             for fmt in formats:
                 check_room(Path(tempfile.gettempdir()), shape, fmt)
 
-    def measure(
-        self, shape: Shape, fmt: str, requests: Sequence[Request], on_answer: OnAnswer | None = None
-    ) -> list[Summary]:
-        # the server splits its context over all slots, so each batch size gets a run of its own
+    def measure(self, shape: Shape, fmt: str, requests: Sequence[Request]) -> list[Summary]:
         if self.file is not None and shape == self.file_shape:
-            return self._by_batch(self.file, requests, on_answer)
+            return self._by_batch(self.file, requests)
         with tempfile.TemporaryDirectory(prefix="tokcalc-") as folder:
-            path = write_synthetic(Path(folder) / f"{shape.name}-{fmt}.gguf", shape, fmt)
-            return self._by_batch(path, requests, on_answer)
+            return self._by_batch(write_synthetic(Path(folder) / f"{shape.name}-{fmt}.gguf", shape, fmt), requests)
 
-    def _by_batch(self, path: Path, requests: Sequence[Request], on_answer: OnAnswer | None) -> list[Summary]:
+    def _by_batch(self, path: Path, requests: Sequence[Request]) -> list[Summary]:
+        """The server splits its context over all slots, so each batch size gets a run of its own."""
         found: dict[int, Summary] = {}
         for batch in sorted({r.batch for r in requests}):
             mine = [i for i, r in enumerate(requests) if r.batch == batch]
-            taken = llamacpp.measure_file(
-                path, [replace(requests[i]) for i in mine], self.threads, self.gpu_layers, on_answer
-            )
+            taken = llamacpp.measure_file(path, [requests[i] for i in mine], self.threads, self.gpu_layers)
             found.update(zip(mine, taken, strict=True))
         return [found[i] for i in range(len(requests))]

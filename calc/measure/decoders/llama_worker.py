@@ -1,5 +1,4 @@
-"""The process that llama.cpp runs in: one job (a file and requests) on stdin, one line of JSON per answer
-on stdout.
+"""The process that llama.cpp runs in: a job (a file and requests) on stdin, a line of JSON per answer on stdout.
 
 A process of its own, because the library prints, keeps threads spinning and may end the process on a bad
 file. Run by `llamacpp` as `python -m tokcalc.measure.decoders.llama_worker`; nothing else imports it.
@@ -88,8 +87,7 @@ def _complete(server: Any, slot: int, prompt: int, new: int, keep: bool) -> dict
 def _serve(server: Any, request: dict[str, Any]) -> dict[str, Any]:
     """One measurement: {"seconds": [...], "others": [...]}; each sample with the cores others used meanwhile.
 
-    prefill: seconds for `tokens` new tokens after `past`; decode: seconds per token of `batch` sequences at
-    `context`.
+    prefill: seconds for `tokens` new tokens after `past`; decode: seconds per token of `batch` sequences at `context`.
     """
     seconds: list[float] = []
     others: list[float | None] = []

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,12 +26,9 @@ MAGIC = b"GGUF"
 
 @dataclass(frozen=True)
 class Request:
-    """What to time: kind "prefill" (tokens) or "decode" (batch sequences at context, `new` tokens per
-    sample).
+    """What to time: kind "prefill" (tokens) or "decode" (batch sequences at context, `new` tokens per sample).
 
-    past: tokens already cached before a prefill; patience_s: longest wait for a quiet machine before a
-    sample.
-
+    past: tokens already cached before a prefill; patience_s: longest wait for a quiet machine before a sample.
     Samples are repeated until `least` of them were undisturbed, at most `most` times.
     """
 
@@ -45,9 +42,10 @@ class Request:
     patience_s: float = 1.0
     past: int = 0
 
-    def plain(self) -> dict[str, Any]:
-        """As the worker takes it."""
-        return dict(self.__dict__)
+    @property
+    def cached(self) -> int:
+        """Tokens in the cache when it begins."""
+        return self.past if self.kind == "prefill" else self.context
 
 
 def available() -> bool:
@@ -74,22 +72,21 @@ def check_file(path: Path) -> None:
         raise UsageError(f"{path} is not a GGUF file; give a model in llama.cpp's format")
 
 
-def measure_file(
-    path: Path,
-    requests: Sequence[Request],
-    threads: int,
-    gpu_layers: int = 0,
-    on_answer: Callable[[int], None] | None = None,
-) -> list[Summary]:
+def need_wheel() -> None:
+    """UsageError with the way to get it where the wheel is not installed."""
+    if not available():
+        raise UsageError(
+            "xllamacpp is not installed; `pip install tokcalc[llamacpp]`, or leave llama.cpp out of --engine"
+        )
+
+
+def measure_file(path: Path, requests: Sequence[Request], threads: int, gpu_layers: int = 0) -> list[Summary]:
     """Times of every request, seconds per prompt or per token, in order.
 
     path: a .gguf file; threads: of llama.cpp, no more than idle cores (its threads spin). Raises UsageError
     if the wheel is missing or the file does not load, as a truncated one.
     """
-    if not available():
-        raise UsageError(
-            "xllamacpp is not installed; `pip install tokcalc[llamacpp]`, or leave llama.cpp out of --engine"
-        )
+    need_wheel()
     check_file(path)
     longest = max(max(r.tokens + r.past, r.context + r.new) for r in requests)
     job = {
@@ -98,38 +95,39 @@ def measure_file(
         "gpu_layers": gpu_layers,
         "context": -(-(longest + 64) // 256) * 256,
         "slots": max(r.batch for r in requests),
-        "requests": [{**r.plain(), "patience_s": max(r.patience_s, wait_s())} for r in requests],
+        "requests": [{**asdict(r), "patience_s": max(r.patience_s, wait_s())} for r in requests],
     }
     command = [sys.executable, "-m", f"{__package__}.llama_worker"]
-    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        assert worker.stdin is not None
-        assert worker.stdout is not None
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
+        try:
+            return _answers(worker, job, path, requests)
+        finally:
+            worker.kill()
+            if worker.stdin:
+                with suppress(OSError):  # what it did not read
+                    worker.stdin.close()
+
+
+def _answers(
+    worker: subprocess.Popen[str], job: dict[str, Any], path: Path, requests: Sequence[Request]
+) -> list[Summary]:
+    """What the worker says, line by line; its stdin stays open, as it ends when its parent does."""
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    with suppress(BrokenPipeError):
         worker.stdin.write(json.dumps(job) + "\n")
         worker.stdin.flush()
-        first = worker.stdout.readline()
-        if not first or "error" in json.loads(first):
-            raise UsageError(
-                f"llama.cpp can't load {path}: the file is truncated, damaged or of an unknown architecture"
-            )
-        found = []
-        for i, request in enumerate(requests):
-            line = worker.stdout.readline()
-            answer = json.loads(line) if line else {"error": "llama.cpp stopped"}
-            if "error" in answer:
-                raise UsageError(f"llama.cpp failed on {path.name} at {request}: {answer['error']}")
-            found.append(_summary(answer, request.least))
-            if on_answer:
-                on_answer(i)
-        return found
-    finally:
-        worker.kill()
-        worker.wait()
-        if worker.stdin:
-            with suppress(OSError):
-                worker.stdin.close()
-        if worker.stdout:
-            worker.stdout.close()
+    first = worker.stdout.readline()
+    if not first or "error" in json.loads(first):
+        raise UsageError(f"llama.cpp can't load {path}: the file is truncated, damaged or of an unknown architecture")
+    found = []
+    for request in requests:
+        line = worker.stdout.readline()
+        answer = json.loads(line) if line else {"error": "llama.cpp stopped"}
+        if "error" in answer:
+            raise UsageError(f"llama.cpp failed on {path.name} at {request}: {answer['error']}")
+        found.append(_summary(answer, request.least))
+    return found
 
 
 def _summary(answer: dict[str, Any], least: int) -> Summary:

@@ -6,7 +6,7 @@ as the rest of the program sees it, so that predictions run through the same ope
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ...errors import UsageError
@@ -36,15 +36,8 @@ class Shape:
     def matrices(self) -> tuple[tuple[str, int, int], ...]:
         """(name, outputs, inputs) of one layer's matrices; of the experts, one."""
         h, q, kv = self.hidden, self.heads * self.head_dim, self.kv_heads * self.head_dim
-        return (
-            ("q", q, h),
-            ("k", kv, h),
-            ("v", kv, h),
-            ("o", h, q),
-            ("gate", self.width, h),
-            ("up", self.width, h),
-            ("down", h, self.width),
-        )
+        ffn = (("gate", self.width, h), ("up", self.width, h), ("down", h, self.width))
+        return (("q", q, h), ("k", kv, h), ("v", kv, h), ("o", h, q), *ffn)
 
     @property
     def weights(self) -> int:
@@ -64,11 +57,7 @@ class Shape:
         from ...models.build import build_model
 
         raw: dict[str, object] = {
-            "id": self.name,
-            "name": self.name,
-            "vendor": "probe",
-            "family": "probe",
-            "grade": "D",
+            **{"id": self.name, "name": self.name, "vendor": "probe", "family": "probe", "grade": "D"},
             "shape": {
                 "layers": self.layers,
                 "hidden": self.hidden,
@@ -88,10 +77,9 @@ class Shape:
 
 
 def shape_of(model: Model) -> Shape:
-    """The shape of a model for a synthetic run; what it leaves out stands in its notes.
+    """The shape of a model for a synthetic run: layers all alike, those of the largest group; see its notes.
 
-    Layers are all alike: those of the largest group. Raises UsageError where attention has no such form
-    (latent, linear, compressed).
+    Raises UsageError where attention has no such form (latent, linear, compressed).
     """
     group = max(model.groups, key=lambda g: g.count)
     att, ffn = group.attention, group.ffn
@@ -110,20 +98,9 @@ def shape_of(model: Model) -> Shape:
     if ffn.matrices != 3:
         notes.append("the plain FFN is run as a gated one of the same number of weights")
     width = ffn.expert_width if moe else ffn.width * ffn.matrices // 3
-    return Shape(
-        model.id,
-        model.layers,
-        model.hidden,
-        att.heads,
-        att.kv_heads,
-        att.head_dim,
-        width,
-        model.vocab,
-        model.tied,
-        ffn.experts if moe else 0,
-        ffn.top_k if moe else 0,
-        tuple(notes),
-    )
+    whole = Shape(model.id, model.layers, model.hidden, att.heads, att.kv_heads, att.head_dim, width, model.vocab)
+    experts, top_k = (ffn.experts, ffn.top_k) if moe else (0, 0)
+    return replace(whole, tied=model.tied, experts=experts, top_k=top_k, notes=tuple(notes))
 
 
 def probe_shapes(quick: bool) -> dict[str, Shape]:

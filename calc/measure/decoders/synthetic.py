@@ -43,17 +43,14 @@ def file_bytes(shape: Shape, fmt: str) -> int:
     for name, _, inputs in (*shape.matrices, ("embedding", shape.vocab, shape.hidden)):
         if inputs % block:
             raise UsageError(
-                f"{shape.name} can't be stored in {fmt}: the rows of {name} have {inputs} weights, no "
-                f"multiple of {block};"
-                " use fp16"
+                f"{shape.name} can't be stored in {fmt}: the rows of {name} have {inputs} weights, no multiple of "
+                f"{block}; use fp16"
             )
     return shape.weights // block * size
 
 
 def check_room(folder: Path, shape: Shape, fmt: str) -> None:
-    """NoAnswer in one sentence unless a file of that shape and format can be written to the folder;
-    UsageError where it has no such form.
-    """
+    """NoAnswer unless a file of that shape and format has room in the folder; UsageError where it has no such form."""
     need = file_bytes(shape, fmt)
     try:
         free = shutil.disk_usage(folder).free
@@ -67,9 +64,7 @@ def check_room(folder: Path, shape: Shape, fmt: str) -> None:
 
 
 def write_synthetic(path: Path, shape: Shape, fmt: str, max_context: int = 4096) -> Path:
-    """Write a GGUF of that shape and format; NoAnswer if there is no room, nothing is left behind on
-    failure.
-    """
+    """Write a GGUF of that shape and format; NoAnswer if there is no room, nothing is left behind on failure."""
     gguf = gguf_package()
     check_room(path.parent, shape, fmt)
     part = path.with_name(path.name + ".part")
@@ -109,20 +104,22 @@ def _write(gguf: Any, path: Path, shape: Shape, fmt: str, max_context: int) -> N
 def _metadata(gguf: Any, writer: Any, shape: Shape, fmt: str, max_context: int) -> None:
     writer.add_name(f"synthetic {shape.name}")
     writer.add_file_type(_FILE_TYPES[fmt])
-    writer.add_context_length(max_context)
-    writer.add_embedding_length(shape.hidden)
-    writer.add_block_count(shape.layers)
-    writer.add_feed_forward_length(shape.width)
-    writer.add_head_count(shape.heads)
-    writer.add_head_count_kv(shape.kv_heads)
-    writer.add_key_length(shape.head_dim)
-    writer.add_value_length(shape.head_dim)
-    writer.add_rope_dimension_count(shape.head_dim)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(shape.vocab)
-    if shape.experts:
-        writer.add_expert_count(shape.experts)
-        writer.add_expert_used_count(shape.top_k)
+    figures = {
+        "context_length": max_context,
+        "embedding_length": shape.hidden,
+        "block_count": shape.layers,
+        "feed_forward_length": shape.width,
+        "head_count": shape.heads,
+        "head_count_kv": shape.kv_heads,
+        "key_length": shape.head_dim,
+        "value_length": shape.head_dim,
+        "rope_dimension_count": shape.head_dim,
+        "layer_norm_rms_eps": 1e-5,
+        "vocab_size": shape.vocab,
+        **({"expert_count": shape.experts, "expert_used_count": shape.top_k} if shape.experts else {}),
+    }
+    for name, value in figures.items():
+        getattr(writer, f"add_{name}")(value)
     plain = max(0, shape.vocab - _FIRST_PLAIN)
     tokens = [b"<unk>", b"<s>", b"</s>", *(b"<0x%02X>" % i for i in range(256)), *(b"t%d" % i for i in range(plain))]
     kinds = gguf.TokenType
@@ -148,25 +145,19 @@ def _tensors(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
         if shape.experts:
             yield f"blk.{i}.ffn_gate_inp.weight", (shape.experts, shape.hidden)
         for name, outputs, inputs in shape.matrices:
-            if name in names:
-                yield f"blk.{i}.{names[name]}.weight", (outputs, inputs)
-            elif shape.experts:
-                yield f"blk.{i}.ffn_{name}_exps.weight", (shape.experts, outputs, inputs)
+            if name in names or not shape.experts:
+                yield f"blk.{i}.{names.get(name, f'ffn_{name}')}.weight", (outputs, inputs)
             else:
-                yield f"blk.{i}.ffn_{name}.weight", (outputs, inputs)
+                yield f"blk.{i}.ffn_{name}_exps.weight", (shape.experts, outputs, inputs)
 
 
 def _tile(fmt: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """About a megabyte of plausible weights: normal values of deviation 0.02, whole blocks."""
-    rng = np.random.default_rng(0)
+    rng, block = np.random.default_rng(0), BLOCKS[fmt][1]
     if fmt in ("fp32", "fp16", "bf16"):
         values = rng.standard_normal(1 << 18, dtype=np.float32) * np.float32(0.02)
-        if fmt == "fp16":
-            return values.astype(np.float16).view(np.uint8)
-        if fmt == "bf16":
-            return (values.view(np.uint32) >> 16).astype(np.uint16).view(np.uint8)
-        return values.view(np.uint8)
-    block = BLOCKS[fmt][1]
+        cut = (values.view(np.uint32) >> 16).astype(np.uint16)  # bf16 is the upper half of fp32
+        return {"fp32": values, "fp16": values.astype(np.float16), "bf16": cut}[fmt].view(np.uint8)
     data = rng.integers(0, 256, (1 << 15, block), dtype=np.uint8)
     # each block starts with its 16-bit scale; integers of +-128 or +-8 behind it
     scale = np.float16(0.02 / (73.9 if fmt == "q8_0" else 4.6))

@@ -39,9 +39,7 @@ def rms_norm(x: Array) -> Array:
 
 
 def rotary(positions: np.ndarray[Any, Any], head_dim: int) -> tuple[Array, Array]:
-    """cos and sin of position x 10000^(-2 i / head_dim), each (tokens, head_dim / 2). Source: Su et al.
-    2021.
-    """
+    """cos and sin of position x 10000^(-2 i / head_dim), each (tokens, head_dim / 2). Source: Su et al. 2021."""
     rate = 10000.0 ** (-np.arange(0, head_dim, 2, dtype=np.float32) / head_dim)
     angle = positions[:, None] * rate
     return np.cos(angle, dtype=np.float32), np.sin(angle, dtype=np.float32)
@@ -82,25 +80,23 @@ class NumpyDecoder:
 
     def _pass(self, tokens: np.ndarray[Any, np.dtype[np.int64]]) -> Array:
         x: Array = self.weights["embed"][tokens]
-        past, new = self.length, tokens.shape[1]
-        cos, sin = rotary(np.arange(past, past + new), self.shape.head_dim)
+        angles = rotary(np.arange(self.length, self.length + tokens.shape[1]), self.shape.head_dim)
         for index, w in enumerate(self.weights["layers"]):
-            h = rms_norm(x)
-            x = x + self._attention(index, w, h, cos, sin)
+            x = x + self._attention(index, rms_norm(x), angles)
             h = rms_norm(x)
             gate = h @ w["gate"].T
             gate /= 1.0 + np.exp(-gate)
             gate *= h @ w["up"].T
             x = x + gate @ w["down"].T
-        self.length = past + new
+        self.length += tokens.shape[1]
         return x
 
-    def _attention(self, index: int, w: dict[str, Array], h: Array, cos: Array, sin: Array) -> Array:
-        s = self.shape
+    def _attention(self, index: int, h: Array, angles: tuple[Array, Array]) -> Array:
+        s, w = self.shape, self.weights["layers"][index]
         batch, new = h.shape[:2]
         end = self.length + new
-        q = rotate((h @ w["q"].T).reshape(batch, new, s.heads, s.head_dim), cos, sin)
-        k = rotate((h @ w["k"].T).reshape(batch, new, s.kv_heads, s.head_dim), cos, sin)
+        q = rotate((h @ w["q"].T).reshape(batch, new, s.heads, s.head_dim), *angles)
+        k = rotate((h @ w["k"].T).reshape(batch, new, s.kv_heads, s.head_dim), *angles)
         v = (h @ w["v"].T).reshape(batch, new, s.kv_heads, s.head_dim)
         self.keys[index, :, :, self.length : end] = k.transpose(0, 2, 1, 3)
         self.values[index, :, :, self.length : end] = v.transpose(0, 2, 1, 3)

@@ -1,17 +1,16 @@
-"""The same decoder in PyTorch, on any of its devices and data types; on CUDA a decode step is replayed as a
-graph.
+"""The same decoder in PyTorch, on any of its devices and data types; on CUDA a decode step is replayed as a graph.
 
-Weights are those of `decoder_numpy` (so the two can be compared), cast to the data type. PyTorch is optional.
+Weights are those of `with_numpy` (so the two can be compared), cast to the data type. PyTorch is optional.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ...errors import UsageError
-from ..machine import torch_or_none
+from ..machine import need_torch
 from .shapes import Shape
 from .with_numpy import random_matrix
 
@@ -20,29 +19,17 @@ TYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 class TorchDecoder:
-    """A decoder with a cache for `batch` sequences of at most `max_context` tokens.
-
-    compiled: compile the layer with torch.compile where that works, and say in `notes` where it does not.
-    """
+    """A decoder with a cache for `batch` sequences of at most `max_context` tokens; notes: why there is no graph."""
 
     def __init__(
-        self,
-        shape: Shape,
-        max_context: int,
-        batch: int = 1,
-        seed: int = 0,
-        dtype: str = "fp32",
-        device: str = "cpu",
-        compiled: bool = False,
+        self, shape: Shape, max_context: int, batch: int = 1, *, dtype: str = "fp32", device: str = "cpu"
     ) -> None:
-        torch = torch_or_none()
-        if torch is None:
-            raise UsageError("PyTorch is not installed; `pip install tokcalc[torch]`, or leave torch out of --engine")
-        self.torch, self.shape, self.device = torch, shape, device
+        self.torch = torch = need_torch()
+        self.shape, self.device = shape, device
         self.kind = getattr(torch, TYPES[dtype])
         self.notes: list[str] = []
         self.length = 0
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(0)
         with torch.inference_mode():
             self.layers = [self._layer_weights(rng) for _ in range(shape.layers)]
             self.embed = self._to(random_matrix(rng, shape.vocab, shape.hidden))
@@ -54,9 +41,6 @@ class TorchDecoder:
             angle = torch.arange(max_context, dtype=torch.float32)[:, None] * rate
             self.cos = torch.cos(angle).to(device).to(self.kind)
             self.sin = torch.sin(angle).to(device).to(self.kind)
-        self._block: Any = self._layer
-        if compiled:
-            self._block = torch.compile(self._layer, dynamic=False)
 
     def _to(self, matrix: np.ndarray[Any, Any]) -> Tensor:
         return self.torch.from_numpy(matrix).to(self.device).to(self.kind)
@@ -74,37 +58,37 @@ class TorchDecoder:
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits (batch, vocab) after the last of tokens (batch, new)."""
         with self.torch.inference_mode():
-            past, new = self.length, tokens.shape[1]
+            new = tokens.shape[1]
             x = self.embed[tokens]
-            cos, sin = self.cos[past : past + new], self.sin[past : past + new]
-            for index, w in enumerate(self.layers):
-                x = self._block(x, w, self.keys[index], self.values[index], cos, sin, past)
-            self.length = past + new
+            for index in range(self.shape.layers):
+                x = self._layer(x, index)
+            self.length += new
             return self.torch.nn.functional.linear(self._norm(x[:, -1]), self.head)
 
     def _norm(self, x: Tensor) -> Tensor:
         wide = x.float()
         return (wide * self.torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + 1e-5)).to(self.kind)
 
-    def _rotate(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        a, b = x.chunk(2, dim=-1)
+    def _rotate(self, x: Tensor) -> Tensor:
+        here = slice(self.length, self.length + x.shape[2])
+        (a, b), cos, sin = x.chunk(2, dim=-1), self.cos[here], self.sin[here]
         return self.torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
 
-    def _layer(
-        self, x: Tensor, w: dict[str, Tensor], keys: Tensor, values: Tensor, cos: Tensor, sin: Tensor, past: int
-    ) -> Tensor:
-        s, f = self.shape, self.torch.nn.functional
-        batch, new, end = x.shape[0], x.shape[1], past + x.shape[1]
+    def _layer(self, x: Tensor, index: int) -> Tensor:
+        s, f, w = self.shape, self.torch.nn.functional, self.layers[index]
+        batch, new, past = x.shape[0], x.shape[1], self.length
+        end = past + new
         qkv = f.linear(self._norm(x), w["qkv"]).view(batch, new, s.heads + 2 * s.kv_heads, s.head_dim).transpose(1, 2)
         q, k, v = qkv.split([s.heads, s.kv_heads, s.kv_heads], dim=1)
-        keys[:, :, past:end] = self._rotate(k, cos, sin)
+        keys, values = self.keys[index], self.values[index]
+        keys[:, :, past:end] = self._rotate(k)
         values[:, :, past:end] = v
         mask = None
         if new > 1 and past:
             seen = self.torch.arange(end, device=x.device)[None, :]
             mask = seen <= self.torch.arange(past, end, device=x.device)[:, None]
         mixed = f.scaled_dot_product_attention(
-            self._rotate(q, cos, sin),
+            self._rotate(q),
             keys[:, :, :end],
             values[:, :, :end],
             attn_mask=mask,
@@ -115,7 +99,7 @@ class TorchDecoder:
         gate, up = f.linear(self._norm(x), w["gate_up"]).chunk(2, dim=-1)
         return x + f.linear(f.silu(gate) * up, w["down"])
 
-    def graph(self, tokens: Tensor) -> Any:
+    def graph(self, tokens: Tensor) -> Callable[[], Any] | None:
         """A function that replays this decode step as one CUDA graph; None where that is impossible."""
         if not self.device.startswith("cuda"):
             return None

@@ -1,39 +1,35 @@
-"""Other tools' results as measured rows: llama-bench, vLLM's serving benchmark, aiperf or genai-perf,
-guidellm.
+"""Other tools' results as measured rows: llama-bench, vLLM's serving benchmark, aiperf or genai-perf, guidellm.
 
-Each format is recognised by its own keys (from the tools' documentation and export code); the rows have the
-columns of specs/measured/README.md, so `validate` and `calibrate` take them. What a file does not say (the
-chip, often the format of the weights) comes from the command line or stays empty.
+Each format is recognised by its own keys (from the tools' documentation and export code); the rows have the columns of
+specs/measured/README.md, so `validate` and `calibrate` take them. What a file does not say (the chip, often the format
+of the weights) comes from the command line or stays empty.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...errors import SpecError, UsageError
-from .values import (
-    as_number,
-    as_whole,
-    average,
-    epoch_date,
-    find_key,
-    first_name,
-    format_id,
-    known_id,
-    model_from_file,
-    stamp_date,
-    successful,
-    to_ms,
-    weights_from,
-)
+from . import values as v
 
 MAX_BYTES = 500_000_000
 Row = dict[str, Any]
 _TOOLS = "llama-bench (-o json), vllm bench serve --save-result, aiperf, genai-perf and guidellm"
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What the caller adds to a file: it overrides or completes what the file says."""
+
+    chip: str | None
+    chips: int | None
+    model: str | None
+    weights: str | None
 
 
 def read_results(
@@ -46,17 +42,15 @@ def read_results(
 ) -> list[Row]:
     """Measured rows of one result file.
 
-    chip, chips, model, weights override or complete what the file says. Raises SpecError for a file that is
-    none of the known ones, UsageError where the chip or the model is neither in the file nor given.
+    chip, chips, model, weights override or complete what the file says. Raises SpecError for a file that is none of the
+    known ones, UsageError where the chip or the model is neither in the file nor given.
     """
     data = _load(path)
-    for knows, read in _READERS:
-        if knows(data):
-            rows = read(data)
-            break
-    else:
+    read = next((read for knows, read in _READERS if knows(data)), None)
+    if read is None:
         raise SpecError(f"{path} is no result that is understood; known are {_TOOLS}")
-    return [_finish(row, path, i, chip, chips, model, weights) for i, row in enumerate(rows)]
+    said = _Said(chip, chips, model, weights)
+    return [_finish(row, path, i, said) for i, row in enumerate(read(data))]
 
 
 def _load(path: Path) -> Any:
@@ -71,51 +65,48 @@ def _load(path: Path) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        pass
-    try:  # llama-bench -o jsonl: one object a line
-        lines = [json.loads(line) for line in text.splitlines() if line.strip()]
-    except (ValueError, RecursionError):
-        raise SpecError(f"{path} is not valid JSON; give a result of {_TOOLS}") from None
-    return lines
+        try:  # llama-bench -o jsonl: one object a line
+            return [json.loads(line) for line in text.splitlines() if line.strip()]
+        except (ValueError, RecursionError):
+            raise SpecError(f"{path} is not valid JSON; give a result of {_TOOLS}") from None
+
+
+def _rows(row: Row, metrics: Iterable[tuple[str, Any]]) -> list[Row]:
+    """The row once for each metric that has a positive value."""
+    return [{**row, "metric": metric, "value": value} for metric, value in metrics if v.as_number(value) > 0]
 
 
 # ------------------------------------------------------------------ formats
 def _is_llama_bench(data: Any) -> bool:
-    return (
-        isinstance(data, list)
-        and bool(data)
-        and all(isinstance(d, dict) and {"n_prompt", "n_gen", "avg_ts"} <= d.keys() for d in data)
-    )
+    keys = {"n_prompt", "n_gen", "avg_ts"}
+    return isinstance(data, list) and bool(data) and all(isinstance(d, dict) and keys <= d.keys() for d in data)
 
 
-def _llama_bench(data: Any) -> list[Row]:
-    """n_prompt alone: a prompt; n_gen alone: generation after n_depth tokens; both: prompt and generation in
-    a row.
-    """
+def _llama_bench(data: list[Mapping[str, Any]]) -> list[Row]:
+    """n_prompt alone: a prompt; n_gen alone: generation after n_depth tokens; both: prompt and generation in a row."""
     rows = []
     for d in data:
         prompt, new, depth = int(d["n_prompt"]), int(d["n_gen"]), int(d.get("n_depth", 0))
-        kind = str(d.get("model_type", ""))
-        row: Row = {
-            "model": model_from_file(str(d.get("model_filename", ""))),
-            "weights": weights_from(kind),
-            "kv": format_id(str(d.get("type_k", ""))),
+        kind, device = str(d.get("model_type", "")), d.get("gpu_info") or d.get("cpu_info") or ""
+        samples = f"{len(d.get('samples_ts', []))} samples, deviation {v.as_number(d.get('stddev_ts', 0)):.3g} tok/s"
+        if new == 0:
+            work = {"isl": prompt, "osl": 1, "regime": "prefill-b1", "metric": "input_tok_s"}
+        elif prompt == 0:
+            work = {"isl": depth, "osl": new, "regime": "decode-b1", "metric": "output_tok_s_user"}
+        else:
+            work = {"isl": prompt, "osl": new, "regime": "static-batch", "metric": "total_tok_s"}
+        row = {
+            "model": v.model_from_file(str(d.get("model_filename", ""))),
+            "weights": v.weights_from(kind),
+            "kv": v.format_id(str(d.get("type_k", ""))),
             "engine": "llama.cpp",
             "version": str(d.get("build_commit", "")),
             "concurrency": 1,
             "date": str(d.get("test_time", ""))[:10],
             "spec_decode": 0,
-            "note": f"{d.get('gpu_info') or d.get('cpu_info') or ''}; {kind}; {d.get('n_threads')} threads; "
-            f"{len(d.get('samples_ts', []))} samples, deviation "
-            f"{as_number(d.get('stddev_ts', 0)):.3g} tok/s",
+            "note": f"{device}; {kind}; {d.get('n_threads')} threads; {samples}",
         }
-        if new == 0:
-            row |= {"isl": prompt, "osl": 1, "regime": "prefill-b1", "metric": "input_tok_s"}
-        elif prompt == 0:
-            row |= {"isl": depth, "osl": new, "regime": "decode-b1", "metric": "output_tok_s_user"}
-        else:
-            row |= {"isl": prompt, "osl": new, "regime": "static-batch", "metric": "total_tok_s"}
-        rows.append({**row, "value": d["avg_ts"]})
+        rows.append({**row, **work, "value": d["avg_ts"]})
     return rows
 
 
@@ -123,36 +114,33 @@ def _is_vllm(data: Any) -> bool:
     return isinstance(data, dict) and {"completed", "output_throughput", "total_input_tokens"} <= data.keys()
 
 
-def _vllm(data: Any) -> list[Row]:
-    """max_concurrency with an infinite rate: closed loop; a finite rate: open loop; neither: all queued at
-    once.
-    """
-    done = max(1.0, as_number(data["completed"]))
-    rate = str(data.get("request_rate", "inf"))
-    limit = data.get("max_concurrency")
+def _vllm(data: Mapping[str, Any]) -> list[Row]:
+    """max_concurrency with an infinite rate: closed loop; a finite rate: open loop; neither: all queued at once."""
+    done = max(1.0, v.as_number(data["completed"]))
+    rate, limit = str(data.get("request_rate", "inf")), data.get("max_concurrency")
     regime = "open-loop" if rate != "inf" else "serving" if limit else "max-load"
-    tpot = as_number(data.get("mean_tpot_ms") or data.get("median_tpot_ms"))
-    load = limit if regime == "serving" else "max" if regime == "max-load" else None
+    tpot = v.as_number(data.get("mean_tpot_ms") or data.get("median_tpot_ms"))
+    load = {"serving": limit, "max-load": "max"}.get(regime)
     if regime == "open-loop" and tpot > 0:
-        load = round(as_number(data["output_throughput"]) * tpot / 1000, 2)
+        load = round(v.as_number(data["output_throughput"]) * tpot / 1000, 2)
+    engine = str(data.get("backend") or data.get("endpoint_type") or "vllm")
     row: Row = {
         "model": data.get("model_id", ""),
-        "engine": str(data.get("backend") or data.get("endpoint_type") or "vllm"),
-        "isl": round(as_number(data["total_input_tokens"]) / done),
-        "osl": round(as_number(data.get("total_output_tokens")) / done),
+        "engine": "vllm" if engine.startswith(("openai", "vllm")) else engine,
+        "isl": round(v.as_number(data["total_input_tokens"]) / done),
+        "osl": round(v.as_number(data.get("total_output_tokens")) / done),
         "concurrency": load,
         "regime": regime,
-        "date": stamp_date(str(data.get("date", ""))),
+        "date": v.stamp_date(str(data.get("date", ""))),
         "note": f"vllm bench serve, rate {rate}, {done:.0f} requests",
     }
-    row["engine"] = "vllm" if row["engine"].startswith(("openai", "vllm")) else row["engine"]
-    keys = (
-        ("output_tok_s", "output_throughput"),
-        ("total_tok_s", "total_token_throughput"),
-        ("tpot_ms", "median_tpot_ms"),
-        ("ttft_ms", "median_ttft_ms"),
-    )
-    return [{**row, "metric": metric, "value": data[key]} for metric, key in keys if as_number(data.get(key)) > 0]
+    keys = {
+        "output_tok_s": "output_throughput",
+        "total_tok_s": "total_token_throughput",
+        "tpot_ms": "median_tpot_ms",
+        "ttft_ms": "median_ttft_ms",
+    }
+    return _rows(row, ((metric, data.get(key)) for metric, key in keys.items()))
 
 
 def _aiperf_metrics(data: Any) -> Mapping[str, Any]:
@@ -162,40 +150,39 @@ def _aiperf_metrics(data: Any) -> Mapping[str, Any]:
 
 
 def _is_aiperf(data: Any) -> bool:
-    if not isinstance(data, dict):
-        return False
-    found = _aiperf_metrics(data).get("output_token_throughput")
+    found = _aiperf_metrics(data).get("output_token_throughput") if isinstance(data, dict) else None
     return isinstance(found, dict) and "avg" in found
 
 
-def _aiperf(data: Any) -> list[Row]:
+def _aiperf(data: Mapping[str, Any]) -> list[Row]:
     metrics, config = _aiperf_metrics(data), data.get("input_config") or {}
     if data.get("is_complete") is False:
         raise SpecError(f"the aiperf run did not finish ({data.get('incomplete_reason')}); measure again")
-    rate, limit = find_key(config, "request_rate"), find_key(config, "concurrency")
-    name = find_key(config, "model_names") or find_key(config, "models") or find_key(config, "model") or ""
+    rate, limit = v.find_key(config, "request_rate"), v.find_key(config, "concurrency")
+    name = next(filter(None, (v.find_key(config, key) for key in ("model_names", "models", "model"))), "")
     tool = f"aiperf {data['aiperf_version']}" if data.get("aiperf_version") else "genai-perf or aiperf"
     row: Row = {
-        "model": first_name(name),
+        "model": v.first_name(name),
         "engine": "",
-        "isl": average(metrics, "input_sequence_length"),
-        "osl": average(metrics, "output_sequence_length"),
+        "isl": v.average(metrics, "input_sequence_length"),
+        "osl": v.average(metrics, "output_sequence_length"),
         "concurrency": limit if isinstance(limit, int | float) else None,
         "date": str(data.get("start_time") or "")[:10],
         "regime": "serving" if limit else "open-loop",
         "note": f"{tool}{f', rate {rate}' if rate else ''}",
     }
-    keys = (
-        ("output_tok_s", "output_token_throughput", 1.0),
-        ("tpot_ms", "inter_token_latency", None),
-        ("ttft_ms", "time_to_first_token", None),
-    )
     rows = []
-    for metric, key, scale in keys:
+    for metric, key in (
+        ("output_tok_s", "output_token_throughput"),
+        ("tpot_ms", "inter_token_latency"),
+        ("ttft_ms", "time_to_first_token"),
+    ):
         entry = metrics.get(key)
         if isinstance(entry, dict) and entry.get("avg") is not None:
-            value = as_number(entry["avg"] if scale else entry.get("p50") or entry["avg"])
-            rows.append({**row, "metric": metric, "value": value * (scale or to_ms(str(entry.get("unit", "ms"))))})
+            value = v.as_number(entry["avg"])
+            if metric != "output_tok_s":
+                value = v.as_number(entry.get("p50") or entry["avg"]) * v.to_ms(str(entry.get("unit", "ms")))
+            rows.append({**row, "metric": metric, "value": value})
     return rows
 
 
@@ -204,27 +191,24 @@ def _is_guidellm(data: Any) -> bool:
     return isinstance(runs, list) and bool(runs) and all(isinstance(r, dict) and "metrics" in r for r in runs)
 
 
-def _guidellm(data: Any) -> list[Row]:
+def _guidellm(data: Mapping[str, Any]) -> list[Row]:
     """One benchmark per strategy: synchronous, concurrent (streams), throughput (all at once), or a rate."""
     rows: list[Row] = []
-    shared = find_key(data.get("config") or data.get("args") or {}, "model")
+    shared = v.find_key(data.get("config") or data.get("args") or {}, "model")
     for run in data["benchmarks"]:
         metrics, config = run["metrics"], run.get("config") or run.get("args") or {}
         strategy = config.get("strategy") or {}
         kind = str(strategy.get("type_") or strategy.get("kind") or "")
         regime = {"synchronous": "serving", "concurrent": "serving", "throughput": "max-load"}.get(kind, "open-loop")
         load: Any = {"synchronous": 1, "throughput": "max"}.get(kind, strategy.get("streams"))
-        if load is None:
-            load = successful(metrics, "request_concurrency", "mean")
-        began = run.get("start_time")
         row: Row = {
-            "model": first_name(shared or find_key(config, "model") or ""),
+            "model": v.first_name(shared or v.find_key(config, "model") or ""),
             "engine": "",
             "regime": regime,
-            "isl": successful(metrics, "prompt_token_count", "mean"),
-            "osl": successful(metrics, "output_token_count", "mean"),
-            "concurrency": load,
-            "date": epoch_date(began),
+            "isl": v.successful(metrics, "prompt_token_count", "mean"),
+            "osl": v.successful(metrics, "output_token_count", "mean"),
+            "concurrency": v.successful(metrics, "request_concurrency", "mean") if load is None else load,
+            "date": v.epoch_date(run.get("start_time")),
             "note": f"guidellm, strategy {kind}",
         }
         keys = (
@@ -233,10 +217,7 @@ def _guidellm(data: Any) -> list[Row]:
             ("tpot_ms", "inter_token_latency_ms", "median"),
             ("ttft_ms", "time_to_first_token_ms", "median"),
         )
-        for metric, key, what in keys:
-            value = successful(metrics, key, what)
-            if value is not None and value > 0:
-                rows.append({**row, "metric": metric, "value": value})
+        rows += _rows(row, ((metric, v.successful(metrics, key, what)) for metric, key, what in keys))
     return rows
 
 
@@ -249,33 +230,32 @@ _READERS: tuple[tuple[Callable[[Any], bool], Callable[[Any], list[Row]]], ...] =
 
 
 # ------------------------------------------------------------------ pieces
-def _finish(
-    row: Row, path: Path, index: int, chip: str | None, chips: int | None, model: str | None, weights: str | None
-) -> Row:
+def _finish(row: Row, path: Path, index: int, said: _Said) -> Row:
     """The row with every column, known names instead of file names, and what the caller adds."""
     from ...validation.measured import COLUMNS
 
-    value = as_number(row.get("value"))
+    value = v.as_number(row.get("value"))
     if not math.isfinite(value) or value <= 0:
         raise SpecError(f"{path}: measurement {index + 1} has no positive value; the run it comes from failed")
-    if not chip:
+    if not said.chip:
         raise UsageError(f"{path} does not say on which chip it ran; add --chip NAME")
-    name = known_id(model or str(row.get("model") or ""), "models")
+    name = v.known_id(said.model or str(row.get("model") or ""), "models")
     if not name:
         raise UsageError(f"{path} does not name its model; add --model NAME")
     full: Row = {column: row.get(column) if row.get(column) is not None else "" for column in COLUMNS}
-    full |= {
-        "chip": known_id(chip, "chips"),
+    chip, weights = v.known_id(said.chip, "chips"), v.format_id(said.weights or str(full["weights"]))
+    one = dict.fromkeys(("tp", "pp", "dp"), 1) if (said.chips or 1) == 1 else {}
+    return {
+        **full,
+        **one,
+        "id": f"{path.stem}/{index + 1}-{full['metric']}",
+        "group": f"{path.stem}/{name}/{chip}/{weights}",
+        "chip": chip,
         "model": name,
-        "chips": chips or 1,
-        "weights": format_id(weights or str(full["weights"])),
+        "chips": said.chips or 1,
+        "weights": weights,
         "value": value,
         "source": path.name,
-        "isl": as_whole(full["isl"]),
-        "osl": as_whole(full["osl"]),
+        "isl": v.as_whole(full["isl"]),
+        "osl": v.as_whole(full["osl"]),
     }
-    for degree in ("tp", "pp", "dp"):
-        full[degree] = 1 if full["chips"] == 1 else full[degree]
-    full["id"] = f"{path.stem}/{index + 1}-{full['metric']}"
-    full["group"] = f"{path.stem}/{name}/{full['chip']}/{full['weights']}"
-    return full

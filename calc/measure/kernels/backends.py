@@ -1,8 +1,6 @@
-"""The libraries that run kernels on this machine, behind one small interface: NumPy always, PyTorch on any
-device.
+"""The libraries that run kernels on this machine, behind one small interface: NumPy always, PyTorch on any device.
 
-Before it stands `machine`; behind it `bandwidth` and `matmul`, which do not know which library or device
-they drive.
+Before it stands `machine`; behind it `bandwidth` and `matmul`, which do not know which library or device they drive.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from ..load import available_cores
 from ..machine import blas_name, torch_or_none
 
 Matrix = Any  # of NumPy or PyTorch, opaque to the probes
+Streams = dict[str, tuple[Callable[[], Any], float]]
 ITEM_BYTES = {"fp64": 8, "fp32": 4, "bf16": 2, "fp16": 2, "int8": 1, "fp8": 1}
 
 
@@ -41,10 +40,8 @@ class Backend(Protocol):
         """x (m, k) times the transpose of w (n, k): a linear layer."""
         ...
 
-    def streams(self, elements: int) -> dict[str, tuple[Callable[[], Any], float]]:
-        """Memory kernels over arrays of that many elements: name -> (run, bytes moved as STREAM counts
-        them).
-        """
+    def streams(self, elements: int) -> Streams:
+        """Memory kernels over arrays of that many elements: name -> (run, bytes moved as STREAM counts them)."""
         ...
 
     def wait(self) -> None:
@@ -78,7 +75,7 @@ class NumpyBackend:
     def product(self, dtype: str, x: Matrix, w: Matrix) -> Matrix:
         return x @ w.T
 
-    def streams(self, elements: int) -> dict[str, tuple[Callable[[], Any], float]]:
+    def streams(self, elements: int) -> Streams:
         a, b, c = np.zeros(elements), np.ones(elements), np.ones(elements)
         cuts = np.linspace(0, elements, self.threads + 1).astype(int)
         parts = [slice(int(i), int(j)) for i, j in pairwise(cuts)]
@@ -120,7 +117,7 @@ class TorchBackend:
 
     def dtypes(self) -> tuple[str, ...]:
         wide = ("fp32", "bf16", "fp16")
-        return (*wide, "int8", *(("fp8",) if self._kind == "cuda" else ())) if self._kind != "mps" else wide
+        return wide if self._kind == "mps" else (*wide, "int8", "fp8") if self._kind == "cuda" else (*wide, "int8")
 
     def random(self, dtype: str, rows: int, columns: int) -> Matrix:
         values = self.torch.from_numpy(_filled(rows, columns))
@@ -137,7 +134,7 @@ class TorchBackend:
             return torch._scaled_mm(x, w.t(), scale_a=one, scale_b=one, out_dtype=torch.bfloat16)
         return torch.nn.functional.linear(x, w)
 
-    def streams(self, elements: int) -> dict[str, tuple[Callable[[], Any], float]]:
+    def streams(self, elements: int) -> Streams:
         torch = self.torch
         kind, size = (torch.float64, 8.0) if self._kind == "cpu" else (torch.float32, 4.0)
         a, b, c = (torch.ones(elements, dtype=kind, device=self.device) for _ in range(3))
@@ -149,7 +146,5 @@ class TorchBackend:
         }
 
     def wait(self) -> None:
-        if self._kind == "cuda":
-            self.torch.cuda.synchronize()
-        elif self._kind in ("mps", "xpu"):
+        if self._kind != "cpu":
             getattr(self.torch, self._kind).synchronize()

@@ -1,5 +1,4 @@
-"""Energy that a stretch of work took, from RAPL counters (processor packages) or NVML (NVIDIA boards),
-where readable.
+"""Energy that a stretch of work took, from RAPL counters (processor packages) or NVML (NVIDIA boards), where readable.
 
 Neither needs root where the system allows reading; where it does not, there is simply no energy figure.
 """
@@ -7,8 +6,9 @@ Neither needs root where the system allows reading; where it does not, there is 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 _POWERCAP = Path("/sys/class/powercap")
 
@@ -35,12 +35,9 @@ class Meter:
         now = self._read()
         if len(now) != len(self._before):
             return None
-        total = 0.0
-        for i, (a, b) in enumerate(zip(self._before, now, strict=True)):
-            span = b - a
-            if span < 0 and self._rapl:
-                span += self._rapl[i][1]
-            total += span
+        wraps = [wrap for _, wrap in self._rapl] or [0.0] * len(now)
+        spans = zip(self._before, now, wraps, strict=True)
+        total = sum(b - a + (wrap if b < a else 0.0) for a, b, wrap in spans)
         return total if total > 0 else None
 
     def watts(self) -> float | None:
@@ -50,32 +47,26 @@ class Meter:
         return joules / wall if joules is not None and wall > 0 else None
 
     def _read(self) -> list[float]:
-        try:
+        with suppress(OSError, ValueError, RuntimeError):
             if self._rapl:
                 return [float(path.read_text()) * 1e-6 for path, _ in self._rapl]
             if self._nvml:
                 return [self._nvml() * 1e-3]
-        except (OSError, ValueError, RuntimeError):
-            pass
         return []
 
 
 def _packages() -> list[tuple[Path, float]]:
-    """Readable package counters with their wrap-around in joules; cores and DRAM inside a package are not
-    added.
-    """
+    """Readable package counters with their wrap-around in joules; cores and DRAM inside a package are not added."""
     out = []
     for folder in sorted(_POWERCAP.glob("*-rapl:*")):
-        try:
+        with suppress(OSError, ValueError):
             if folder.name.count(":") == 1 and (folder / "name").read_text().startswith("package"):
                 float((folder / "energy_uj").read_text())
                 out.append((folder / "energy_uj", float((folder / "max_energy_range_uj").read_text()) * 1e-6))
-        except (OSError, ValueError):
-            continue
     return out
 
 
-def _board() -> Any:
+def _board() -> Callable[[], float] | None:
     """A function that reads the first board's energy counter in millijoules, or None."""
     try:
         import pynvml

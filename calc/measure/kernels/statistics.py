@@ -1,9 +1,7 @@
-"""How a time is taken: warm-up, repeats until the interval of the median is tight, disturbed samples put
-aside.
+"""How a time is taken: warm-up, repeats until the interval of the median is tight, disturbed samples put aside.
 
-Stands over `load` and under every probe. Rules: the 95 % interval of the median from order statistics
-(Conover, Practical Nonparametric Statistics, 3.2); outliers by the modified z-score 0.6745 |x - median| /
-MAD > 14.8, as hyperfine.
+Stands over `load` and under every probe. Rules: the 95 % interval of the median from order statistics (Conover,
+Practical Nonparametric Statistics, 3.2); outliers by hyperfine's modified z-score, 0.6745 |x - median| / MAD > 14.8.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ..load import QUIET_CORES, Watch, settle, wait_s
 
@@ -26,9 +25,8 @@ _ROUND_S = 0.06  # the kernel counts busy time in steps of 10 ms: judge rounds o
 class Summary:
     """Median of samples with its 95 % interval, in the unit of the samples (seconds here).
 
-    slow_first: the first sample lies outside the spread of the others; drift: last third over first third,
-    minus 1; others: mean cores that other processes used; disturbed: True if too few samples were free of
-    them.
+    slow_first: the first sample lies outside the spread of the others; drift: last third over first third, minus 1;
+    others: mean cores that other processes used; disturbed: True if too few samples were free of them.
     """
 
     median: float
@@ -43,19 +41,16 @@ class Summary:
     disturbed: bool = False
     samples: tuple[float, ...] = field(default=(), repr=False)
 
-    @property
-    def half_width(self) -> float:
-        """Half the interval as a share of the median."""
-        return (self.high - self.low) / 2 / self.median if self.median else math.inf
-
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON, raw samples included."""
         return {**asdict(self), "samples": list(self.samples)}
 
 
-def median_interval(samples: Any) -> tuple[float, float, float]:
-    """(median, low, high): the 95 % interval of a median by ranks n/2 -+ 0.98 sqrt(n), no distribution
-    assumed.
+def median_interval(samples: ArrayLike) -> tuple[float, float, float]:
+    """(median, low, high): the 95 % interval of a median by ranks n/2 -+ 0.98 sqrt(n), no distribution assumed.
+
+    >>> median_interval(range(1, 101))
+    (50.5, 41.0, 60.0)
     """
     x = np.sort(np.asarray(samples, dtype=float))
     n = len(x)
@@ -64,7 +59,7 @@ def median_interval(samples: Any) -> tuple[float, float, float]:
     return float(np.median(x)), float(x[low]), float(x[max(high, low)])
 
 
-def outlier_mask(samples: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def outlier_mask(samples: ArrayLike) -> NDArray[np.bool_]:
     """True where a sample's modified z-score is over 14.8; never for a spread of zero."""
     x = np.asarray(samples, dtype=float)
     away = np.abs(x - np.median(x))
@@ -75,22 +70,21 @@ def outlier_mask(samples: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
 def summarise(samples: Sequence[float], others: float | None = None, disturbed: bool = False) -> Summary:
     """Summary of at least one sample."""
     x = np.asarray(samples, dtype=float)
-    middle, low, high = median_interval(samples)
-    slow = bool(len(x) >= 4 and outlier_mask(x)[0] and x[0] > middle)
+    middle, low, high = median_interval(x)
+    far = outlier_mask(x)
     third = max(1, len(x) // 3)
-    drift = float(np.median(x[-third:]) / np.median(x[:third]) - 1.0) if len(x) >= 6 else 0.0
     return Summary(
         middle,
         low,
         high,
-        float(x.min()),
-        len(x),
-        int(outlier_mask(x).sum()),
-        slow,
-        drift,
-        others,
-        disturbed,
-        tuple(float(v) for v in x),
+        best=float(x.min()),
+        n=len(x),
+        outliers=int(far.sum()),
+        slow_first=bool(len(x) >= 4 and far[0] and x[0] > middle),
+        drift=float(np.median(x[-third:]) / np.median(x[:third]) - 1.0) if len(x) >= 6 else 0.0,
+        others=others,
+        disturbed=disturbed,
+        samples=tuple(map(float, x)),
     )
 
 
@@ -99,34 +93,26 @@ def _no_wait() -> None:
 
 
 def looped(run: Callable[[], Any], target_s: float = 1e-3, wait: Callable[[], Any] = _no_wait) -> Callable[[], float]:
-    """A sample function that times so many calls that the clock does not matter, and returns seconds per
-    call.
+    """A sample function: seconds per call, of so many calls that the clock does not matter.
 
     wait: blocks until the device has finished what `run` queued.
     """
+
+    def timed(count: int) -> float:
+        start = time.perf_counter()
+        for _ in range(count):
+            run()
+        wait()
+        return time.perf_counter() - start
+
     run()
     wait()
     count = 1
-    while True:
-        start = time.perf_counter()
-        for _ in range(count):
-            run()
-        wait()
-        took = time.perf_counter() - start
-        if took >= target_s / 2 or count >= 1 << 20:
-            break
+    while (took := timed(count)) < target_s / 2 and count < 1 << 20:
         count = min(1 << 20, max(count * 2, int(count * target_s / max(took, 1e-9))))
     if took < target_s:
         count = max(1, math.ceil(count * target_s / max(took, 1e-9)))
-
-    def sample() -> float:
-        start = time.perf_counter()
-        for _ in range(count):
-            run()
-        wait()
-        return (time.perf_counter() - start) / count
-
-    return sample
+    return lambda: timed(count) / count
 
 
 def collect(
@@ -138,12 +124,10 @@ def collect(
     tolerance: float = 0.02,
     budget_s: float = 2.0,
 ) -> Summary:
-    """Take samples until at least `least` undisturbed ones have a median known to `tolerance`, or the
-    budget is spent.
+    """Take samples until at least `least` undisturbed ones have a median known to `tolerance`, or the budget is spent.
 
-    sample: returns seconds. Samples come in rounds; a round during which others used more than 0.2 cores is
-    put aside. Where quiet rounds hold too few samples, the quietest rounds stand in and the summary says
-    `disturbed`.
+    sample: returns seconds. Samples come in rounds; a round during which others used more than 0.2 cores is put aside.
+    Where quiet rounds hold too few samples, the fastest stand in and the summary says `disturbed`.
     """
     for _ in range(warmup):
         sample()
@@ -188,8 +172,7 @@ def remarks(summaries: Sequence[Summary]) -> list[str]:
     if busy:
         cores = float(np.mean([s.others or 0.0 for s in busy]))
         out.append(
-            f"{len(busy)} of {n} measurements were taken while other programs used {cores:.1f} cores "
-            "on average; "
+            f"{len(busy)} of {n} measurements were taken while other programs used {cores:.1f} cores on average; "
             "close them and run again for constants that can be trusted"
         )
     wild = sum(1 for s in summaries if s.outliers)
@@ -198,8 +181,7 @@ def remarks(summaries: Sequence[Summary]) -> list[str]:
     slowing = [s.drift for s in summaries if s.drift > 0.1 and s.n >= 6]
     if len(slowing) > max(2, n // 4):
         out.append(
-            f"{len(slowing)} of {n} measurements became slower while they ran (median "
-            f"{np.median(slowing):.0%}): "
+            f"{len(slowing)} of {n} measurements became slower while they ran (median {np.median(slowing):.0%}): "
             "the processor may be throttling; check its cooling and power mode"
         )
     return out
