@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..engines.constants import load_constants
-from ..trust.bands import band
 from ..trust.evidence import evidence
 from ..trust.grades import grade_reason
 from .money import energy, money
-from .question import Body, Question
+from .question import Body, Question, Subject
 
 if TYPE_CHECKING:
-    from ..hardware.chip import Chip
-    from ..models.model import Model
+    from .service import Service
 
 
 @dataclass(frozen=True)
@@ -64,19 +62,36 @@ class Answer:
         return float(value) * registry()(unit or "dimensionless")
 
 
-def assemble(chip: Chip, model: Model, body: Body, ask: Question, grade: str, command: str) -> dict[str, Any]:
-    """The answer dictionary of the JSON contract."""
+def speed_of(subject: Subject, body: Body) -> dict[str, Any]:
+    """The speeds of a body with their bands."""
     s, chips = body.served, body.deployment["chips"]
-    watts = energy(chip, model, body, ask, grade)
-    reason = grade_reason(chip, load_constants(), body.scope, model.is_moe)
-
-    def banded(value: float, quantity: str) -> dict[str, float]:
-        low, high = band(value, quantity, grade, body.bands or chip.id, model.is_moe)
-        return {"value": value, "low": float(low), "high": float(high)}
-
-    ttft = banded(float(s.ttft_s), "ttft")
+    ttft = subject.banded(float(s.ttft_s), "ttft", body)
     if body.percentiles:
         ttft |= dict(zip(("p50", "p90", "p99"), body.percentiles, strict=True))
+    output = float(s.output_tok_s)
+    return {
+        "output_tok_s_user": subject.banded(1.0 / float(s.tpot_s), "tpot", body),
+        "output_tok_s": subject.banded(output, "throughput", body),
+        "output_tok_s_chip": subject.banded(output / chips, "throughput", body),
+        "input_tok_s": subject.banded(float(s.input_tok_s), "throughput", body),
+        "ttft_s": ttft,
+        "tpot_s": subject.banded(float(s.tpot_s), "tpot", body),
+    }
+
+
+def assemble(
+    subject: Subject, body: Body, ask: Question, command: str, *, service: tuple[Service | None, Body | None]
+) -> dict[str, Any]:
+    """The answer dictionary of the JSON contract.
+
+    service: how a service would run the model, and the body at its load: money, energy and memory are then of that
+    load, and `service` holds its speeds. `speed` is of the load that was asked for, one request alone if none was.
+    """
+    chip, model, grade, s = subject.chip, subject.model, subject.grade, body.served
+    kept, loaded = service
+    paid = loaded or body
+    watts = energy(subject, paid, ask)
+    reason = grade_reason(chip, load_constants(), body.scope, model.is_moe)
     return {
         "chip": chip.id,
         "model": model.id,
@@ -92,17 +107,11 @@ def assemble(chip: Chip, model: Model, body: Body, ask: Question, grade: str, co
             "acceptance": ask.acceptance,
             "utilisation": ask.utilisation,
         },
-        "speed": {
-            "output_tok_s_user": banded(1.0 / float(s.tpot_s), "tpot"),
-            "output_tok_s": banded(float(s.output_tok_s), "throughput"),
-            "output_tok_s_chip": banded(float(s.output_tok_s) / chips, "throughput"),
-            "input_tok_s": banded(float(s.input_tok_s), "throughput"),
-            "ttft_s": ttft,
-            "tpot_s": banded(float(s.tpot_s), "tpot"),
-        },
-        "cost": money(chip, model, body, ask, watts, grade),
+        "speed": speed_of(subject, body),
+        **({"service": service_record(subject, kept, loaded)} if kept and loaded else {}),
+        "cost": money(subject, paid, ask, watts),
         "energy": watts,
-        "memory": dict(body.memory),
+        "memory": dict(paid.memory),
         "bound_by": body.bound_by,
         "bound_share": body.bound_share,
         "grade": grade,
@@ -110,8 +119,19 @@ def assemble(chip: Chip, model: Model, body: Body, ask: Question, grade: str, co
         "terms": [dict(t) for t in body.terms],
         "sources": [{"url": s.url, "date": s.date, "grade": s.grade, "covers": s.covers} for s in chip.sources],
         "notes": list(chip.notes[:2]) if grade == "D" else [],
-        "assumptions": list(body.assumptions),
+        "assumptions": list(paid.assumptions),
         "placement": [dict(p) for p in body.placement],
         "evidence": evidence(chip.id, chip.what_if),
         "command": command,
+    }
+
+
+def service_record(subject: Subject, service: Service, body: Body) -> dict[str, Any]:
+    """The load of a service: what it promises, what it keeps in flight, and its speeds."""
+    return {
+        "min_tok_s_user": 1.0 / service.limits.tpot_s,
+        "max_ttft_s": service.limits.ttft_s,
+        "kept": service.kept,
+        "concurrency": service.concurrency,
+        "speed": speed_of(subject, body),
     }

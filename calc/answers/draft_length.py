@@ -38,7 +38,7 @@ def best_length(
     from ..serving.precision import choose_formats
 
     isl, osl = float(ask.isl), float(ask.osl)
-    here = 1.0 if isinstance(ask.concurrency, str) else float(ask.concurrency)
+    here = 1.0 if isinstance(ask.concurrency, str) else float(ask.concurrency or 1)
     if chip.weights_in_sram:
         name, most = choose_formats(chip, model, software[0], wish.weights, wish.kv)[0], float(model.layers)
         chips = wish.chips or wish.pp

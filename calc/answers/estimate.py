@@ -6,7 +6,7 @@ Joins deployment, serving (or SRAM pipelines), money and energy into the `Answer
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +15,22 @@ from ..engines.constants import load_constants
 from ..engines.engine import default_engine, find_engine
 from ..engines.resolve import check_runs, own_software_note
 from ..errors import UsageError
+from ..serving.chooser import Limits, choose_cut, choose_loaded
 from ..serving.deployment import Wish, choose
-from ..serving.replica import sized_for
 from ..serving.workload import Load
 from ..trust.grades import answer_grade
 from . import answer, question
 from . import streamed as parts
 from .answer import Answer
+from .question import Subject
+from .service import named, promised, service_of
 
 if TYPE_CHECKING:
     from ..engines.constants import Constants
+    from ..engines.engine import Engine
     from ..hardware.chip import Chip
     from ..models.model import Model
+    from .question import Body, Question
 
 
 def estimate(
@@ -35,7 +39,9 @@ def estimate(
     *,
     isl: int = 1024,
     osl: int = 1024,
-    concurrency: int | str = 1,
+    concurrency: int | str | None = None,
+    min_speed: float | None = None,
+    max_ttft: float | None = None,
     weights: str | None = None,
     kv: str | None = None,
     chips: int | None = None,
@@ -63,9 +69,10 @@ def estimate(
     stream: bool = False,
     rate: float | None = None,
 ) -> Answer:
-    """The answer for a chip, a model and a closed loop of `concurrency` requests of isl + osl tokens.
+    """The answer for a chip, a model and requests of isl + osl tokens: speed of one alone, money at a service's load.
 
-    chip, model: names, spec files or loaded objects; concurrency: a number or "max" (what the KV pool holds);
+    chip, model: names, spec files or loaded objects; concurrency: requests in flight instead, a number or "max" (what
+    the KV pool holds); min_speed, max_ttft: tokens/s of a user and seconds to the first token that a service promises;
     rent: "2.5 USD/h" per chip; cache_hit: share of input found in a cache; draft, acceptance: speculation.
     draft "best": the length that is fastest at this load, told with where drafting stops paying.
     rate: requests per second that arrive on their own instead of `concurrency` in flight (open loop).
@@ -77,7 +84,7 @@ def estimate(
     pick = draft == "best"
     draft = 1 if pick else _whole(draft)
     _check(concurrency, cache_hit, draft, {"chips": chips, "tp": tp, "pp": pp, "dp": dp, "ep": ep})
-    if rate is not None and concurrency != 1:
+    if rate is not None and concurrency is not None:
         raise UsageError(f"--rate {rate:g} and --concurrency {concurrency} are two loads; give one of them")
     device = load_chip(chip, overrides, memory) if isinstance(chip, str) else chip
     network = load_model(model) if isinstance(model, str) else model
@@ -102,6 +109,7 @@ def estimate(
         own=own,
         region=region,
         rate=_rate(rate, device),
+        limits=_limits(min_speed, max_ttft, device),
     )
     if engine and (stack_note := own_software_note(constants, software, device)):
         ask = ask.with_note(stack_note)
@@ -126,25 +134,60 @@ def estimate(
         count, note = best_length(device, network, (software, constants), ask, wish)
         draft, acceptance = (count, acceptance) if count else (None, None)
         ask = replace(ask, draft=count, acceptance=acceptance or 0.0).with_note(note)
-    if device.weights_in_sram:
+    service = None
+    if concurrency is None and rate is None and not stream:
+        service = service_of(device, network, (software, constants), ask, wish)
+        wish, ask = service.wish, ask.with_note(service.note)
+    elif rate is not None:
+        ask = replace(ask, concurrency=1)
+    runs = _machine(device, network, (software, constants), wish, ask, stream)
+    body = runs(replace(ask, concurrency=1) if service else ask)
+    at_load = runs(replace(ask, concurrency=service.concurrency)) if service else None
+    grade = answer_grade(device, constants, body.scope, network.is_moe)
+    command = _command(locals())
+    return Answer(answer.assemble(Subject(device, network, grade), body, ask, command, service=(service, at_load)))
+
+
+def _machine(
+    chip: Chip, model: Model, software: tuple[Engine, Constants], wish: Wish, ask: Question, stream: bool
+) -> Callable[[Question], Body]:
+    """The machine that was wished for or, where degrees are open, chosen for the load, as what answers a question."""
+    if chip.weights_in_sram:
         from .pipelined import sram_answer
 
-        body = sram_answer(device, network, software, ask, wish, stream=stream)
-        scope = body.scope
-    else:
-        wanted = 1.0 if isinstance(concurrency, str) else float(concurrency)
+        return lambda asked: sram_answer(chip, model, software[0], asked, wish, stream=stream)
+    if not wish.named_degrees:
+        unlimited = ask.concurrency == "max"
+        wanted = 1.0 if isinstance(ask.concurrency, str) or ask.concurrency is None else float(ask.concurrency)
         load = Load(float(ask.isl), float(ask.osl), wanted, ask.cache_hit, float(ask.draft), ask.acceptance)
-        wanted = float(sized_for(device, network, (software, constants), load))
-        deployment = choose(device, network, software, wish, batch=wanted, context=ask.isl + ask.osl)
-        body = parts.served_answer(deployment, constants, ask)
-        scope = body.scope
-    grade = answer_grade(device, constants, scope, network.is_moe)
-    return Answer(answer.assemble(device, network, body, ask, grade, _command(locals())))
+        found = (
+            choose_loaded(chip, model, software, wish, load, limits=Limits())
+            if unlimited
+            else choose_cut(chip, model, software, wish, load)
+        )
+        wish = named(chip, wish, found)
+    deployment = choose(chip, model, software[0], wish, batch=1.0, context=ask.isl + ask.osl)
+    return lambda asked: parts.served_answer(deployment, software[1], asked)
 
 
-def _check(concurrency: int | str, cache_hit: float, draft: int | None, degrees: Mapping[str, int | None]) -> None:
+def _limits(min_speed: float | None, max_ttft: float | None, chip: Chip) -> Limits | None:
+    """What was asked for every user; what is left out is as promised. None: nothing was asked."""
+    if min_speed is None and max_ttft is None:
+        return None
+    for value, option, unit in ((min_speed, "--min-speed", "tokens/s"), (max_ttft, "--max-ttft", "seconds")):
+        if value is not None and not 0.0 < value < _MOST:
+            raise UsageError(f"{option} must be a number of {unit} above zero, not {value:g}.")
+    usual = promised(chip)
+    return Limits(
+        usual.tpot_s if min_speed is None else 1.0 / min_speed, usual.ttft_s if max_ttft is None else max_ttft
+    )
+
+
+def _check(
+    concurrency: int | str | None, cache_hit: float, draft: int | None, degrees: Mapping[str, int | None]
+) -> None:
     """UsageError for a load or a degree that is no number of requests, share or chips."""
-    if concurrency != "max" and not (
+    if concurrency not in ("max", None) and not (
         isinstance(concurrency, int | float) and 1 <= concurrency <= _MOST and concurrency == int(concurrency)
     ):
         raise UsageError(f"--concurrency {concurrency} is not a number of requests; give a whole number from 1 or max")
@@ -193,14 +236,7 @@ def _acceptance(draft: int | None, acceptance: float | None) -> float:
 _MOST = 100_000_000
 
 
-_DEFAULTS: dict[str, Any] = {
-    "isl": 1024,
-    "osl": 1024,
-    "concurrency": 1,
-    "currency": "USD",
-    "cache_hit": 0.0,
-    "utilisation": 1.0,
-}
+_DEFAULTS: dict[str, Any] = {"isl": 1024, "osl": 1024, "currency": "USD", "cache_hit": 0.0, "utilisation": 1.0}
 _OPTIONS = (
     "isl",
     "osl",

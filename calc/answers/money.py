@@ -20,11 +20,10 @@ from ..trust.bands import band
 
 if TYPE_CHECKING:
     from ..hardware.chip import Chip
-    from ..models.model import Model
-    from .question import Body, Question
+    from .question import Body, Question, Subject
 
 
-def money(chip: Chip, model: Model, body: Body, ask: Question, energy: Mapping[str, Any], grade: str) -> dict[str, Any]:
+def money(subject: Subject, body: Body, ask: Question, energy: Mapping[str, Any]) -> dict[str, Any]:
     """Cost per hour and per million tokens by the way that was asked for, or the reason why there is none.
 
     energy: the answer's, whose all-in power an owner pays for. Bands join the price's range with the
@@ -33,6 +32,7 @@ def money(chip: Chip, model: Model, body: Body, ask: Question, energy: Mapping[s
     from ..money.cost import blend, cached_input, input_output
     from ..money.hour import chip_hour
 
+    chip, model, grade = subject.chip, subject.model, subject.grade
     terms = ask.money_terms().checked()
     s, chips = body.served, body.deployment["chips"]
     all_in, rated = energy.get("system_power_w"), energy.get("system_rated_w")
@@ -63,7 +63,7 @@ def money(chip: Chip, model: Model, body: Body, ask: Question, energy: Mapping[s
     return found | {"way": hour.way, "price": dict(hour.price)}
 
 
-def energy(chip: Chip, model: Model, body: Body, ask: Question, grade: str) -> dict[str, Any]:
+def energy(subject: Subject, body: Body, ask: Question) -> dict[str, Any]:
     """Joules per token of the chips and all-in, kWh and CO2 per million, or the reason why there are none.
 
     The power while awake is shared by time; the power of arithmetic goes to whom the operations belong, the
@@ -74,8 +74,11 @@ def energy(chip: Chip, model: Model, body: Body, ask: Question, grade: str) -> d
     from ..money.energy import co2_per_million, kwh_per_million
     from ..physics.power import rated_watts, system_ratio
 
+    chip, grade = subject.chip, subject.grade
     chips = body.deployment["chips"]
-    w = watts(chip, model, body.deployment["weights"], body.served, cached_share=ask.cache_hit, in_use=body.in_use)
+    w = watts(
+        chip, subject.model, body.deployment["weights"], body.served, cached_share=ask.cache_hit, in_use=body.in_use
+    )
     if w is None:
         reason = f'no power figure of {chip.name} is published; give one with --set power.tdp="500 W"'
         return {"reason": reason}

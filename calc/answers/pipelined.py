@@ -77,7 +77,7 @@ def sram_answer(chip: Chip, model: Model, engine: Engine, ask: Question, wish: W
     load = Load(
         float(ask.isl),
         float(ask.osl),
-        float("inf") if ask.concurrency == "max" else float(ask.concurrency),
+        float("inf") if ask.concurrency == "max" else float(ask.concurrency or 1),
         ask.cache_hit,
         float(ask.draft),
         ask.acceptance,

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..trust.bands import ANCHORED
+from ..trust.bands import ANCHORED, band
 
 if TYPE_CHECKING:
+    from ..hardware.chip import Chip
+    from ..models.model import Model
     from ..money.hour import Terms
+    from ..serving.chooser import Limits
     from ..serving.workload import Served
 
 
@@ -19,7 +22,7 @@ class Question:
 
     isl: int
     osl: int
-    concurrency: int | str
+    concurrency: int | str | None  # None: as a service runs
     cache_hit: float
     draft: int
     acceptance: float
@@ -35,6 +38,7 @@ class Question:
     region: str = "US"
     rate: float | None = None
     notes: tuple[str, ...] = ()
+    limits: Limits | None = None  # that every user is to get; None: what a service promises
 
     def money_terms(self) -> Terms:
         """How money is asked for, as the hour's price wants it."""
@@ -68,3 +72,17 @@ class Body:
     def bands(self) -> str:
         """Table of bands that its speed and its money have: `anchored`, or "" for the general one."""
         return ANCHORED if self.anchored else ""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Subject:
+    """What an answer is about, and how far it is to be trusted."""
+
+    chip: Chip
+    model: Model
+    grade: str
+
+    def banded(self, value: float, quantity: str, body: Body) -> dict[str, float]:
+        """A value with its 80 % band."""
+        low, high = band(value, quantity, self.grade, body.bands or self.chip.id, self.model.is_moe)
+        return {"value": value, "low": float(low), "high": float(high)}

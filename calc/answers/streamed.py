@@ -45,7 +45,7 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
     load = Load(float(ask.isl), float(ask.osl), 1.0, ask.cache_hit, float(ask.draft), ask.acceptance)
     taken = float(r.software_limit(load))
     limit = float(min(memory.batch, taken // 1.0))
-    batch = limit if ask.concurrency == "max" else float(ask.concurrency)
+    batch = limit if ask.concurrency == "max" else float(ask.concurrency or 1)
     offered = None
     if ask.rate is not None:
         offered = arrivals(r, load, ask.rate, limit)

@@ -63,7 +63,7 @@ def loaded(
         float(asked.get("acceptance") or 0.0),
     )
     limits = Limits(1.0 / speed, np.inf if ttft is None else ttft)
-    found = choose_loaded(device, network, (engine, constants), wish, load, limits)
+    found = choose_loaded(device, network, (engine, constants), wish, load, limits=limits)
     degrees = dict(zip(("tp", "pp", "dp", "ep"), (int(np.asarray(d)) for d in found.plan.degrees), strict=True))
     if device.weights_in_sram:
         degrees = {"chips": degrees["pp"]}

@@ -7,7 +7,7 @@ are the cheapest. Everything that is named is kept, and naming what was chosen c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -87,7 +87,7 @@ def largest_load(r: Replica, load: Load, limits: Limits) -> tuple[Values, Served
 
 
 def choose_loaded(
-    chip: Chip, model: Model, software: tuple[Engine, Constants], wish: Wish, load: Load, limits: Limits
+    chip: Chip, model: Model, software: tuple[Engine, Constants], wish: Wish, load: Load, *, limits: Limits
 ) -> Chosen:
     """The cut that makes the most tokens per chip within the limits, of those that a wish leaves open, and its load.
 
@@ -95,11 +95,7 @@ def choose_loaded(
     """
     if chip.weights_in_sram:
         return _piped(chip, model, software, wish, load, limits)
-    weights, kv, _ = choose_formats(chip, model, software[0], wish.weights, wish.kv)
-    fmt = component_formats(model, weights, kv)
-    for plans in candidates(chip, model, wish):
-        columns = [np.array([float(np.asarray(p.degrees[i])) for p in plans]) for i in range(4)]
-        r = Replica.of(chip, model, Plan(columns[0], columns[1], columns[2], columns[3]), fmt, software)
+    for r in _tried(chip, model, software, wish, load):
         if np.any(r.memory(load.isl + load.osl).batch >= 1.0):
             break
     batch, s = largest_load(r, load, limits)
@@ -107,8 +103,36 @@ def choose_loaded(
         raise _too_slow(r, load, limits)
     rate = np.where(batch > 0, s.output_tok_s / r.plan.chips, -np.inf)
     top = int(np.lexsort((np.asarray(r.plan.chips), -rate))[0])
-    one = Replica.of(chip, model, plans[top], fmt, software)
-    return Chosen(plans[top], float(batch[top]), closed_loop(one, replace(load, concurrency=float(batch[top]))))
+    one = r.cut(r.plan.at(top))
+    return Chosen(one.plan, float(batch[top]), closed_loop(one, replace(load, concurrency=float(batch[top]))))
+
+
+def choose_cut(chip: Chip, model: Model, software: tuple[Engine, Constants], wish: Wish, load: Load) -> Chosen:
+    """The cut that makes the most tokens per chip at a load that is given, of those that hold all of it.
+
+    Where none holds all requests, the one that holds the most of them for its chips; the others wait.
+    """
+    for r in _tried(chip, model, software, wish, load):
+        s = closed_loop(r, load)
+        fits, held = (np.broadcast_to(v, np.shape(r.plan.chips)) for v in (s.fits, s.running >= load.concurrency))
+        if fits.any():
+            break
+    else:
+        raise _too_slow(r, load, Limits())
+    allowed = fits & held if (fits & held).any() else fits
+    rate = np.where(allowed, s.output_tok_s / r.plan.chips, -np.inf)
+    top = int(np.lexsort((np.asarray(r.plan.chips), -rate))[0])
+    one = r.cut(r.plan.at(top))
+    return Chosen(one.plan, float(load.concurrency), closed_loop(one, load))
+
+
+def _tried(chip: Chip, model: Model, software: tuple[Engine, Constants], wish: Wish, load: Load) -> Iterator[Replica]:
+    """All candidates as one replica whose degrees are arrays; the larger ones after those that are usual."""
+    weights, kv, _ = choose_formats(chip, model, software[0], wish.weights, wish.kv)
+    fmt = component_formats(model, weights, kv)
+    for plans in candidates(chip, model, wish):
+        columns = [np.array([float(np.asarray(p.degrees[i])) for p in plans]) for i in range(4)]
+        yield Replica.of(chip, model, Plan(columns[0], columns[1], columns[2], columns[3]), fmt, software)
 
 
 def candidates(chip: Chip, model: Model, wish: Wish) -> list[list[Plan]]:
