@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from ..catalog import load_chip, load_model, spec_word
@@ -144,7 +145,7 @@ def estimate(
     body = runs(replace(ask, concurrency=1) if service else ask)
     at_load = runs(replace(ask, concurrency=service.concurrency)) if service else None
     grade = answer_grade(device, constants, body.scope, network.is_moe)
-    command = _command(locals())
+    command = _command(locals(), body)
     return Answer(answer.assemble(Subject(device, network, grade), body, ask, command, service=(service, at_load)))
 
 
@@ -262,19 +263,25 @@ _OPTIONS = (
     "rate",
     "fx",
     "grid",
+    "min_speed",
+    "max_ttft",
 )
 
 
-def _command(given: Mapping[str, Any]) -> str:
-    """The shell command that repeats the answer: every option that was resolved, defaults left out."""
+def _command(given: Mapping[str, Any], body: Body) -> str:
+    """The shell command that repeats the answer on any later day: what was asked, and what was chosen."""
     import shlex
 
-    device, network = given["device"], given["network"]
+    device, network, plan = given["device"], given["network"], body.deployment
+    named = {name: plan[name] for name in ("weights", "kv", "chips", "engine")}
+    if not device.weights_in_sram:
+        named |= {name: plan[name] for name in ("tp", "pp", "dp", "ep")}
+    named["on"] = given["on"] or date.today().isoformat()
     words = ["tokcalc", "--chip", spec_word("chips", device), "--model", spec_word("models", network)]
     for name in _OPTIONS:
-        value = given[name]
+        value = named.get(name) if given.get(name) is None else given[name]
         if value is not None and value != _DEFAULTS.get(name):
-            words += [f"--{name.replace('_', '-')}", str(value)]
+            words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
     words += [f"--{name}" for name, on in (("own", given["own"] is not None), ("stream", given["stream"])) if on]
     for path, value in (given["overrides"] or {}).items():
         words += ["--set", f"{path}={value}"]

@@ -78,8 +78,8 @@ def service_of(chip: Chip, model: Model, software: tuple[Engine, Constants], ask
     count = f"{int(np.asarray(found.plan.chips)):,} chip{'s' if found.plan.chips != 1 else ''}"
     if kept:
         note = (
-            f"{count}, cut and loaded so that a chip makes the most tokens while each user gets {limits.words}: "
-            f"{found.batch:,.0f} requests in flight"
+            f"{count}, cut and loaded so that a chip makes the most tokens at {limits.words}: "
+            f"{found.batch:,.0f} request{'s' if found.batch != 1 else ''} in flight"
         )
         return Service(cut, int(found.batch), limits, True, note)
     note = f"no load keeps what a service promises ({words}); money is told at the largest load that fits"

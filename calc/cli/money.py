@@ -27,10 +27,8 @@ class Load(o.Group):
     concurrency: Annotated[
         o.Text, o.workload(metavar="N|max", help="Requests in flight; else the most within the latency limit.")
     ] = None
-    min_speed: Annotated[
-        float | None, o.workload(metavar="TOKENS/S", help="Least speed per user; 20 unless given.")
-    ] = None
-    max_ttft: Annotated[float | None, o.workload(metavar="SECONDS", help="Longest wait for the first token.")] = None
+    min_speed: o.MinSpeed = None
+    max_ttft: o.MaxTtft = None
     cache_hit: o.CacheHit = 0.0
     weights: o.Weights = None
     chips: Annotated[int | None, o.deployment(metavar="N", help="Chips of one replica; else the best number.")] = None
@@ -38,14 +36,7 @@ class Load(o.Group):
 
     def limit(self) -> dict[str, Any]:
         """The latency limit as keywords of `loaded`."""
-        from ..explore.full_load import MIN_SPEED
-
-        return {"speed": MIN_SPEED if self.min_speed is None else self.min_speed, "ttft": self.max_ttft}
-
-    def shown_limit(self) -> tuple[float | None, float | None]:
-        """The limit that a page names: none where the requests in flight were given."""
-        limit = self.limit()
-        return (limit["speed"], limit["ttft"]) if self.concurrency is None else (None, None)
+        return {"speed": self.min_speed, "ttft": self.max_ttft}
 
     def question(self, terms: Terms, utilisation: float = 1.0) -> dict[str, Any]:
         """Keywords of `loaded` about the work and its price, checked; of the work, what was given."""

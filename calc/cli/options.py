@@ -27,6 +27,10 @@ Model = Annotated[Text, question(metavar="NAME", help="Model: id, alias, prefix 
 Models = Annotated[Text, question(metavar="NAME[,NAME]", help="Models, likewise.")]
 Isl = Annotated[Text, workload(metavar="TOKENS", help="Input length of a request.")]
 Osl = Annotated[Text, workload(metavar="TOKENS", help="Output length of a request.")]
+MinSpeed = Annotated[
+    float | None, workload(metavar="TOK/S", help="Tokens/s that a service gives each user [as its kind of chip].")
+]
+MaxTtft = Annotated[float | None, workload(metavar="SECONDS", help="First token that it promises [2].")]
 CacheHit = Annotated[float, workload(metavar="SHARE", help="Share of the input found in cache.")]
 Drafted = Annotated[Text, workload(metavar="N|best", help="Tokens drafted per step, or the fastest number.")]
 Acceptance = Annotated[float | None, workload(metavar="SHARE", help="Chance that a drafted token is accepted.")]

@@ -57,19 +57,37 @@ def answers(chip: Iterable[str], model: Iterable[str], /, **workload: Any) -> li
         raise UsageError(f"{count:,} answers are too many for a table; `tokcalc sweep` streams grids of any size")
     found: list[dict[str, Any]] = []
     errors: list[TokcalcError] = []
+    asked: list[tuple[int, str, str, dict[str, Any]]] = []
     for chip_name, model_name, *values in product(chip_ids, model_ids, *varied.values()):
         case = {**fixed, **dict(zip(varied, values, strict=True))}
         try:
             found.append(estimate(chip_name, model_name, **case).to_dict())
+            asked.append((len(found) - 1, chip_name, model_name, case))
         except TokcalcError as error:
             errors.append(error)
-            asked = {name: case[name] for name in varied}
-            found.append(
-                {"chip": chip_ids[chip_name], "model": model_ids[model_name], "reason": str(error), **_inputs(asked)}
-            )
+            given = _inputs({name: case[name] for name in varied})
+            found.append({"chip": chip_ids[chip_name], "model": model_ids[model_name], "reason": str(error), **given})
     if errors and len(errors) == len(found) and all(isinstance(error, UsageError) for error in errors):
         raise errors[0]
+    if not any(fixed.get(name) is not None for name in ("rent", "own", "price")):
+        _price_alike(found, asked)
     return found
+
+
+def _price_alike(found: list[dict[str, Any]], asked: Sequence[tuple[int, str, str, dict[str, Any]]]) -> None:
+    """One way of pricing for all: rents where every chip has one, else ownership; what cannot follow is marked."""
+    from ..answers.estimate import estimate
+
+    ways = {found[place]["cost"].get("way") for place, *_ in asked} - {None}
+    if len(ways) <= 1:
+        return
+    for place, chip, model, case in asked:
+        if found[place]["cost"].get("way") == "rental":
+            owned = estimate(chip, model, **{**case, "own": {}}).to_dict()
+            if owned["cost"].get("way"):
+                found[place] = owned
+            else:
+                found[place]["cost"]["unlike"] = True
 
 
 def _inputs(asked: Mapping[str, Any]) -> dict[str, Any]:

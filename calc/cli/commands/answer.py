@@ -25,7 +25,11 @@ def _version(wanted: bool) -> None:
 class Workload(o.Lengths):
     """What is asked of the machine."""
 
-    concurrency: Annotated[str, o.workload(metavar="N|max", help="Requests in flight, or all that fit.")] = "1"
+    concurrency: Annotated[
+        o.Text, o.workload(metavar="N|max", help="Requests in flight, or all that fit; else as a service runs.")
+    ] = None
+    min_speed: o.MinSpeed = None
+    max_ttft: o.MaxTtft = None
     rate: Annotated[
         float | None, o.workload(metavar="N", help="Requests per second that arrive on their own (open loop).")
     ] = None
@@ -90,7 +94,7 @@ def answer(
         print(context.get_help())
         return
     chips, models = pair.chips("h800"), pair.models()
-    if work.rate is not None and "concurrency" in given:
+    if work.rate is not None and work.concurrency is not None:
         raise UsageError("--rate lets requests arrive on their own, --concurrency keeps a number in flight; give one")
     answers = _answers(chips, models, _question(work, deployment, money) | what_if.keywords(), out)
     if out.export:
@@ -111,7 +115,9 @@ def _question(work: Workload, deployment: Deployment, money: Money) -> dict[str,
         values.share("--acceptance", work.acceptance)
     return {
         **work.tokens(),
-        "concurrency": values.concurrency(work.concurrency),
+        "concurrency": None if work.concurrency is None else values.concurrency(work.concurrency),
+        "min_speed": work.min_speed,
+        "max_ttft": work.max_ttft,
         "rate": work.rate,
         "weights": deployment.weights,
         "kv": deployment.kv,

@@ -58,16 +58,15 @@ def cost(pair: o.Pair, load: m.Load, hour: o.Hour, blended: Blend, ownership: m.
                 money["blend_ratio"] = blended.ratio
             if second:
                 money["also"] = _converted(money, second, terms)
-    limit = load.shown_limit()
     if len(answers) > 1:
         out.write([_flat(answer) for answer in answers])
-        out.show(answers, lambda width: _with_notes(table(answers, limit, second, width), answers, width))
+        out.show(answers, lambda width: _with_notes(table(answers, second, width), answers, width))
     else:
         from ...explore.compare import flatten
 
         steps = _single(answers[0], (chips[0], models[0]), question, terms)
         out.write(answers[0]["waterfall"] or [flatten(answers[0])])
-        out.show(answers[0], lambda width: _with_notes(card(answers[0], steps, limit, width), answers, width))
+        out.show(answers[0], lambda width: _with_notes(card(answers[0], steps, width), answers, width))
     raise typer.Exit(0 if any("speed" in answer for answer in answers) else 1)
 
 

@@ -79,8 +79,7 @@ def fleet(
     grown = [{"chip": r["chip"], **year} for r in records for year in r.get("years", [])]
     out.write(grown or [{key: value for key, value in record.items() if key != "years"} for record in records])
     out.draw(lambda: _chart([one for one in found if isinstance(one, Sized)]))
-    limit = load.shown_limit()
-    out.show(records if len(records) > 1 else records[0], lambda width: page(found, goal, limit, width))
+    out.show(records if len(records) > 1 else records[0], lambda width: page(found, goal, width))
 
 
 def _check(ask: Ask, ahead: Years, out: Drawn) -> None:

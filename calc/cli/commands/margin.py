@@ -47,11 +47,10 @@ def margin(sold: Sold, load: m.Load, hour: o.Hour, utilisation: o.Utilisation = 
     prices = _prices(model, sold, terms)
     answers, reasons = _costs(chips, model, load.limit() | question)
     rows = [_row(price, answers, load.cache_hit) for price in prices]
-    limit = load.limit()
     found = {
         "model": model,
         "currency": terms.currency,
-        "limit": {"output_tok_s_user": limit["speed"], "ttft_s": limit["ttft"]},
+        "services": {chip: a.get("service") for chip, a in answers.items()},
         "costs": [{"chip": chip, **a["cost"], "deployment": a["deployment"]} for chip, a in answers.items()],
         "reasons": reasons,
         "prices": rows,
@@ -130,7 +129,7 @@ def _row(price: ApiPrice, answers: Mapping[str, Any], cache_hit: float) -> dict[
 
 def _page(found: Row, answers: Mapping[str, Any], load: m.Load, width: int) -> list[str]:
     """Costs of the chips, then each list price with its revenue and its margin on every chip."""
-    from ...explore.full_load import limit_text
+    from ...explore.full_load import limits_text
 
     code, work = found["currency"], next(iter(answers.values()))["workload"]
     ratio = work["isl"] / work["osl"]
@@ -146,7 +145,7 @@ def _page(found: Row, answers: Mapping[str, Any], load: m.Load, width: int) -> l
         return Column(f"on {chip}", 95, cell=cell)
 
     cached = f", {load.cache_hit:.1%} of them cached" if load.cache_hit else ""
-    conditions = f"{limit_text(*load.shown_limit())}, {work['utilisation']:.0%} of the paid hours in use."
+    conditions = f"{limits_text(list(answers.values()))}, {work['utilisation']:.0%} of the paid hours in use."
     head = (
         f"{found['model']}: what a million output tokens bring and cost, each with {ratio:.3g} million input "
         f"tokens{cached}; {work['isl']:,} + {work['osl']:,} tokens a request, {conditions}"

@@ -54,7 +54,7 @@ def sensitivity(ask: Of, load: m.Load, hour: o.Hour, utilisation: o.Utilisation 
     unit = "tokens/s" if of in ("speed", "throughput") else terms.currency
 
     def page(width: int) -> list[str]:
-        head = f"{load_lines(answer, *load.shown_limit())}. {name}: {_figure(base)} {unit}."
+        head = f"{load_lines(answer)}. {name}: {_figure(base)} {unit}."
         return [*text.wrap(head, width), "", *_page(rows, base, unit, width)]
 
     def chart() -> Any:

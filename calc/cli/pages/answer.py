@@ -71,9 +71,10 @@ def _verdict(answer: Answer, width: int, colour: bool) -> list[str]:
         if cost.get("per_m_output") is not None
         else ""
     )
+    alone = " for one request alone" if answer.get("service") else " per user"
     line = (
         f"{machine(answer)} {_verb(answer)} {name(answer, 'model')} at {'perhaps ' if tentative else ''}"
-        f"{_number(speed['value'], answer)} tokens/s per user{money}."
+        f"{_number(speed['value'], answer)} tokens/s{alone}{money}{_serving(answer)}."
     )
     lines = [text.paint(part, "bold", colour) for part in text.wrap(line, width)]
     if tentative:
@@ -83,6 +84,15 @@ def _verdict(answer: Answer, width: int, colour: bool) -> list[str]:
         )
         lines += [text.paint(part, "yellow", colour) for part in text.wrap(warning, width, "! ", "! ")]
     return lines + text.wrap(_workload(answer), width)
+
+
+def _serving(answer: Answer) -> str:
+    """What the money of the headline is told at."""
+    service = answer.get("service")
+    if not service:
+        return ""
+    user = _number(service["speed"]["output_tok_s_user"]["value"], answer)
+    return f" where {_plain(service['concurrency'])} requests at once get {user} tokens/s each"
 
 
 def _verb(answer: Answer) -> str:
@@ -105,7 +115,7 @@ def _workload(answer: Answer) -> str:
     degrees = [f"{d} {deployment[d]}" for d in ("tp", "pp", "dp", "ep") if (deployment.get(d) or 1) != 1]
     parts = [
         f"{work.get('isl'):,} tokens in, {work.get('osl'):,} out",
-        _requests(work.get("concurrency")),
+        "" if answer.get("service") else _requests(work.get("concurrency")),
         f"weights {deployment.get('weights')}, KV cache {deployment.get('kv')}",
         ", ".join(degrees),
         f"engine {deployment['engine']}" if deployment.get("engine") else "",
@@ -142,7 +152,26 @@ def _band(label: str, item: Mapping[str, Any] | None, show: Any, unit: str, answ
 
 
 def _speed(answer: Answer) -> list[Line]:
-    speed = answer["speed"]
+    service = answer.get("service")
+    if not service:
+        return _speeds(answer["speed"], answer)
+    alone = answer["speed"]
+    rows = [
+        ("one request", "alone on the machine", ""),
+        _band("  per user", alone.get("output_tok_s_user"), text.number, " tokens/s", answer),
+        _band("  first token", alone.get("ttft_s"), text.seconds, "", answer),
+        ("a service", f"{_plain(service['concurrency'])} requests in flight: {_promise(service)}", ""),
+    ]
+    served = _speeds(service["speed"], answer)
+    return rows + [(f"  {label.removeprefix('whole ')}", value, extra) for label, value, extra in served]
+
+
+def _promise(service: Mapping[str, Any]) -> str:
+    said = f"{_plain(service['min_tok_s_user'])} tokens/s a user and a first token within {service['max_ttft_s']:g} s"
+    return f"the most that keep {said}" if service["kept"] else f"all that fit; no load keeps {said}"
+
+
+def _speeds(speed: Mapping[str, Any], answer: Answer) -> list[Line]:
     ttft = speed.get("ttft_s") or {}
     rows = [
         _band("per user", speed.get("output_tok_s_user"), text.number, " tokens/s", answer),

@@ -18,16 +18,18 @@ INPUTS = {
 ROUGH = "~ marks figures of grade D, in two digits."
 
 _COLUMNS = {
-    "chips": Column("chips", 85),
-    "in_flight": Column("in flight", 82),
+    "chips": Column("chips", 99),
     "user": Column("tok/s/user", 100),
-    "chip": Column("tok/s/chip", 70),
+    "in_flight": Column("in flight", 82),
+    "each": Column("tok/s each", 60),
+    "chip": Column("tok/s/chip", 84),
     "system": Column("tok/s", 80),
     "ttft": Column("TTFT", 75),
     "output": Column("{}/M out", 90),
     "input": Column("{}/M in", 60),
     "energy": Column("J/tok", 50),
     "grade": Column("grade", 95, right=False),
+    "price": Column("price", 93, right=False),
     "bound": Column("bound by", 65, right=False),
     "weights": Column("weights", 40, right=False),
 }
@@ -39,7 +41,12 @@ def comparison(answers: Sequence[Answer], width: int = 80) -> str:
     chips = list(dict.fromkeys(str(answer["chip"]) for answer in answers))
     names = [kind for kind, found in (("chip", chips), ("model", models)) if len(found) > 1] or ["chip"]
     in_flight = {answer["workload"].get("concurrency") for answer in answers if answer.get("workload")}
-    shown = [key for key in _COLUMNS if key != "in_flight" or len(in_flight) > 1]
+    services = any(answer.get("service") for answer in answers)
+    shown = [
+        key
+        for key in _COLUMNS
+        if (key != "in_flight" or len(in_flight) > 1 or services) and (key != "each" or services)
+    ]
     currency = next((a["cost"]["currency"] for a in answers if (a.get("cost") or {}).get("currency")), "USD")
     columns = [Column(kind, 200, right=False) for kind in names]
     for column in (_COLUMNS[key] for key in shown):
@@ -61,7 +68,9 @@ def _cells(answer: Answer) -> dict[str, str]:
     """The cells of an answer by the keys of _COLUMNS; two digits where the grade is D."""
     tentative = answer.get("grade") == "D"
     digits = 2 if tentative else 3
-    speed, cost, energy = answer["speed"], answer.get("cost") or {}, answer.get("energy") or {}
+    alone, cost, energy = answer["speed"], answer.get("cost") or {}, answer.get("energy") or {}
+    service = answer.get("service")
+    speed = service["speed"] if service else alone
     deployment, work = answer.get("deployment") or {}, answer.get("workload") or {}
 
     def value(key: str) -> float | None:
@@ -76,8 +85,10 @@ def _cells(answer: Answer) -> dict[str, str]:
 
     return {
         "chips": text.whole(deployment.get("chips")),
-        "in_flight": text.whole(work.get("concurrency")),
-        "user": ("~" if tentative else "") + text.number(value("output_tok_s_user"), digits),
+        "in_flight": text.whole(service["concurrency"] if service else work.get("concurrency")),
+        "user": ("~" if tentative else "") + text.number(alone["output_tok_s_user"]["value"], digits),
+        "each": text.number(value("output_tok_s_user"), digits),
+        "price": _priced(cost),
         "chip": text.number(value("output_tok_s_chip"), digits),
         "system": text.number(value("output_tok_s"), digits),
         "ttft": text.seconds(value("ttft_s"), digits),
@@ -90,6 +101,27 @@ def _cells(answer: Answer) -> dict[str, str]:
     }
 
 
+def _promises(answers: Sequence[Answer]) -> str:
+    """What services promise their users, by chip where they differ; "" where a load was asked for."""
+    by_words: dict[str, list[str]] = {}
+    for answer in answers:
+        if service := answer.get("service"):
+            words = f"{service['min_tok_s_user']:g} tok/s a user and {service['max_ttft_s']:g} s to the first token"
+            by_words.setdefault(words, []).append(str(answer["chip"]))
+    if len(by_words) <= 1:
+        return next(iter(by_words), "")
+    return ", ".join(f"{words} ({', '.join(dict.fromkeys(chips))})" for words, chips in by_words.items())
+
+
+def _priced(cost: Mapping[str, Any]) -> str:
+    """How the hour is priced, of when, and the grade of that price."""
+    price = cost.get("price") or {}
+    if not cost.get("way"):
+        return "-"
+    unlike = "*" if cost.get("unlike") else ""
+    return f"{cost['way']}{unlike} {str(price.get('date') or '')[:7]} {price.get('grade') or ''}".strip()
+
+
 def _question(answers: Sequence[Answer], chips: list[str], models: list[str], in_flight: set[float | None]) -> str:
     work: Answer = next((answer["workload"] for answer in answers if answer.get("workload")), {})
     parts = [models[0] if len(models) == 1 else f"{len(models)} models"]
@@ -97,7 +129,10 @@ def _question(answers: Sequence[Answer], chips: list[str], models: list[str], in
         parts[0] += f" on {chips[0]}"
     if work:
         parts.append(f"{work.get('isl'):,} tokens in, {work.get('osl'):,} out")
-    if in_flight == {1}:
+    promises = _promises(answers)
+    if promises:
+        parts += ["tok/s/user: one request alone", f"the rest: the most in flight that keep {promises}"]
+    elif in_flight == {1}:
         parts.append("1 request in flight")
     elif len(in_flight) == 1:
         parts.append(f"{text.whole(next(iter(in_flight)))} requests in flight")
@@ -113,6 +148,8 @@ def _foot(answers: Sequence[Answer]) -> list[str]:
     if "D" in grades:
         lines.append(ROUGH)
     lines += what_ifs(asked_otherwise(answered))
+    if any((answer.get("cost") or {}).get("unlike") for answer in answered):
+        lines.append("* priced in another way than the rest, for want of a price of their kind.")
     if any((answer.get("cost") or {}).get("per_m_output") is None for answer in answered):
         lines.append("A dash under money: no price is known; give one with --rent.")
     return lines

@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     from ...money.waterfall import Breakdown
 
 Answer = Mapping[str, Any]
-Limit = tuple[float | None, float | None]
 
 
-def card(answer: Answer, steps: Breakdown, limit: Limit, width: int) -> list[str]:
+def card(answer: Answer, steps: Breakdown, width: int) -> list[str]:
     """One machine: the ways to price its hour, the waterfall, what a million tokens of each kind costs."""
     from ...explore.full_load import load_lines
 
@@ -58,7 +57,7 @@ def card(answer: Answer, steps: Breakdown, limit: Limit, width: int) -> list[str
         Column("1M output at low", 6, cell=item("at_low", amount)),
         Column("at high", 5, cell=item("at_high", amount)),
     )
-    lines = text.wrap(load_lines(answer, *limit) + ".", width)
+    lines = text.wrap(load_lines(answer) + ".", width)
     lines += ["", f"an hour of one chip, {code}", tabulate(ways, steps.ways, width)]
     if steps.purchase:
         lines += ["", "what the owner's hour is made of", tabulate(inputs, steps.purchase, width)]
@@ -99,9 +98,9 @@ def _totals(answer: Answer, width: int) -> list[str]:
     return [line for name, value in rows for line in text.wrap(value, width, f"{name:<18}")]
 
 
-def table(answers: Sequence[Answer], limit: Limit, second: str | None, width: int) -> list[str]:
+def table(answers: Sequence[Answer], second: str | None, width: int) -> list[str]:
     """Chips side by side: one row each, every figure at the same latency limit."""
-    from ...explore.full_load import limit_text
+    from ...explore.full_load import limits_text
 
     currency = next((a["cost"]["currency"] for a in answers if "cost" in a), "USD")
     models = sorted({str(a["model"]) for a in answers})
@@ -150,7 +149,7 @@ def table(answers: Sequence[Answer], limit: Limit, second: str | None, width: in
     ]
     heads = [] if len(models) > 1 else models
     if work := next((a["workload"] for a in answers if "workload" in a), None):
-        heads += [f"{work['isl']:,} tokens in, {work['osl']:,} out", limit_text(*limit)]
+        heads += [f"{work['isl']:,} tokens in, {work['osl']:,} out", limits_text(list(answers))]
         heads.append(f"{work['utilisation']:.0%} of the paid hours in use")
     lines = [*text.wrap("; ".join(heads) + ".", width), ""] if heads else []
     foot = "price: how the hour is priced, and the grade of that price. J/tok: chips alone; kWh/M: all-in."

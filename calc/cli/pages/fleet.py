@@ -67,15 +67,16 @@ def brief(value: float) -> str:
     return text.number(value)
 
 
-def page(found: Sequence[Sized | Refused], goal: Goal, limit: Limit, width: int) -> list[str]:
+def page(found: Sequence[Sized | Refused], goal: Goal, width: int) -> list[str]:
     """The whole answer: what was asked, the fleets, the money of each, the years."""
-    from ...explore.full_load import limit_text
+    from ...explore.full_load import limits_text
 
     sized = [one for one in found if isinstance(one, Sized)]
     code, work = sized[0].unit.currency, sized[0].answer["workload"]
     reserve = f"; {goal.reserve:.0%} of machines in reserve" if goal.demand is not None else ""
     conditions = (
-        f"Requests of {work['isl']:,} + {work['osl']:,} tokens; {limit_text(*limit)}; busiest hour "
+        f"Requests of {work['isl']:,} + {work['osl']:,} tokens; "
+        f"{limits_text([one.answer for one in sized])}; busiest hour "
         f"{goal.peak_factor:g} times the average{reserve}."
     )
     columns = (
