@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..arrays import Array
 from ..errors import NoAnswer, UsageError
+from .amounts import Asked, currency_code, parse_fx, parse_rent
+from .rents import class_range, rental
 
 if TYPE_CHECKING:
     from ..hardware.chip import Chip
@@ -76,8 +78,6 @@ class Terms:
 
     def checked(self) -> Terms:
         """The same with known currency, `fx` read, no contradiction; UsageError or UnknownName otherwise."""
-        from .amounts import currency_code, parse_fx
-
         if self.rent is not None and (self.own is not None or self.price is not None):
             raise UsageError("--rent is the price itself; leave out --own and --price, or leave out --rent")
         if self.own is not None and self.price is not None:
@@ -117,8 +117,6 @@ def price_line(chip: Chip, terms: Terms, rated_w: float | None) -> PriceLine:
 
 
 def _given(terms: Terms) -> Hour:
-    from .amounts import Asked, parse_rent
-
     rent, asked = parse_rent(str(terms.rent)), Asked.of(terms.on, terms.currency, terms.rates)
     value = asked.amount(rent.amount, rent.currency)
     price: dict[str, Any] = {"date": terms.on, "terms": "given with --rent", "source": "--rent", "n": 1, "grade": "A"}
@@ -129,8 +127,6 @@ def _given(terms: Terms) -> Hour:
 
 
 def _market(chip: Chip, terms: Terms, power_w: float | None, rated_w: float | None) -> Hour:
-    from .rents import class_range, rental
-
     kind, _, market = ((part.strip() or None) for part in (terms.price or "").partition("@"))
     found = rental(chip.id, terms.on, terms.currency, terms=kind, region=market, rates=terms.rates)
     if found is None and kind is None and market is None:

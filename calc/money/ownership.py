@@ -17,6 +17,8 @@ from ..checks import at_least_one, not_negative, positive, share
 from ..errors import UsageError
 from .energy import electricity_per_hour
 from .pricebook import Day, NotYetKnown, Price, Rates, as_date
+from .purchases import class_purchase, purchase
+from .sites import colo, electricity, finance, pue
 
 HOURS_PER_YEAR = 8766.0
 HOURS_PER_MONTH = HOURS_PER_YEAR / 12
@@ -220,9 +222,6 @@ def default_ownership(
     where it has none. given: any field of Ownership that the user gives himself. A chip priced as a bare card
     gets the host's share on top.
     """
-    from .purchases import class_purchase, purchase
-    from .sites import colo, electricity, finance, pue
-
     notes: list[str] = []
     prices: dict[str, Price] = {}
 

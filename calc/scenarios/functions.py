@@ -9,7 +9,17 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from ..catalog import find_id, load_chip, load_model
 from ..errors import NoAnswer, UsageError
+from ..explore.fleet import demand_of, for_budget, for_demand, for_power, unit_of
+from ..explore.full_load import loaded
+from ..money.amounts import fx
+from ..money.hour import Terms, chip_hour
+from ..money.list_prices import api_price
+from ..money.purchases import purchase
+from ..money.rents import rental
+from ..money.sites import finance
+from ..serving.wide_ep import decode_tok_s_chip, prefill_tok_s_chip
 
 _QUESTION = (
     *("isl", "osl", "concurrency", "weights", "kv", "chips", "cache_hit", "draft", "acceptance"),
@@ -29,8 +39,6 @@ def functions(on: str | None) -> dict[str, Callable[..., Any]]:
 @lru_cache(maxsize=256)
 def _loaded(chip: str, model: str, speed: float, on: str | None, asked: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
     """The answer at the largest load within the speed, once for all claims that ask for it."""
-    from ..explore.full_load import loaded
-
     question = {key: round(value) if key in _WHOLE else value for key, value in asked}
     if isinstance(question.get("concurrency"), float):
         question["concurrency"] = round(question["concurrency"])
@@ -80,9 +88,6 @@ class Program:
 
     def rent(self, chip: str) -> float:
         """USD an hour of one chip."""
-        from ..catalog import find_id
-        from ..money.rents import rental
-
         found = rental(find_id("chips", chip), self._on)
         if found is None:
             raise NoAnswer(f"No rent of {chip} is known.")
@@ -90,9 +95,6 @@ class Program:
 
     def purchase(self, chip: str) -> float:
         """USD to buy one chip: its share of a system where one is priced, else a card."""
-        from ..catalog import find_id
-        from ..money.purchases import purchase
-
         found = purchase(find_id("chips", chip), self._on)
         if found is None:
             raise NoAnswer(f"No purchase price of {chip} is known.")
@@ -100,8 +102,6 @@ class Program:
 
     def api(self, model: str, provider: str, kind: str) -> float:
         """List price in USD per million tokens: input, output or cached."""
-        from ..money.list_prices import api_price
-
         found = api_price(model, provider, self._on)
         value = {"input": found.input, "output": found.output, "cached": found.cached_input}.get(kind)
         if value is None:
@@ -110,8 +110,6 @@ class Program:
 
     def peak(self, chip: str, kind: str) -> float:
         """Dense operations per second of one chip."""
-        from ..catalog import load_chip
-
         found = load_chip(chip).peak_ops_s
         if kind not in found:
             raise UsageError(f"{chip} has no peak for {kind}; it has {', '.join(found)}.")
@@ -119,14 +117,10 @@ class Program:
 
     def active(self, model: str) -> float:
         """Parameters that one token meets."""
-        from ..catalog import load_model
-
         return float(load_model(model).params_active)
 
     def fx(self, currency: str) -> float:
         """Units of a currency for a dollar."""
-        from ..money.amounts import fx
-
         return fx(currency, self._on)
 
     def fleet(
@@ -144,11 +138,6 @@ class Program:
         **asked: Any,
     ) -> float:
         """chips, systems, racks, mw, upfront, per_year, tokens_per_day or per_m_output of a fleet (USD)."""
-        from ..catalog import load_chip
-        from ..explore.fleet import demand_of, for_budget, for_demand, for_power, unit_of
-        from ..money.hour import Terms, chip_hour
-        from ..money.sites import finance
-
         found = self._answer(chip, model, **asked)
         device, count, watts = load_chip(chip), found["deployment"]["chips"], found["energy"]
         power = [watts[k] / count if k in watts else None for k in ("system_power_w", "system_rated_w")]
@@ -180,14 +169,10 @@ class Program:
 
     def wide_decode(self, chip: str, model: str, chips: float, context: float, **asked: Any) -> float:
         """Output tokens/s of one chip of a wide expert parallel deployment that only generates."""
-        from ..serving.wide_ep import decode_tok_s_chip
-
         return decode_tok_s_chip(chip, model, round(chips), context, **self._wide(asked, _WIDE_DECODE))
 
     def wide_prefill(self, chip: str, model: str, chips: float, isl: float, **asked: Any) -> float:
         """Computed input tokens/s of one chip of a wide expert parallel deployment that only reads prompts."""
-        from ..serving.wide_ep import prefill_tok_s_chip
-
         return prefill_tok_s_chip(chip, model, round(chips), isl, **self._wide(asked, _WIDE_PREFILL))
 
     def _wide(self, asked: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
