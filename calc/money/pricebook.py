@@ -18,12 +18,9 @@ from typing import TypeVar
 
 from ..errors import NoAnswer, SpecError, UsageError
 
-Row = dict[str, str]
-"""A line of a price file as written, by column."""
-Day = date | str | None
-"""The day that prices are asked for, ISO or a date; None is today."""
-Rates = Mapping[str, float] | None
-"""Exchange rates that a user gives, units of each currency per dollar; they go before the dated ones."""
+Row = dict[str, str]  # a line of a price file as written, by column
+Day = date | str | None  # the day that prices are asked for, ISO or a date; None is today
+Rates = Mapping[str, float] | None  # that a user gives, units per dollar; they go before the dated ones
 STALE_DAYS = 365
 _HOME_REGIONS = ("global", "US", "EU")
 _COLUMNS = {
