@@ -16,8 +16,20 @@ from tokcalc.money.pricebook import median, rows
 from tokcalc.money.rents import TERMS, TIERS, class_range, rental
 
 FIRST, DAYS = date(2024, 12, 1), 3 * 366
-POPULAR = ("h100-sxm", "h100-pcie", "h200-sxm", "b200-sxm", "b300-sxm", "gb200", "a100-sxm", "mi300x", "l40s",
-           "rtx-4090", "tpu-v6e", "trainium1")  # fmt: skip
+POPULAR = (
+    "h100-sxm",
+    "h100-pcie",
+    "h200-sxm",
+    "b200-sxm",
+    "b300-sxm",
+    "gb200",
+    "a100-sxm",
+    "mi300x",
+    "l40s",
+    "rtx-4090",
+    "tpu-v6e",
+    "trainium1",
+)
 
 
 def data_days(chip: str) -> set[date]:
@@ -82,11 +94,24 @@ def test_whatever_is_offered(
 ) -> None:
     """Any offers of any ages: between two data the rent stands still, and lies between the cheapest and the dearest."""
     made = [
-        {"chip": "mine", "provider": who, "terms": how, "value": str(amount), "currency": "USD", "region": "global",
-         "basis": "median" if who == "neocloud rate cards" else "offer", "n": "4" if who.startswith("neo") else "",
-         "date": (FIRST + timedelta(n)).isoformat(), "until": "", "grade": "B", "flags": "", "source": "", "note": ""}
+        {
+            "chip": "mine",
+            "provider": who,
+            "terms": how,
+            "value": str(amount),
+            "currency": "USD",
+            "region": "global",
+            "basis": "median" if who == "neocloud rate cards" else "offer",
+            "n": "4" if who.startswith("neo") else "",
+            "date": (FIRST + timedelta(n)).isoformat(),
+            "until": "",
+            "grade": "B",
+            "flags": "",
+            "source": "",
+            "note": "",
+        }
         for who, how, n, amount in offers
-    ]  # fmt: skip
+    ]
     monkeypatch.setattr(rents, "rows_of", lambda kind, chip: made)
     for cache in (rents._rents_of, rents._rental, rents._beside):
         cache.cache_clear()
