@@ -5,30 +5,22 @@ from __future__ import annotations
 import tomllib
 from dataclasses import replace
 from importlib import resources
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from tokcalc.calibration.accelerators import fit, left_out_rows, report
-from tokcalc.calibration.targets import Target, overlaid, targets
-from tokcalc.calibration.toml import find, set_class, set_number, set_record, tables
+from tokcalc.calibration.accelerators import class_means, fit, fit_all, left_out_rows, report, resolved
+from tokcalc.calibration.targets import Target, fitted_tables, moves, overlaid, targets
 from tokcalc.catalog import list_ids
+from tokcalc.catalog.tables import joined
+from tokcalc.catalog.toml import to_toml
 from tokcalc.engines.constants import load_constants
-from tokcalc.errors import UsageError
+from tokcalc.errors import SpecError, UsageError
 
-ENGINES = Path(str(resources.files("tokcalc.specs"))) / "engines"
+SHIPPED = tomllib.loads((resources.files("tokcalc.specs") / "fitted" / "accelerators.toml").read_text(encoding="utf-8"))
 FREE = ("gemm.any.eta_m", "stack.layer_us")
 CENTRE, WIDTH, MOST = np.array([0.8, 5.0]), np.array([0.1, 0.7]), np.array([1.0, np.inf])
 TOY = Target("toy", ("sn40l",), ("sn40l",), FREE, CENTRE, WIDTH, MOST, False)
-FILE = """[gemm.x]
-any = { t0_us = 0.0, eta_m = 0.5, p = 2.0 }
-[stack.x]
-step_us = 10   # host
-fit = { rows = 0 }
-
-# next
-"""
 
 
 def rows(speeds: dict[str, float]) -> pd.DataFrame:
@@ -55,13 +47,28 @@ def test_every_free_constant_has_a_prior_and_every_chip_a_name() -> None:
 
 
 def test_shipped_constants_say_what_they_were_fitted_to() -> None:
-    stacks = tomllib.loads((ENGINES / "accelerators.toml").read_text(encoding="utf-8"))["stack"]
-    pipes = tomllib.loads((ENGINES / "sram.toml").read_text(encoding="utf-8"))
     for target in targets():
-        for scope in target.scopes:
-            record = (pipes if target.piped else stacks)[scope]["fit"]
-            assert record["rows"] > 0
-            assert set(record["left_out"]) <= set(target.chips)
+        record = SHIPPED["fit"][target.name]
+        assert record["rows"] > 0
+        assert set(record["chips"]) == set(record["left_out"]) <= set(target.chips)
+
+
+def test_what_ships_is_every_free_constant_and_nothing_else() -> None:
+    found = {"kernels": set(), "sram": set()}
+    for target in targets():
+        values = dict.fromkeys(target.free, 1.0)
+        found["sram" if target.piped else "kernels"] |= leaves(fitted_tables(target, values))
+    known = load_constants(fitted=False).tables
+    for name, members in moves()["class"].items():
+        found["kernels"] |= leaves(class_means(known, name, members))
+    assert leaves(SHIPPED["kernels"]) == found["kernels"]
+    assert leaves(SHIPPED["sram"]) == found["sram"]
+
+
+def leaves(table: dict, path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
+    """Keys of all numbers."""
+    parts = (leaves(v, (*path, k)) if isinstance(v, dict) else {(*path, k)} for k, v in table.items())
+    return set().union(*parts)
 
 
 def test_trial_constants_replace_only_their_scope() -> None:
@@ -99,23 +106,27 @@ def test_a_model_is_predicted_without_its_own_rows() -> None:
     assert table["models"].tolist() == [3]
 
 
-def test_numbers_are_replaced_and_comments_stay() -> None:
-    pieces = tables(FILE)
-    set_number(find(pieces, "[gemm.x]"), ("any", "eta_m"), 0.712345)
-    set_number(find(pieces, "[stack.x]"), ("step_us",), 1234.5)
-    set_record(pieces, "stack.x", ["rows = 3", ""])
-    text = "\n".join("\n".join(piece) for piece in pieces)
-    assert "# host" in text
-    assert "# next" in text
-    found = tomllib.loads(text)
-    assert found["gemm"]["x"]["any"] == {"t0_us": 0.0, "eta_m": 0.712, "p": 2.0}
-    assert found["stack"]["x"]["step_us"] == 1234
-    assert found["stack"]["x"]["fit"]["rows"] == 3
-    with pytest.raises(UsageError, match="no table"):
-        find(pieces, "[stack.y]")
-
-
 def test_a_class_is_the_geometric_mean_of_its_members() -> None:
-    pieces = tables("[stack.a]\nlayer_us = 10\n[stack.b]\nlayer_us = 1000\n[stack.npu]\nlayer_us = 5\n")
-    set_class(pieces, "npu", ["a", "b"])
-    assert tomllib.loads("\n".join("\n".join(p) for p in pieces))["stack"]["npu"]["layer_us"] == pytest.approx(100)
+    known = joined(SHIPPED["kernels"], load_constants(fitted=False).tables)
+    for name, members in moves()["class"].items():
+        for kind, by in class_means(known, name, members).items():
+            assert SHIPPED["kernels"][kind][name] == by[name]
+
+
+def test_one_stack_is_fitted_alone_and_the_others_stay_as_shipped() -> None:
+    found, _ = fit_all(rows({"llama-3.1-8b": 900.0, "llama-3.1-70b": 150.0, "qwen3-32b": 300.0}), "sn40l")
+    assert [judged.target.name for judged in found] == ["sn40l"]
+    made = tomllib.loads(to_toml(resolved(found)))
+    assert made["fit"]["sn40l"]["rows"] == 3
+    assert made["kernels"]["gemm"]["sn40l"]["any"] != SHIPPED["kernels"]["gemm"]["sn40l"]["any"]
+    assert made["kernels"]["gemm"]["rngd"] == SHIPPED["kernels"]["gemm"]["rngd"]
+    assert made["sram"] == SHIPPED["sram"]
+    with pytest.raises(UsageError, match="none of these rows"):
+        fit_all(rows({"llama-3.1-8b": 900.0}), "rngd")
+
+
+def test_a_constant_that_two_tables_share_has_one_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = {"scopes": ["rngd", "apple"], "chips": ["rngd"], "free": ["gemm.any.eta_m"]}
+    monkeypatch.setattr("tokcalc.calibration.targets.moves", lambda: {**moves(), "fit": {"odd": entry}})
+    with pytest.raises(SpecError, match=r"needs one start in specs/engines, which has 0\.8, 0\.85"):
+        targets()

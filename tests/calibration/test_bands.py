@@ -9,21 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from tokcalc import estimate
-from tokcalc.calibration.bands import (
-    OTHERS,
-    SIBLING,
-    factor,
-    quantity,
-    residuals,
-    table,
-    text,
-    unseen,
-    weighted_quantile,
-)
+from tokcalc.calibration.bands import by_chip, by_regime, factor, quantity, residuals, rules, unseen, weighted_quantile
 from tokcalc.calibration.targets import targets
+from tokcalc.catalog.toml import to_toml
 from tokcalc.trust.bands import band_factor, has_own
 
-SHIPPED = tomllib.loads((files("tokcalc.specs") / "engines" / "stack_bands.toml").read_text(encoding="utf-8"))
+FILE = files("tokcalc.specs") / "fitted" / "bands.toml"
+SHIPPED = tomllib.loads(FILE.read_text(encoding="utf-8"))["bands"]["chips"]
 
 
 def rows(**away: list[float]) -> pd.DataFrame:
@@ -51,14 +43,14 @@ def test_few_rows_take_the_width_of_the_others_and_many_their_own() -> None:
     nobody = factor(many, "c-chip", "c", "tpot")  # a stack without rows
     assert nobody > factor(many, "a-chip", "a", "tpot")
     assert np.isnan(factor(few, "a-chip", "a", "ttft"))
-    assert OTHERS > 0
+    assert rules()["chips"]["others"] > 0
 
 
 def test_a_chip_with_rows_of_its_own_stands_on_them_more_than_on_its_siblings() -> None:
     both = pd.concat([rows(a=[0.3] * 20), rows(a=[0.05] * 40).assign(chip="twin")], ignore_index=True)
     assert factor(both, "a-chip", "a", "tpot") == pytest.approx(np.exp(0.3), rel=0.01)
     assert factor(both, "twin", "a", "tpot") == pytest.approx(np.exp(0.05), rel=0.01)
-    assert SIBLING < 1
+    assert rules()["chips"]["sibling"] < 1
 
 
 def test_a_row_is_judged_by_a_band_that_did_not_see_its_model() -> None:
@@ -71,11 +63,48 @@ def test_a_row_is_judged_by_a_band_that_did_not_see_its_model() -> None:
 
 def test_the_file_reads_back() -> None:
     judged = rows(a=[0.1, 0.2, 0.3], b=[0.2] * 4)
-    bands = table(judged)
-    found = tomllib.loads(text(bands, {"a-chip": (3, 2 / 3), "b-chip": (4, 1.0)}))
+    bands = by_chip(judged, {"a-chip": (3, 2 / 3), "b-chip": (4, 1.0)})
+    found = tomllib.loads(to_toml(bands))
     assert set(found) == {"a-chip", "b-chip"}
-    assert found["a-chip"]["tpot"]["A"] == bands["a-chip"]["tpot"]
+    assert (found["a-chip"]["rows"], found["a-chip"]["held"]) == (3, 0.67)
     assert found["a-chip"]["tpot"]["A"] >= factor(judged, "a-chip", "a", "tpot")
+
+
+def of_gpus(n: int, **columns: object) -> pd.DataFrame:
+    """Residuals of a regime of GPUs with a spread of a fifth, ten rows a group."""
+    ratio = np.exp(np.random.default_rng(0).normal(0, 0.2, n))
+    base = {"regime": "serving", "metric": "tpot_ms", "grade": "A", "moe": False, "ratio": ratio}
+    return pd.DataFrame(base | {"group": [f"g{i // 10}" for i in range(n)]} | columns)
+
+
+def test_a_band_holds_the_share_that_it_is_made_for() -> None:
+    judged = of_gpus(2000)
+    found = by_regime(judged)["tpot"]["A"]  # closed loops give the table without a regime
+    inside = (1 / found <= judged["ratio"]) & (judged["ratio"] <= found)
+    assert inside.mean() == pytest.approx(0.8, abs=0.02)
+
+
+def test_regimes_and_mixtures_have_tables_of_their_own_where_enough_rows_judge() -> None:
+    found = by_regime(
+        pd.concat(
+            [
+                of_gpus(200, regime="max-load", metric="output_tok_s"),
+                of_gpus(200, regime="max-load", metric="output_tok_s", moe=True),
+                of_gpus(200, moe=True),
+                of_gpus(10, regime="static-batch", metric="e2e_s"),  # too few
+                of_gpus(200, regime="open-loop", group="one hand"),
+            ]
+        )
+    )
+    assert {name: sorted(table) for name, table in found.items()} == {
+        "max-load": ["throughput"], "max-load-moe": ["throughput"], "moe": ["tpot"],
+    }  # fmt: skip
+
+
+def test_a_weaker_grade_is_never_narrower_than_what_a_better_one_measured() -> None:
+    wide = of_gpus(2000)
+    found = by_regime(wide.assign(ratio=np.exp(4.0 * np.log(wide["ratio"]))))["tpot"]
+    assert found["A"] == found["B"] == found["C"] > band_factor("tpot", "C")
 
 
 def test_metrics_have_the_quantity_of_their_answer() -> None:

@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tokcalc.calibration.gpus import Fit, fingerprint, fit, resolved, to_toml
-from tokcalc.calibration.parameters import PRIORS, REACH, Space
+from tokcalc.calibration.gpus import Fit, fingerprint, fit, resolved, with_rows_beside
+from tokcalc.calibration.parameters import Space, priors, rules
 from tokcalc.calibration.problem import build, predict, solve
 from tokcalc.catalog import load_chip
-from tokcalc.engines.constants import Constants, _merged, _tuned, load_constants
+from tokcalc.catalog.tables import joined
+from tokcalc.catalog.toml import to_toml
+from tokcalc.engines.constants import Constants, load_constants
 from tokcalc.errors import UsageError
 from tokcalc.validation.measured import COLUMNS, packaged_paths, read_rows
 from tokcalc.validation.predict import predict_rows
@@ -96,7 +98,7 @@ def test_known_constants_come_back(fitted: Fit) -> None:
     before, after = errors(fitted, np.zeros_like(fitted.z)), errors(fitted, fitted.z)
     assert np.median(before) > 0.04
     assert np.median(after) < 0.4 * np.median(before)
-    host = fitted.z[fitted.problem.space.index["step.engine", "vllm"]]
+    host = fitted.z[fitted.problem.space.index["step_us.engine", "vllm"]]
     floor = fitted.z[fitted.problem.space.index["t0.family", "hopper"]]
     assert host > 0  # both were raised, and the sum of the two is what a step shows
     assert floor > 0
@@ -112,7 +114,7 @@ def test_deviations_stay_within_their_reach(synthetic: pd.DataFrame) -> None:
     # a world ten times slower is no reason to leave the physical range
     found = fit(synthetic.assign(value=synthetic["value"] * 10.0), folds=2, constants=start())
     width = found.problem.space.widths
-    assert np.all(np.abs(found.z) <= REACH * width + 1e-12)
+    assert np.all(np.abs(found.z) <= rules().reach * width + 1e-12)
     assert found.z[0] == 0.0
     assert found.on_bound
 
@@ -176,14 +178,14 @@ def test_the_table_counts_every_row_once(fitted: Fit) -> None:
 def overlay(found: Fit) -> Constants:
     """The constants as `load_constants` would have them with the fit written out and read back."""
     base, read = start(), tomllib.loads(to_toml(resolved(found, start())))
-    own = {"fit": {"chips": read["fit"]["chips"]}}
-    return Constants(_merged(_merged(own, read["kernels"]), base.tables), _tuned(base.engines, read["engines"]))
+    tables = joined({**read["kernels"], "fit": read["fit"]}, base.tables)
+    return Constants(tables, joined(read["engines"], base.engines))
 
 
 def test_a_fit_reads_back_as_it_was_written(fitted: Fit) -> None:
     plain = resolved(fitted, start())
     assert json.loads(json.dumps(tomllib.loads(to_toml(plain)))) == json.loads(json.dumps(plain))
-    record = plain["fit"]
+    record = plain["fit"]["gpus"]
     assert record["rows"] == len(fitted.problem.rows)
     assert record["fingerprint"] == fitted.fingerprint
     assert record["chips"] == ["b200-sxm", "h100-sxm"]
@@ -230,7 +232,7 @@ def test_each_deviation_has_one_place_and_a_prior() -> None:
     assert first["t0"][0] != other["t0"][0]
     assert len(space.widths) == len(space.index)
     assert space.widths[0] == 0.0
-    assert all(width > 0 for width in PRIORS.values())
+    assert all(width > 0 for width in priors().values())
 
 
 def test_toml_keeps_numbers_texts_and_lists() -> None:
@@ -253,7 +255,7 @@ def data(synthetic: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> s
 
 def stamps() -> dict[str, int]:
     return {str(p): p.stat().st_mtime_ns for p in (SPECS / "measured").iterdir()} | {
-        "fitted": (SPECS / "engines" / "fitted.toml").is_file()
+        str(p): p.stat().st_mtime_ns for p in (SPECS / "fitted").iterdir()
     }
 
 
@@ -276,8 +278,8 @@ def test_the_command_writes_a_whole_file(data: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     found = tomllib.loads(target.read_text())
-    assert report["rows"] == found["fit"]["rows"] == 48
-    assert report["fingerprint"] == found["fit"]["fingerprint"]
+    assert report["rows"] == found["fit"]["gpus"]["rows"] == 48
+    assert report["fingerprint"] == found["fit"]["gpus"]["fingerprint"]
     assert {"kernels", "engines", "fit"} <= set(found)
     assert "hopper" in found["kernels"]["gemm"]
     assert len(pd.read_csv(each)) == 48
@@ -296,6 +298,12 @@ def test_the_command_writes_a_whole_file(data: str, tmp_path: Path) -> None:
         (("--leave-out", "colour"), "colour"),
         (("--data", "/no/such/file.csv"), "/no/such/file.csv"),
         (("--suspects", "/no/such/list.csv"), "/no/such/list.csv"),
+        (("--what", "watts"), "--what watts"),
+        (("--what", "power", "--chip", "h100"), "--chip"),
+        (("--what", "bands", "--residuals", "r.csv"), "--residuals"),
+        (("--what", "accelerators", "--folds", "3"), "--folds"),
+        (("--what", "accelerators"), "none of these rows"),
+        (("--what", "power"), "0 groups"),
     ],
 )
 def test_bad_input_is_one_sentence(words: tuple[str, ...], part: str, data: str) -> None:
@@ -313,10 +321,8 @@ def test_a_target_that_cannot_be_written_is_one_sentence(data: str, tmp_path: Pa
 
 
 def test_rows_beside_a_series_weigh_less_and_mixtures_only_where_a_machine_is_full(synthetic: pd.DataFrame) -> None:
-    from tokcalc.cli.commands.calibrate import _joined
-
     full = synthetic.assign(regime="max-load")
-    both = _joined(synthetic, pd.concat([synthetic, full], ignore_index=True))
+    both = with_rows_beside(synthetic, pd.concat([synthetic, full], ignore_index=True))
     more = both.iloc[len(synthetic) :]
     mixture = more["model"] == "qwen3-235b-a22b"
     assert (both["share"].iloc[: len(synthetic)] == 1.0).all()

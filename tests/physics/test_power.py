@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokcalc import estimate
-from tokcalc.calibration.power import Case, Fit, fit, rewritten
+from tokcalc.calibration.power import Case, Fit, fit
 from tokcalc.catalog import load_chip
 from tokcalc.errors import NoAnswer, UnknownName, UsageError
 from tokcalc.money.hour import Terms, chip_hour, own_hour
@@ -27,7 +27,7 @@ def test_the_fit_names_its_rows_and_errors() -> None:
     import tomllib
     from importlib.resources import files
 
-    table = tomllib.loads((files("tokcalc.specs") / "engines" / "power.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads((files("tokcalc.specs") / "fitted" / "power.toml").read_text(encoding="utf-8"))["power"]
     assert table["fit"]["rows"] >= 80
     assert table["fit"]["median_error"] <= 0.20
     assert table["fit"]["p90_error"] <= 0.45
@@ -47,14 +47,16 @@ def test_a_fit_finds_the_shares_that_made_the_data() -> None:
 
 def test_a_fit_is_written_into_the_file_and_read_back() -> None:
     import tomllib
-    from importlib.resources import files
 
-    text = (files("tokcalc.specs") / "engines" / "power.toml").read_text(encoding="utf-8")
+    from tokcalc.catalog.tables import joined, laid_over
+    from tokcalc.catalog.toml import to_toml
+
     done = Fit((0.5, 0.1, 0.9), 12, 3, ("h100-sxm",), 0.11, 0.22, 0.3, 0.4)
-    table = tomllib.loads(rewritten(text, done, "2026-12-01"))
+    starts = laid_over("power", "power", fitted=False)
+    table = joined(tomllib.loads(to_toml(done.tables()))["power"], starts)
     assert table["share"] == {"awake": 0.5, "kernels": 0.1, "compute": 0.9, "ceiling": 1.0}
-    assert (table["fit"]["rows"], table["fit"]["p90_error"], table["fit"]["date"]) == (12, 0.22, "2026-12-01")
-    assert table["assumed"] == tomllib.loads(text)["assumed"]
+    assert (table["fit"]["rows"], table["fit"]["p90_error"]) == (12, 0.22)
+    assert table["assumed"] == starts["assumed"]
 
 
 @pytest.mark.parametrize("chip", ["h100", "b200", "mi300x", "cerebras", "groq", "rngd"])

@@ -16,7 +16,7 @@ from tokcalc.errors import DoesNotFit, UsageError
 from tokcalc.serving.deployment import Deployment, Wish, choose
 from tokcalc.serving.drafting import best, check_draft, lengths, pipe_lengths, stops_paying
 from tokcalc.serving.workload import Load
-from tokcalc.validation.rows.drafts import draft_of_note, drafted, noted
+from tokcalc.validation.rows.drafts import chance_of, drafted, noted
 
 CONSTANTS = load_constants()
 
@@ -83,9 +83,10 @@ def test_bad_drafts_are_sentences() -> None:
 
 
 def test_notes_of_measured_rows_name_their_draft() -> None:
-    assert draft_of_note("suffix speculation k=3, acceptance 27.0%; dtype") == (3, 0.27)
-    assert draft_of_note("MTP with one draft token, 70% acceptance (1.7 tokens/step)") == (1, 0.7)
-    assert draft_of_note("no speculation") is None
+    length, mean = noted("suffix speculation k=3, acceptance 27.0%; dtype")
+    assert (length, chance_of(mean, 3)) == (3, pytest.approx(0.27))
+    assert noted("MTP with one draft token, 70% acceptance (1.7 tokens/step)") == (1, 1.7)
+    assert noted("no speculation") == (None, None)
 
 
 def test_the_best_length_shrinks_with_the_load_and_says_where_it_stops() -> None:
@@ -121,7 +122,7 @@ def test_families_speak_where_a_note_gives_no_acceptance() -> None:
     assert drafted("", None, "vllm", "deepseek-v3", True) == (0, 1.0, "")
     assert drafted("WITH speculative decoding", True, "cerebras", "llama-3.1-70b", False) is None
     assert noted("MTP-2, acceptance 2.58") == (2, 2.58)
-    assert draft_of_note("MTP-2, acceptance 2.58")[1] == pytest.approx(0.853, abs=0.001)
+    assert chance_of(noted("MTP-2, acceptance 2.58")[1], 2) == pytest.approx(0.853, abs=0.001)
 
 
 def asked(chip: str, model: str, batches: list[float], isl: int = 1024, chips: int | None = None) -> list[dict]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
-
 import pandas as pd
 import pytest
 from tokcalc import estimate
@@ -15,7 +12,7 @@ from tokcalc.serving.pools import Job, decode, prefill
 from tokcalc.trust.bands import band_factor, has_own
 from tokcalc.trust.evidence import evidence, measured_mixture
 from tokcalc.trust.grades import answer_grade, grade_reason
-from tokcalc.validation.evidence import write_evidence
+from tokcalc.validation.evidence import evidence_of
 
 
 def test_unmeasured_chips_say_so() -> None:
@@ -24,7 +21,7 @@ def test_unmeasured_chips_say_so() -> None:
     assert "no published measurement" in found["text"]
 
 
-def test_what_is_written_is_what_was_judged(tmp_path: Path) -> None:
+def test_what_is_written_is_what_was_judged() -> None:
     judged = pd.DataFrame(
         {
             "chip": ["a", "a", "a", "b"], "model": ["m", "m", "n", "m"], "regime": ["serving"] * 4,
@@ -33,9 +30,7 @@ def test_what_is_written_is_what_was_judged(tmp_path: Path) -> None:
             "low": [8.0, 8.0, 11.0, 1.0], "high": [12.0, 12.0, 14.0, 2.0],
         }
     )  # fmt: skip
-    path = tmp_path / "evidence.toml"
-    write_evidence(judged, path, held_out=True)
-    table = tomllib.loads(path.read_text())
+    table = evidence_of(judged, held_out=True)
     assert set(table) == {"a"}
     assert table["a"]["rows"] == 3
     assert table["a"]["points"] == 2

@@ -21,6 +21,8 @@ from tokcalc.validation.measured import COLUMNS, METRICS, packaged_paths, packag
 
 from ..commands import run
 
+SERVING = next(path for path in packaged_paths() if path.name == "serving.csv")
+
 
 def measured(*values: float, **columns: object) -> pd.DataFrame:
     """Rows of one setup with the given measured values; columns may be lists."""
@@ -128,7 +130,7 @@ def test_predictions_keep_every_row_in_its_place(tmp_path: Path) -> None:
 
 def test_a_path_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     raw, judged = measured(1)[["id"]], judge(measured(1), predicted(1))
-    with pytest.raises(SpecError, match="cannot be written"):
+    with pytest.raises(UsageError, match="cannot write"):
         write_predictions(raw, judged, tmp_path / "none" / "out.csv")
 
 
@@ -265,10 +267,22 @@ def test_the_command_with_json_to_stdout_prints_nothing_else() -> None:
     assert json.loads(done.stdout)["rows"] == len(read_rows(packaged_paths()[:1]))
 
 
+def test_prices_are_recomputed_four_ways() -> None:
+    ways, data = ("arithmetic", "our hour", "our speed", "both ours"), SERVING.with_name("energy-price.csv")
+    done = run("validate", "--prices", "--data", data)
+    assert done.returncode == 0, done.stderr
+    for way in ways:
+        assert f"{way}: median error" in done.stdout
+    listed = json.loads(run("validate", "--prices", "--data", data, "--json", "-").stdout)
+    assert all(set(item["found"]) == set(ways) for item in listed)
+    assert run("validate", "--prices", "--data", SERVING).returncode == 1  # no price among them
+
+
 def test_the_command_refuses_bad_input_with_exit_2(tmp_path: Path) -> None:
     bad = tmp_path / "bad.csv"
     bad.write_bytes(b"\x00\xff")
-    for arguments in (["--data", bad], ["--by", "colour"], ["--by", ""], ["--worst", "-1"], ["--plot", "x.gif"]):
+    wrong: list[list[str | Path]] = [["--data", bad], ["--by", "colour"], ["--by", ""], ["--worst", "-1"]]
+    for arguments in (*wrong, ["--plot", "x.gif"], ["--prices", "--by", "chip"]):
         done = run("validate", *arguments)
         assert done.returncode == 2, arguments
         assert "Traceback" not in done.stderr

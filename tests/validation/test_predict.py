@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from tokcalc.validation.measured import COLUMNS, packaged_rows
-from tokcalc.validation.predict import fit_bands, predict_rows
+from tokcalc.validation.predict import predict_rows
 
 
 def rows(*given):
@@ -102,13 +102,6 @@ def test_a_price_is_that_of_an_owned_hour_or_says_that_there_is_none():
     assert found["predicted"][0] > 0
     assert "best layout" in found["assumed"][0]
     assert "purchase price" in found["reason"][3]
-
-
-def test_bands_hold_the_share_that_they_are_fitted_to():
-    ratio = np.exp(np.random.default_rng(0).normal(0, 0.2, 2000))
-    judged = pd.DataFrame({"regime": "serving", "metric": "tpot_ms", "grade": "A", "ratio": ratio})
-    factor = float(fit_bands(judged)["factor"].iloc[0])
-    assert np.mean((1 / factor <= ratio) & (ratio <= factor)) == pytest.approx(0.8, abs=0.01)
 
 
 def test_a_faster_user_costs_rate_and_money():
