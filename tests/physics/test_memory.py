@@ -55,7 +55,8 @@ def test_stages_hold_their_layers() -> None:
     fmt = component_formats(model, "bf16")
     layers = sum(g.count * g.params for g in model.groups) * 2.0
     held = weight_bytes_per_chip(model, Plan(pp=4), fmt)
-    assert layers / 4 <= held <= layers / 4 + (model.embedding_params + model.head_params) * 2.0
+    # and each of the two end stages an embedding or a head
+    assert held == pytest.approx(layers / 4 + (model.embedding_params + model.head_params) * 2.0 / 2)
 
 
 def test_llama_70b_in_fp8_on_one_h200() -> None:
@@ -132,3 +133,21 @@ def test_arrays_of_plans_are_the_plans() -> None:
         alone = footprint(load_chip("b200-sxm"), model, Plan(tp[i], pp[i], dp[i]), fmt, engine(), context=4096.0)
         assert together.weights_bytes[i] == pytest.approx(float(alone.weights_bytes), rel=1e-12)
         assert together.batch[i] == float(alone.batch)
+
+
+def test_small_chips_keep_a_smaller_workspace() -> None:
+    # 3 GB of workspace are at most 6 % of a chip's memory
+    model = load_model("llama-3.1-8b")
+    fmt = component_formats(model, "fp8")
+    for chip, workspace in (("h100-sxm", 3e9), ("rtx-4090", 0.06 * 24e9)):
+        assert footprint(load_chip(chip), model, Plan(), fmt, engine(), context=2048.0).workspace_bytes == workspace
+
+
+def test_a_model_that_barely_fits_leaves_a_pool_of_three_percent() -> None:
+    # .9 x 80 GB hold no more than the weights of 71.6 GB and 3 GB of workspace; 1.03 x 80 - 71.6 - 1 GB would be more
+    # than 2.4 GB, which are 7.15 caches of 2,048 tokens in 8 bit
+    model = load_model("llama-3.1-70b")
+    fmt = component_formats(model, "fp8", "fp8")
+    found = footprint(load_chip("h100-sxm"), model, Plan(), fmt, engine(), context=2048.0)
+    assert found.weights_bytes + found.workspace_bytes > found.usable_bytes
+    assert found.batch == 7 == int(0.03 * 80e9 / (163_840 * 2048))

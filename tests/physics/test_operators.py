@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokcalc.catalog import list_ids, load_model
+from tokcalc.engines.routing import expert_launches
 from tokcalc.hardware.formats import find_format
 from tokcalc.models.model import Attention, Model
 from tokcalc.physics.operators import Operator, causal_pairs, component_formats, decode_pass, operators, prefill_pass
@@ -338,3 +339,51 @@ def test_attention_data_parallel_replaces_the_second_all_reduce_by_an_exchange()
     sent = {op.name for op in ops if float(np.max(op.message_bytes)) > 0}
     assert sent == {"expert exchange"}
     assert sum(op.count for op in ops if op.name == "expert exchange") == 58  # the first 3 layers are dense
+
+
+def named(ops: Sequence[Operator], name: str) -> Operator:
+    """The last operator of that name: of a mixture's routed layers where it has dense ones before them."""
+    return [op for op in ops if op.name == name][-1]
+
+
+def test_a_prompt_reads_the_cache_before_it_and_its_own_tokens() -> None:
+    # a layer of Llama-3.1-8B: 8 heads of 128 keys and values in 16 bit, of 1,024 tokens cached and 512 new; queries and
+    # results of 32 heads for the new ones
+    attention = named(prompt(load_model("llama-3.1-8b"), 512.0, 1024.0), "attention")
+    assert attention.bytes == (1024 + 512) * 8 * 256 * 2 + 512 * 2 * 32 * 256 * 2
+
+
+def test_low_rank_queries_take_three_launches() -> None:
+    # down to the ranks of queries and of the cache, up to queries, up to keys
+    assert named(decoding(load_model("deepseek-v3"), 0.0), "attention projections").kernels == 3
+    assert named(decoding(load_model("llama-3.1-8b"), 0.0), "attention projections").kernels == 1
+
+
+@pytest.mark.parametrize("tp", [1, 8])
+def test_the_matrices_of_an_indexer_stand_on_every_rank(tp: int) -> None:
+    with_, without = (
+        named(decoding(load_model(name), 0.0, Plan(tp=tp)), "attention projections")
+        for name in ("deepseek-v3.2", "deepseek-v3")
+    )
+    index = load_model("deepseek-v3.2").groups[0].attention.index_params
+    assert with_.flops - without.flops == pytest.approx(2 * index)
+    assert with_.bytes - without.bytes == pytest.approx(2 * index, rel=1e-3)  # 16 bit, and what comes out of them
+
+
+@pytest.mark.parametrize(("ranks", "copies"), [(4, 3), (8, 7), (16, 8)])
+def test_a_token_is_sent_to_its_experts_on_other_ranks(ranks: int, copies: int) -> None:
+    # at most its 8 experts and one copy a rank; 32 tokens of 7,168 a rank, in 8 bit there and 16 bit back
+    ops = decoding(load_model("deepseek-v3"), 0.0, Plan(dp=ranks, ep=ranks), batch=32.0 * ranks)
+    assert named(ops, "expert exchange").message_bytes == 32 * 7168 * copies * (1 + 2)
+
+
+def test_elementwise_kernels_pass_the_residual_stream_and_the_gate() -> None:
+    # 8 times 4,096 hidden values and 3 times a half of 14,336 a token, in 16 bit
+    ops = decoding(load_model("llama-3.1-8b"), 0.0, Plan(tp=2), batch=4.0)
+    assert named(ops, "elementwise").bytes == 4 * (8 * 4096 + 3 * 14336 / 2) * 2
+
+
+def test_fused_experts_launch_by_their_number() -> None:
+    for name, experts in (("deepseek-v3", 256), ("qwen3-235b-a22b", 128)):
+        assert named(decoding(load_model(name), 0.0), "experts").kernels == expert_launches(experts)
+    assert expert_launches(128) < expert_launches(256)

@@ -85,3 +85,21 @@ def test_grids_of_lengths_and_cached_shares_equal_single_cases():
             alone = piped_loop.closed_loop(Piped(device, network, fmt), Load(float(isl), 256.0, 4.0, float(share)))
             assert grid.ttft_s[i, j] == pytest.approx(float(alone.ttft_s), rel=1e-12)
             assert grid.tpot_s[i, j] == pytest.approx(float(alone.tpot_s), rel=1e-12)
+
+
+def test_a_token_is_handed_on_between_chips():
+    device, network, fmt, _ = _pipe("wse-3", "llama-3.1-8b", "bf16", 1024.0)
+    hop = pipelines.constants_for(device)[0]["hop_us"] * 1e-6
+    for chips in (1.0, 4.0):
+        assert float(sram.place(device, network, fmt, 1.0, 1024.0, chips=chips).hop_s) == pytest.approx(
+            hop * (chips - 1)
+        )
+
+
+def test_layers_that_route_take_longer_by_their_routing():
+    """Of 36 layers with experts over LPUs, which have no span to cross: layer and routing each, whatever the bytes."""
+    table = pipelines.constants_for(load_chip("groq"))[0]
+    assert table["span_us"] == 0.0
+    routed, dense = (_pipe("groq", name, "int8", 1024.0)[3].layer_s for name in ("gpt-oss-120b", "llama-3.1-8b"))
+    assert float(dense) == pytest.approx(table["layer_us"] * 1e-6)
+    assert float(routed - dense) == pytest.approx(table["moe_us"] * 1e-6)

@@ -12,7 +12,7 @@ from tokcalc.catalog import load_chip
 from tokcalc.errors import NoAnswer, UnknownName, UsageError
 from tokcalc.money.hour import Terms, chip_hour, own_hour
 from tokcalc.money.purchases import class_purchase, purchase
-from tokcalc.physics.power import load_shares, power_share, rated_watts, system_ratio, system_watts
+from tokcalc.physics.power import PowerShares, load_shares, power_share, rated_watts, system_ratio, system_watts
 
 
 @settings(max_examples=100, deadline=None)
@@ -174,3 +174,10 @@ def test_a_chip_without_a_price_borrows_from_its_class_and_says_so() -> None:
 def test_an_owners_rates_hold_before_they_were_first_noted() -> None:
     hour = chip_hour(load_chip("cerebras"), Terms(own={}, on="2025-06-01"), 23000, 23000)
     assert "the first known" in hour.price["note"]
+
+
+def test_power_is_the_sum_of_its_shares() -> None:
+    # .5 awake, .2 for kernels half of the time, .8 for a tenth of the peak
+    shares = PowerShares(awake=0.5, kernels=0.2, compute=0.8, ceiling=0.75, idle=0.1, host_ratio=1.5)
+    assert float(power_share(0.5, 0.1, shares)) == pytest.approx(0.5 + 0.1 + 0.08)
+    assert float(power_share(1.0, 0.5, shares)) == 0.75

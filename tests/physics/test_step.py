@@ -14,7 +14,7 @@ from tokcalc.hardware.links import bandwidth_bytes_s
 from tokcalc.physics.operators import Operator, component_formats
 from tokcalc.physics.parallel import Plan
 from tokcalc.physics.passes import decode_operators, passes_per_prompt, prompt_operators, prompts_per_pass
-from tokcalc.physics.step import ideal_terms, step_time, term_time
+from tokcalc.physics.step import StepTime, Term, ideal_terms, mtp_token_s, step_time, term_time, whole_blocks
 
 # every kernel at the datasheet's peaks, without a floor: a plain roofline
 PERFECT = {"any": {"any": {"t0_us": 0.0, "eta_m": 1.0, "eta_c": 1.0, "p": 500.0}}}
@@ -230,3 +230,22 @@ def test_a_board_without_the_power_for_its_clock_computes_slower_and_reads_as_fa
     assert held.y_s == pytest.approx(free.y_s / chip.efficiency["sustained"])
     assert held.x_s == free.x_s
     assert 0.5 < chip.efficiency["sustained"] < 1.0
+
+
+def test_rows_of_weights_that_a_kernel_starts_anew_take_their_time() -> None:
+    # 1 us of floor, 1 GB over 1 TB/s and 4,096 rows of 10 ns: 1,041.96 us a layer
+    row = {"t0_us": 1.0, "eta_m": 1.0, "eta_c": 1.0, "p": 500.0, "row_s": 10e-9}
+    term = Term("product", "gemm", "bf16", "bf16", 2.0, 1.0, 1e-3, 0.0, 1.0, outputs=4096.0)
+    seconds = float(term_time(term, load_chip("h100-sxm"), Constants({"gemm": {"any": {"any": row}}})))
+    assert seconds == pytest.approx(2 * 1041.96e-6)
+
+
+def test_attention_reads_whole_blocks_from_two_of_them_on() -> None:
+    found = whole_blocks(np.array([200.0, 256.0, 300.0, 512.0, 524.0]), 256.0)
+    assert found.tolist() == [1.0, 1.0, 512 / 300, 1.0, 768 / 524]
+
+
+def test_a_token_of_the_models_own_draft_pays_the_head_once() -> None:
+    # a head of .3 ms, and one layer like each of the 61 that take the other 7.7 ms
+    plain = StepTime(8e-3, ("layers", "output head"), (7.7e-3, 0.3e-3), ("gemm", "gemm"))
+    assert mtp_token_s(plain, load_model("deepseek-v3")) == pytest.approx(0.3e-3 + 7.7e-3 / 61)
