@@ -1,6 +1,6 @@
 """Which published measurements an answer rests on, chip by chip, and how the model does on them.
 
-The table is written by validation (`write_evidence`) and shipped, so that an answer needs neither pandas nor the rows.
+The table is written by validation and shipped, so that an answer needs neither pandas nor the rows.
 """
 
 from __future__ import annotations

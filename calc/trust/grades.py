@@ -26,7 +26,7 @@ def constants_grade(chip: Chip, constants: Constants, scope: str) -> str:
     >>> chip = load_chip("h100-sxm")
     >>> [constants_grade(chip, Constants({}), scope) for scope in ("h100-sxm", "hopper", "gpu", "any")]
     ['A', 'B', 'C', 'D']
-    >>> constants_grade(chip, Constants({"fit": {"chips": ["h100-sxm"]}}), "hopper")  # its rows are in the family's fit
+    >>> constants_grade(chip, Constants({"fit": {"gpus": {"chips": ["h100-sxm"]}}}), "hopper")  # fitted there
     'A'
     """
     if scope == chip.id:
