@@ -136,11 +136,13 @@ def estimate(
         draft, acceptance = (count, acceptance) if count else (None, None)
         ask = replace(ask, draft=count, acceptance=acceptance or 0.0).with_note(note)
     service = None
-    if concurrency is None and rate is None and not stream:
+    if concurrency is None and not stream:
         service = service_of(device, network, (software, constants), ask, wish)
-        wish, ask = service.wish, ask.with_note(service.note)
-    elif rate is not None:
-        ask = replace(ask, concurrency=1)
+        wish = service.wish
+        if rate is None:
+            ask = ask.with_note(service.note)
+        else:  # the machine of a service, at another load
+            service, ask = None, replace(ask, concurrency=1)
     runs = _machine(device, network, (software, constants), wish, ask, stream)
     body = runs(replace(ask, concurrency=1) if service else ask)
     at_load = runs(replace(ask, concurrency=service.concurrency)) if service else None
@@ -176,7 +178,7 @@ def _limits(min_speed: float | None, max_ttft: float | None, chip: Chip) -> Limi
     if min_speed is None and max_ttft is None:
         return None
     for value, option, unit in ((min_speed, "--min-speed", "tokens/s"), (max_ttft, "--max-ttft", "seconds")):
-        if value is not None and not 0.0 < value < _MOST:
+        if value is not None and not value > 0.0:
             raise UsageError(f"{option} must be a number of {unit} above zero, not {value:g}.")
     usual = promised(chip)
     return Limits(

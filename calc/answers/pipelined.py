@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..engines import pipelines
-from ..errors import DoesNotFit, UsageError
+from ..errors import UsageError
 from ..hardware.formats import find_format, is_native
 from ..physics import pipeline as sram
 from ..physics.operators import component_formats
 from ..serving import piped_loop
 from ..serving.closed_loop import evaluate
 from ..serving.deployment import Wish
-from ..serving.piped_loop import Piped
+from ..serving.piped_loop import Piped, too_few
 from ..serving.workload import Load, Served, accepted_tokens
 from .notes import waiting_note
 from .question import Body, Question
@@ -73,7 +73,7 @@ def sram_answer(chip: Chip, model: Model, engine: Engine, ask: Question, wish: W
     wanted = wish.chips or wish.pp
     least = int(sram.place(chip, model, fmt, 1.0, ask.isl + ask.osl, date=ask.software_date).chips)
     if wanted is not None and wanted < least and not stream:
-        raise DoesNotFit(too_few(chip, model, fmt, weights, wanted, least))
+        raise too_few(Piped(chip, model, fmt), wanted, least)
     load = Load(
         float(ask.isl),
         float(ask.osl),
@@ -154,30 +154,9 @@ def _terms(s: Served, pipe: Pipeline, load: Load, full: float) -> list[dict[str,
     return sorted(rows, key=lambda row: -float(row["seconds"]))
 
 
-def too_few(chip: Chip, model: Model, fmt: Formats, weights: str, wanted: int, least: int) -> str:
-    fewer = "" if find_bits(weights) <= 8 else f", {_at_eight(chip, model, fmt)}"
-    return (
-        f"{model.name} in {weights} needs {least:,} x {chip.name} to hold weights and one request, "
-        f"{wanted:,} {'is' if wanted == 1 else 'are'} too few; give --chips {least}{fewer} or a smaller model"
-    )
-
-
-def find_bits(weights: str) -> float:
-    """Bits per weight of a format's name."""
-    return find_format(weights).bits
-
-
-def _at_eight(chip: Chip, model: Model, fmt: Formats) -> str:
-    small = component_formats(model, "int8", fmt.kv.name)
-    chips = int(sram.place(chip, model, small, 1.0, 2048.0).chips)
-    return f"--weights int8 (then {chips:,} would do)"
-
-
 def _streamed(machine: Piped, ask: Question, load: Load, assumed: list[str]) -> Body:
     """The body of a machine with too few chips for the weights, past which they stream."""
     chip, wanted = machine.chip, int(np.asarray(machine.chips))
-    fmt = machine.formats
-    stored = fmt.experts.name if machine.model.is_moe else fmt.ffn.name
     s = piped_loop.streamed(machine, load)
     batch, running, tpot = float(s.concurrency), float(s.running), float(s.tpot_s)
     if running < batch:
@@ -200,7 +179,7 @@ def _streamed(machine: Piped, ask: Question, load: Load, assumed: list[str]) -> 
             "pp": wanted,
             "dp": 1,
             "ep": 1,
-            "weights": stored,
+            "weights": machine.weights,
             "kv": machine.formats.kv.name,
             "engine": None,
         },

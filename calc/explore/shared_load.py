@@ -78,12 +78,12 @@ def _largest(
     """The answer at the largest load of (seconds per token, to the first one), or why there is none."""
     tpot, ttft = limits
     try:
-        best = loaded(name, model, speed=1.0 / tpot, ttft=None if math.isinf(ttft) else ttft, **workload).to_dict()
+        best = loaded(name, model, speed=1.0 / tpot, ttft=ttft, **workload).to_dict()
     except TokcalcError as error:
         return str(error)
     if best["deployment"]["chips"] > count:
         try:
-            best = loaded(name, model, speed=1.0 / tpot, chips=count, **workload).to_dict()
+            best = loaded(name, model, speed=1.0 / tpot, ttft=ttft, chips=count, **workload).to_dict()
         except TokcalcError as error:
             return str(error)
     return best

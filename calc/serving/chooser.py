@@ -22,8 +22,8 @@ from ..physics.operators import component_formats
 from ..physics.parallel import Plan, rank_cores, usual_degree
 from .closed_loop import closed_loop
 from .cuts import search_cuts
-from .deployment import MOST_CHIPS, Wish, asked_plan, sizes
-from .piped_loop import Piped
+from .deployment import MOST_CHIPS, Wish, asked_plan, choose, sizes
+from .piped_loop import Piped, too_few
 from .piped_loop import closed_loop as piped_closed_loop
 from .precision import choose_formats
 from .replica import Replica
@@ -98,6 +98,8 @@ def choose_loaded(
     for r in _tried(chip, model, software, wish, load):
         if np.any(r.memory(load.isl + load.osl).batch >= 1.0):
             break
+    else:  # refused with the number of chips that would do
+        choose(chip, model, software[0], wish, batch=1.0, context=float(load.isl + load.osl))
     batch, s = largest_load(r, load, limits)
     if not batch.any():
         raise _too_slow(r, load, limits)
@@ -117,7 +119,8 @@ def choose_cut(chip: Chip, model: Model, software: tuple[Engine, Constants], wis
         fits, held = (np.broadcast_to(v, np.shape(r.plan.chips)) for v in (s.fits, s.running >= load.concurrency))
         if fits.any():
             break
-    else:
+    else:  # refused with the number of chips that would do
+        choose(chip, model, software[0], wish, batch=1.0, context=float(load.isl + load.osl))
         raise _too_slow(r, load, Limits())
     allowed = fits & held if (fits & held).any() else fits
     rate = np.where(allowed, s.output_tok_s / r.plan.chips, -np.inf)
@@ -136,7 +139,7 @@ def _tried(chip: Chip, model: Model, software: tuple[Engine, Constants], wish: W
 
 
 def candidates(chip: Chip, model: Model, wish: Wish) -> list[list[Plan]]:
-    """Cuts that are tried, and those that are tried where none of these holds the model.
+    """Cuts that are tried together, then those that are tried where none of these holds the model, and so on.
 
     Those of `cuts.search_cuts` and `deployment.sizes`, and experts spread widely. What the wish names is kept; degrees
     that no usual cut has are taken as they are.
@@ -148,6 +151,9 @@ def candidates(chip: Chip, model: Model, wish: Wish) -> list[list[Plan]]:
     if wish.chips:
         return [_unlike([asked_plan(chip, model, wish), *(p for p in plans if p.chips == wish.chips)])]
     larger = [p for p in usual if p.chips > most]
+    if (chip.chips_per_system or 1) == 1:  # sold one by one: nobody joins more than the model needs
+        counts = sorted({float(np.asarray(p.chips)) for p in (*plans, *larger)})
+        return [_unlike(p for p in (*plans, *larger) if p.chips == count) for count in counts]
     return [_unlike(plans), larger] if larger else [_unlike(plans)]
 
 
@@ -178,7 +184,8 @@ def _piped(
     s = piped_closed_loop(Piped(chip, model, fmt, float(chips) if chips else None), replace(load, concurrency=batch))
     holds = np.broadcast_to(np.asarray(s.fits) & (np.asarray(s.running) >= batch), batch.shape)
     if not holds.any():
-        raise DoesNotFit(f"{chips:,} x {chip.name} do not hold {model.name} and one request; give more --chips")
+        least = int(np.asarray(Piped(chip, model, fmt).least(load.isl + load.osl)))
+        raise too_few(Piped(chip, model, fmt), chips or 1, least)
     kept = holds & (s.tpot_s <= limits.tpot_s) & (s.ttft_s <= limits.ttft_s)
     if not kept.any():
         quick = holds & (s.tpot_s <= limits.tpot_s)
@@ -202,10 +209,9 @@ def _too_slow(r: Replica, load: Load, limits: Limits) -> NoAnswer | DoesNotFit:
     one = closed_loop(r, replace(load, concurrency=1.0))
     fits = np.broadcast_to(one.fits, np.shape(r.plan.chips))
     if not fits.any():
-        missing = float(np.min(one.memory.weights_bytes - one.memory.capacity_bytes)) / 1e9 if one.memory else 0.0
         return DoesNotFit(
-            f"{r.model.name} and one request do not fit any cut of {r.chip.name} that is tried: at least "
-            f"{max(missing, 0.1):,.1f} GB a chip are missing; choose fewer bits or a chip with more memory"
+            f"{r.model.name} and one request do not fit any cut of {r.chip.name} that is tried; choose fewer bits or a "
+            "chip with more memory"
         )
     tpot, ttft = (np.broadcast_to(v, fits.shape)[fits] for v in (one.tpot_s, one.ttft_s))
     quick = tpot <= limits.tpot_s

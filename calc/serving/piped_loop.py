@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,8 @@ import numpy as np
 from ..arrays import Array
 from ..engines.pipelines import constants_for, frontend_s
 from ..errors import DoesNotFit
+from ..hardware.formats import find_format
+from ..physics.operators import component_formats
 from ..physics.pipeline import draft_cost, place, prompt_work_s, streamed_step_s
 from .regimes import queue_s, sustained_ttft
 from .workload import Load, Served
@@ -35,6 +37,11 @@ class Piped:
     formats: Formats
     chips: Array | None = None
     day: str | None = None
+
+    @property
+    def weights(self) -> str:
+        """The format that most of the weights are stored in."""
+        return self.formats.experts.name if self.model.is_moe else self.formats.ffn.name
 
     def least(self, context: Array) -> Array:
         """Fewest chips that hold the weights and one request."""
@@ -131,4 +138,16 @@ def streamed(m: Piped, load: Load) -> Served:
         prefill_share=1.0 / (load.osl + 1.0),
         used_share=running * per_sequence / chips / m.chip.memory_bytes,
         busy=_BUSY_ALONE,
+    )
+
+
+def too_few(m: Piped, wanted: int, least: int) -> DoesNotFit:
+    """Why `wanted` chips do not hold a model of which one request needs `least`, and what would."""
+    fewer = ""
+    if find_format(m.weights).bits > 8:
+        small = replace(m, formats=component_formats(m.model, "int8", m.formats.kv.name))
+        fewer = f", --weights int8 (then {int(np.asarray(small.least(2048.0))):,} would do)"
+    return DoesNotFit(
+        f"{m.model.name} in {m.weights} needs {least:,} x {m.chip.name} to hold weights and one request, "
+        f"{wanted:,} {'is' if wanted == 1 else 'are'} too few; give --chips {least}{fewer} or a smaller model"
     )

@@ -85,12 +85,12 @@ def test_more_bandwidth_in_the_spec_is_never_slower(chip: str, model: str, facto
 @given(**pairs, isl=st.integers(1, 4000), more=st.integers(1, 4000))
 def test_a_longer_prompt_is_never_cheaper_on_the_same_chips(chip: str, model: str, isl: int, more: int) -> None:
     try:
-        long = estimate(chip, model, isl=isl + more, osl=200)
+        long = estimate(chip, model, isl=isl + more, osl=200, concurrency=1)
         fixed: dict[str, Any] = {"chips": long["deployment"]["chips"]}
         if not load_chip(chip).weights_in_sram:
-            fixed |= {k: long["deployment"][k] for k in ("tp", "pp")}
-        short = estimate(chip, model, isl=isl, osl=200, **fixed)
-        long = estimate(chip, model, isl=isl + more, osl=200, **fixed)
+            fixed |= {k: long["deployment"][k] for k in ("tp", "pp", "dp", "ep")}
+        short = estimate(chip, model, isl=isl, osl=200, concurrency=1, **fixed)
+        long = estimate(chip, model, isl=isl + more, osl=200, concurrency=1, **fixed)
     except DoesNotFit:
         return
     assert long.ttft_s >= short.ttft_s * (1 - 1e-9)
@@ -100,7 +100,7 @@ def test_a_longer_prompt_is_never_cheaper_on_the_same_chips(chip: str, model: st
 
 # ------------------------------------------------------------------ points of the world
 def test_a_wafer_gives_llama_70b_hundreds_of_tokens_and_is_bound_by_its_layers() -> None:
-    a = estimate("cerebras", "llama-3.1-70b", weights="bf16", software_date="2024-08-27")
+    a = estimate("cerebras", "llama-3.1-70b", weights="bf16", software_date="2024-08-27", concurrency=1)
     assert a["deployment"]["chips"] == 4
     assert value(a, "output_tok_s_user") == pytest.approx(450, rel=0.1)  # published without drafting
     assert "layer" in a["bound_by"]

@@ -130,11 +130,14 @@ def test_an_ascii_terminal_gets_an_answer() -> None:
 
 def test_card_has_what_a_reader_looks_for() -> None:
     card = answered("--chip", "cerebras", *LLAMA)
-    assert card.splitlines()[0].startswith("4 x ")
+    assert card.splitlines()[0].startswith("5 x ")
     for word in (
-        "tokens/s per user",
+        "tokens/s for one request alone",
+        "a service",
+        "requests in flight",
+        "per user",
         "per chip",
-        "whole system",
+        "system",
         "first token",
         "1M tokens",
         "energy",
@@ -355,4 +358,4 @@ def test_filters_narrow_the_list() -> None:
 def test_an_option_of_its_own_tells_the_command() -> None:
     words = ("--prefill-chip", "h800", "--decode-chip", "groq-3-lpu", "--model", "llama-70b")
     assert answered(*words) == answered("mixed", *words)
-    assert "share" in answered("--model", "llama-70b", "--share=h800=8,rngd=16")
+    assert "share" in answered("--model", "llama-8b", "--share=h800=8,rngd=16")

@@ -94,8 +94,8 @@ def test_a_prompt_adds_time_and_longer_ones_add_more(fresh: int, running: int) -
 
 
 def test_requests_beyond_the_limit_wait_and_the_answer_says_why() -> None:
-    asked = estimate("rngd", "qwen3-8b", weights="fp8", isl=512, osl=128, concurrency=256)
-    largest = estimate("rngd", "qwen3-8b", weights="fp8", isl=512, osl=128, concurrency="max")
+    asked = estimate("rngd", "qwen3-8b", weights="fp8", isl=512, osl=128, concurrency=256, chips=1)
+    largest = estimate("rngd", "qwen3-8b", weights="fp8", isl=512, osl=128, concurrency="max", chips=1)
     assert largest["workload"]["concurrency"] == 183
     assert asked.ttft_s > largest.ttft_s + 1.0
     assert asked["speed"]["output_tok_s"]["value"] == pytest.approx(largest["speed"]["output_tok_s"]["value"], rel=0.01)

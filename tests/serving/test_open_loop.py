@@ -53,8 +53,9 @@ def test_a_rate_below_one_in_flight_leaves_the_machine_idle(chip: str, rate: flo
 def test_an_idle_machine_costs_as_one_that_is_used_for_that_share_of_its_hours(chip: str) -> None:
     # requests one at a time with pauses are a lone request on a machine in use for part of the paid hours
     answer = estimate(chip, "llama-3.1-8b", rate=0.01)
-    used = answer.output_tok_s / estimate(chip, "llama-3.1-8b").output_tok_s
-    paused = estimate(chip, "llama-3.1-8b", utilisation=used)
+    same = {name: answer["deployment"][name] for name in ("tp", "pp", "dp", "ep")} | {"concurrency": 1}
+    used = answer.output_tok_s / estimate(chip, "llama-3.1-8b", **same).output_tok_s
+    paused = estimate(chip, "llama-3.1-8b", utilisation=used, **same)
     for key in ("per_hour", "per_m_input", "per_m_output", "per_m_blended"):
         assert answer["cost"][key] == pytest.approx(paused["cost"][key], rel=1e-3)
     for key in ("system_power_w", "all_in_joule_per_output_token"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...errors import DoesNotFit, UsageError
+from ...errors import UsageError
 from .. import options as o
 from .. import text, values
 from ..output import Output
@@ -124,17 +124,17 @@ def rows_of(chip: str, model: str, kind: str, loads: Sequence[Load], asked: Aske
 
 def _piped(chip: Chip, model: Model, engine: Engine, load: Load, asked: Asked) -> tuple[list[Drafted], int]:
     """(lengths, chips) of a pipeline over SRAM; DoesNotFit for fewer chips than one request needs."""
-    from ...answers.pipelined import too_few
     from ...physics import pipeline as sram
     from ...physics.operators import component_formats
     from ...serving import drafting
+    from ...serving.piped_loop import Piped, too_few
     from ...serving.precision import choose_formats
 
     name, chips = choose_formats(chip, model, engine, asked["weights"], None)[0], asked["chips"]
     fmt, context = component_formats(model, name, "bf16"), load.isl + load.osl
     least = int(sram.place(chip, model, fmt, 1.0, context).chips)
     if chips is not None and chips < least:
-        raise DoesNotFit(too_few(chip, model, fmt, name, chips, least))
+        raise too_few(Piped(chip, model, fmt), chips, least)
     count = chips or int(sram.place(chip, model, fmt, load.concurrency, context).chips)
     return drafting.pipe_lengths(chip, model, name, load, chips=count), count
 
