@@ -236,3 +236,12 @@ def test_drafted_cases_of_a_grid_equal_single_ones() -> None:
     for i, g in enumerate(drafts):
         alone = piped_loop.closed_loop(Piped(device, network, fmt), Load(1024.0, 512.0, 4.0, 0.0, float(g), 0.7))
         assert grid.tpot_s[i] == pytest.approx(float(alone.tpot_s), rel=1e-12)
+
+
+def test_prompts_never_take_all_of_a_pipeline() -> None:
+    # answers of one token are all prompts; a twentieth is left to the output, which is never free
+    model = load_model("llama-3.3-70b")
+    pipe = Piped(load_chip("groq"), model, component_formats(model, "int8"))
+    served = piped_loop.closed_loop(pipe, Load(8000.0, 1.0, 256.0))
+    assert float(served.input_tok_s / 8000 * served.prompt_s) == pytest.approx(1.0)
+    assert float(served.prefill_share) == 0.95

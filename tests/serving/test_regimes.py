@@ -177,3 +177,24 @@ def test_at_full_load_every_prompt_costs_its_own_time():
     case, seconds = Case(1000.0, 100.0, 32.0, 32.0), Seconds(0.01, 0.05, 0.05)
     rates = [metrics("max-load", case, seconds, with_(interference=g))["output_tok_s"] for g in (0.8, 1.0, 1.1)]
     assert rates == [pytest.approx(32 * 100 / (100 * 0.01 + 32 * 0.05))] * 3
+
+
+def test_a_burst_that_fits_is_prefilled_first():
+    """Half of the prompts stand before a mean request's own, and half of them pass while it decodes."""
+    found = metrics("max-load", Case(1000.0, 100.0, 32.0, 32.0), Seconds(0.01, 0.05, 0.05), BARE)
+    assert found["ttft_ms"] == pytest.approx(10 + 50 + 0.5 * 31 * 50)
+    assert found["tpot_ms"] == pytest.approx(10 + 0.5 * 31 / 100 * 50)
+
+
+def test_twice_what_memory_holds_comes_in_rounds():
+    """The second half waits for a slot of 50 + 100 x 25.5 ms; who runs decodes among the prompts of all others."""
+    found = metrics("max-load", Case(1000.0, 100.0, 64.0, 32.0), Seconds(0.01, 0.05, 0.05), BARE)
+    assert found["tpot_ms"] == pytest.approx(10 + 31 / 100 * 50)
+    assert found["ttft_ms"] == pytest.approx(10 + 50 + 0.5 * 31 * 50 + 0.5 * 2600)
+
+
+@pytest.mark.parametrize(("running", "stages"), [(1.0, 1), (2.0, 2), (64.0, 4)])
+def test_only_stages_in_use_leave_bubbles(running, stages):
+    case = Case(0.0, 100.0, running, running, pp=4.0)
+    found = metrics("decode-batch", case, Seconds(0.01, 0.05, 0.05), with_(stage_loss=0.1))
+    assert found["tpot_ms"] == pytest.approx(10 * (1 + 0.1 * (stages - 1)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokcalc.catalog import load_chip, load_model
 from tokcalc.engines.constants import load_constants
+from tokcalc.engines.engine import find_engine
 from tokcalc.physics.exchange import exchange_s, imbalance, visited
 from tokcalc.physics.operators import component_formats
 from tokcalc.serving import wide_ep
@@ -116,3 +119,18 @@ def test_a_day_of_prompts_is_one_prediction_with_and_without_its_cache_hits() ->
     )  # fmt: skip
     found = predict_rows(rows)["predicted"].to_numpy()
     assert found[1] / found[0] == pytest.approx(1.0 - 0.563)
+
+
+@pytest.mark.parametrize("tp", [1, 4])
+def test_the_host_of_a_rank_handles_the_requests_of_all_its_chips(tp: int) -> None:
+    # 10 us for each of 16 requests a chip lengthen the step by so much
+    engine = find_engine(load_constants(), None)
+    free, paid = (
+        wide_ep.decode(
+            load_chip("h800"), MODEL, FP8, chips=64, batch_per_chip=16, context=4096.0, tp=tp,
+            software=wide_ep.Software(replace(engine, sequence_s=seconds)),
+        )
+        for seconds in (0.0, 10e-6)
+    )  # fmt: skip
+    assert paid.host_s - free.host_s == pytest.approx(16 * tp * 10e-6)
+    assert paid.step_s - free.step_s == pytest.approx(16 * tp * 10e-6)
