@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from ..errors import SpecError, UsageError
 from .output import Output, print_json, tell
@@ -14,7 +12,6 @@ from .table import Column, tabulate
 from .text import width
 
 Row = dict[str, Any]
-Vendor = Annotated[str | None, typer.Option(metavar="NAME", help="Of this vendor.")]
 
 
 def read_all(kind: str, load: Callable[[str], Any]) -> list[Any]:

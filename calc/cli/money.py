@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
 from . import options as o
@@ -15,24 +13,22 @@ from . import values
 if TYPE_CHECKING:
     from ..money.hour import Terms
 
-_own = partial(typer.Option, rich_help_panel="Ownership")
+_own = partial(o.option, rich_help_panel="Ownership")
 _AMOUNTS = {"purchase": "a chip", "electricity": "a kilowatt-hour", "colo_kw_month": "space"}
 
 
 class Load(o.Group):
     """A request, and the limits within which a machine takes as many of them as it can."""
 
-    isl: o.Isl = None
-    osl: o.Osl = None
-    concurrency: Annotated[
-        o.Text, o.workload(metavar="N|max", help="Requests in flight; else the most within the latency limit.")
-    ] = None
-    min_speed: o.MinSpeed = None
-    max_ttft: o.MaxTtft = None
-    cache_hit: o.CacheHit = 0.0
-    weights: o.Weights = None
-    chips: Annotated[int | None, o.deployment(metavar="N", help="Chips of one replica; else the best number.")] = None
-    engine: o.Engine = None
+    isl: o.Text = o.workload(None, "Input length of a request.", "TOKENS")
+    osl: o.Text = o.workload(None, "Output length of a request.", "TOKENS")
+    concurrency: o.Text = o.workload(None, "Requests in flight; else the most within the latency limit.", "N|max")
+    min_speed: o.Real = o.MIN_SPEED
+    max_ttft: o.Real = o.MAX_TTFT
+    cache_hit: float = o.CACHE_HIT
+    weights: o.Text = o.WEIGHTS
+    chips: o.Whole = o.deployment(None, "Chips of one replica; else the best number.", "N")
+    engine: o.Text = o.ENGINE
 
     def limit(self) -> dict[str, Any]:
         """The latency limit as keywords of `loaded`."""
@@ -59,17 +55,17 @@ class Load(o.Group):
 class Ownership(o.Group):
     """What the owner of a chip pays."""
 
-    purchase: Annotated[o.Text, _own(metavar="MONEY", help='Price of a chip with its host: "31000 USD".')] = None
-    life: Annotated[float | None, _own(metavar="YEARS", help="Years of use.")] = None
-    capital: Annotated[float | None, _own(metavar="SHARE", help="Cost of capital per year: 0.08.")] = None
-    residual: Annotated[float | None, _own(metavar="SHARE", help="Value left at the end, of the price.")] = None
-    pue: Annotated[float | None, _own(metavar="RATIO", help="Power of the site over that of its machines.")] = None
-    electricity: Annotated[o.Text, _own(metavar="MONEY", help='Per kilowatt-hour: "0.08 USD".')] = None
-    region: Annotated[str, _own(metavar="PLACE", help="Where the electricity is bought: US, KR, CN, US-TX.")] = "US"
-    colo: Annotated[o.Text, _own(metavar="MONEY", help='Space per kW and month: "150 USD".')] = None
-    network: Annotated[float | None, _own(metavar="SHARE", help="Network, of machines and network together.")] = None
-    staff: Annotated[float | None, _own(metavar="SHARE", help="Staff and spares a year, of the purchase.")] = None
-    power_w: Annotated[float | None, _own(metavar="WATTS", help="All-in power of one chip with its host.")] = None
+    purchase: o.Text = _own(None, 'Price of a chip with its host: "31000 USD".', "MONEY")
+    life: o.Real = _own(None, "Years of use.", "YEARS")
+    capital: o.Real = _own(None, "Cost of capital per year: 0.08.", "SHARE")
+    residual: o.Real = _own(None, "Value left at the end, of the price.", "SHARE")
+    pue: o.Real = _own(None, "Power of the site over that of its machines.", "RATIO")
+    electricity: o.Text = _own(None, 'Per kilowatt-hour: "0.08 USD".', "MONEY")
+    region: str = _own("US", "Where the electricity is bought: US, KR, CN, US-TX.", "PLACE")
+    colo: o.Text = _own(None, 'Space per kW and month: "150 USD".', "MONEY")
+    network: o.Real = _own(None, "Network, of machines and network together.", "SHARE")
+    staff: o.Real = _own(None, "Staff and spares a year, of the purchase.", "SHARE")
+    power_w: o.Real = _own(None, "All-in power of one chip with its host.", "WATTS")
 
     def inputs(self, hour: o.Rates) -> dict[str, float]:
         """Inputs of ownership that the user gave, money in the currency of the answer.

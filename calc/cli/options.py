@@ -7,8 +7,9 @@ three times over, and the main question would wait for it.
 
 import inspect
 from collections.abc import Callable
+from copy import copy
 from functools import partial
-from typing import Annotated, Any, get_type_hints
+from typing import Any, get_type_hints
 
 import typer
 
@@ -16,76 +17,81 @@ from ..errors import UsageError
 from . import values
 
 Text = str | None
+Real = float | None
+Whole = int | None
+Texts = list[str] | None
+
+
+def option(default: Any, help: str, metavar: str | None = None, **how: Any) -> Any:
+    """An option: its default, what it is, and how its value is written; its name is that of the attribute."""
+    return typer.Option(default, help=help, metavar=metavar, **how)
+
+
 question, workload, deployment, money, what_if, output = (
-    partial(typer.Option, rich_help_panel=title)
+    partial(option, rich_help_panel=title)
     for title in ("Question", "Workload", "Deployment", "Money", "What if", "Output")
 )
 """An option under one of the titles of `tokcalc --help`."""
 
-Chips = Annotated[Text, question(metavar="NAME[,NAME]", help="Chips: id, alias, prefix or file.")]
-Model = Annotated[Text, question(metavar="NAME", help="Model: id, alias, prefix or file.")]
-Models = Annotated[Text, question(metavar="NAME[,NAME]", help="Models, likewise.")]
-Isl = Annotated[Text, workload(metavar="TOKENS", help="Input length of a request.")]
-Osl = Annotated[Text, workload(metavar="TOKENS", help="Output length of a request.")]
-MinSpeed = Annotated[
-    float | None, workload(metavar="TOK/S", help="Tokens/s that a service gives each user [as its kind of chip].")
-]
-MaxTtft = Annotated[float | None, workload(metavar="SECONDS", help="First token that it promises [2].")]
-CacheHit = Annotated[float, workload(metavar="SHARE", help="Share of the input found in cache.")]
-Drafted = Annotated[Text, workload(metavar="N|best", help="Tokens drafted per step, or the fastest number.")]
-Acceptance = Annotated[float | None, workload(metavar="SHARE", help="Chance that a drafted token is accepted.")]
-Weights = Annotated[Text, deployment(metavar="TYPE", help="Data type of the weights: bf16, fp8, ...")]
-Kv = Annotated[Text, deployment(metavar="TYPE", help="Data type of the KV cache.")]
-Number = Annotated[int | None, deployment(metavar="N", help="Number of chips; else the fewest sensible.")]
-Engine = Annotated[Text, deployment(metavar="NAME", help="Serving engine: vllm, sglang, ...")]
-On = Annotated[Text, money("--on", metavar="DATE", help="Prices as of YYYY-MM-DD.")]
-Currency = Annotated[str, money(metavar="CODE", help="Currency of the answer.")]
-Grid = Annotated[Text, money(metavar="REGION|KG", help="Grid for CO2: KR, US, 0.43 kg/kWh.")]
-Utilisation = Annotated[float, money(metavar="SHARE", help="Share of the paid hours in use.")]
-Memory = Annotated[Text, what_if(metavar="NAME", help="Swap the memory generation: hbm4, ...")]
-Set = Annotated[list[str] | None, what_if("--set", metavar="PATH=VALUE", help="Override a field of the chips.")]
-Year = Annotated[Text, typer.Option(metavar="YEAR", help="2024, 2023-2025, 2024- or -2022.")]
+CHIPS = question(None, "Chips: id, alias, prefix or file.", "NAME[,NAME]")
+MODEL = question(None, "Model: id, alias, prefix or file.", "NAME")
+MODELS = question(None, "Models, likewise.", "NAME[,NAME]")
+MIN_SPEED = workload(None, "Tokens/s that a service gives each user; else as its kind of chip.", "TOK/S")
+MAX_TTFT = workload(None, "First token that a service promises; 2 unless given.", "SECONDS")
+CACHE_HIT = workload(0.0, "Share of the input found in cache.", "SHARE")
+DRAFT = workload(None, "Tokens drafted per step, or the fastest number.", "N|best")
+ACCEPTANCE = workload(None, "Chance that a drafted token is accepted.", "SHARE")
+WEIGHTS = deployment(None, "Data type of the weights: bf16, fp8, ...", "TYPE")
+KV = deployment(None, "Data type of the KV cache.", "TYPE")
+NUMBER = deployment(None, "Number of chips; else the fewest sensible.", "N")
+ENGINE = deployment(None, "Serving engine: vllm, sglang, ...", "NAME")
+ON = money(None, "Prices as of YYYY-MM-DD.", "DATE")
+CURRENCY = money("USD", "Currency of the answer.", "CODE")
+GRID = money(None, "Grid for CO2: KR, US, 0.43 kg/kWh.", "REGION|KG")
+UTILISATION = money(1.0, "Share of the paid hours in use.", "SHARE")
+MEMORY = what_if(None, "Swap the memory generation: hbm4, ...", "NAME")
+SET = what_if(None, "Override a field of the chips.", "PATH=VALUE")
+YEAR = option(None, "2024, 2023-2025, 2024- or -2022.", "YEAR")
+VENDOR = option(None, "Of this vendor.", "NAME")
 
 
 class Group:
-    """Options that travel together: each annotated attribute of a subclass is one, with its default."""
+    """Options that travel together: each annotated attribute of a subclass is one."""
 
     def __init__(self, **given: Any) -> None:
-        vars(self).update(given)
+        vars(self).update({name: given[name] for name in get_type_hints(type(self))})
 
     @classmethod
     def parameters(cls) -> list[inspect.Parameter]:
-        """The options as parameters of a command."""
-        return [_parameter(name, hint, getattr(cls, name)) for name, hint in _hints(cls).items()]
+        """The options as parameters of a command; a flag has no --no-, and no name ends in an underscore."""
+        found = []
+        for name, hint in get_type_hints(cls).items():
+            declared = getattr(cls, name)
+            if hint is bool or name.endswith("_"):
+                declared = copy(declared)
+                declared.param_decls = (f"--{name.rstrip('_').replace('_', '-')}",)
+            found.append(inspect.Parameter(name, _KIND, annotation=hint, default=declared))
+        return found
 
 
-def _hints(thing: Any) -> dict[str, Any]:
-    hints = get_type_hints(thing, include_extras=True)
-    hints.pop("return", None)
-    return hints
-
-
-def _parameter(name: str, hint: Any, default: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=hint, default=default)
+_KIND = inspect.Parameter.KEYWORD_ONLY
 
 
 def flat(function: Callable[..., None]) -> Callable[..., None]:
     """The function with the options of its groups in place of the groups, as typer takes it."""
-    groups: dict[str, tuple[type[Group], list[str]]] = {}
+    groups: dict[str, type[Group]] = {}
     parameters: list[inspect.Parameter] = []
+    hints = get_type_hints(function, include_extras=True)
     given = inspect.signature(function).parameters
-    for name, hint in _hints(function).items():
-        if isinstance(hint, type) and issubclass(hint, Group):
-            own = hint.parameters()
-            groups[name] = hint, [parameter.name for parameter in own]
-            parameters += own
+    for name, parameter in given.items():
+        if isinstance(hints[name], type) and issubclass(hints[name], Group):
+            groups[name] = hints[name]
+            parameters += hints[name].parameters()
         else:
-            parameters.append(_parameter(name, hint, given[name].default))
+            parameters.append(parameter.replace(annotation=hints[name], kind=_KIND))
 
     def run(**found: Any) -> None:
-        for name, (group, names) in groups.items():
-            found[name] = group(**{option: found.pop(option) for option in names})
-        function(**found)
+        function(**{name: groups[name](**found) if name in groups else found[name] for name in given})
 
     run.__name__, run.__doc__ = function.__name__, function.__doc__
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -96,8 +102,8 @@ def flat(function: Callable[..., None]) -> Callable[..., None]:
 class Pair(Group):
     """Which chips with which models."""
 
-    chip: Chips = None
-    model: Models = None
+    chip: Text = CHIPS
+    model: Text = MODELS
 
     def chips(self, example: str = "h100") -> list[str]:
         return values.names("--chip", self.chip, example, "chips")
@@ -116,8 +122,8 @@ class Pair(Group):
 class Lengths(Group):
     """Tokens of a request."""
 
-    isl: Annotated[str, workload(metavar="TOKENS", help="Input length: 1000, 8k, 128Ki.")] = "1024"
-    osl: Annotated[str, workload(metavar="TOKENS", help="Output length.")] = "1024"
+    isl: str = workload("1024", "Input length: 1000, 8k, 128Ki.", "TOKENS")
+    osl: str = workload("1024", "Output length.", "TOKENS")
 
     def tokens(self) -> dict[str, Any]:
         return {"isl": values.length("--isl", self.isl), "osl": values.length("--osl", self.osl)}
@@ -126,10 +132,10 @@ class Lengths(Group):
 class Price(Group):
     """How an hour of a chip is priced."""
 
-    rent: Annotated[Text, money(metavar="PRICE", help='Your price per chip: "2.5 USD/h".')] = None
-    price: Annotated[Text, money(metavar="TERMS", help="on-demand, reserved, spot or a provider; @CN.")] = None
-    on: On = None
-    currency: Currency = "USD"
+    rent: Text = money(None, 'Your price per chip: "2.5 USD/h".', "PRICE")
+    price: Text = money(None, "on-demand, reserved, spot or a provider; @CN.", "TERMS")
+    on: Text = ON
+    currency: str = CURRENCY
 
     def keywords(self) -> dict[str, Any]:
         """The same, checked, as keywords of an estimate."""
@@ -140,30 +146,30 @@ class Price(Group):
 class Rates(Price):
     """With rates of exchange."""
 
-    fx: Annotated[Text, money(metavar="RATES", help="Your rates per dollar: KRW=1400,EUR=0.9.")] = None
+    fx: Text = money(None, "Your rates per dollar: KRW=1400,EUR=0.9.", "RATES")
 
 
 class Hour(Rates):
     """With the choice to own the chip."""
 
-    own: Annotated[bool, money("--own", help="Price the hour by owning the chip, not by renting.")] = False
+    own: bool = money(False, "Price the hour by owning the chip, not by renting.")
 
 
 class Cut(Group):
     """How many chips, and how a model is cut over them."""
 
-    chips: Number = None
-    tp: Annotated[int | None, deployment(metavar="N", help="Tensor-parallel degree.")] = None
-    pp: Annotated[int | None, deployment(metavar="N", help="Pipeline-parallel degree.")] = None
-    dp: Annotated[int | None, deployment(metavar="N", help="Data-parallel degree.")] = None
-    ep: Annotated[int | None, deployment(metavar="N", help="Expert-parallel degree.")] = None
+    chips: Whole = NUMBER
+    tp: Whole = deployment(None, "Tensor-parallel degree.", "N")
+    pp: Whole = deployment(None, "Pipeline-parallel degree.", "N")
+    dp: Whole = deployment(None, "Data-parallel degree.", "N")
+    ep: Whole = deployment(None, "Expert-parallel degree.", "N")
 
 
 class WhatIf(Group):
     """A chip otherwise than it is built."""
 
-    memory: Memory = None
-    set_: Set = None
+    memory: Text = MEMORY
+    set_: Texts = SET
 
     def keywords(self) -> dict[str, Any]:
         return {"memory": self.memory, "overrides": values.assignments(self.set_)}

@@ -5,10 +5,10 @@ The options of it are declared here as a group, so that every command names, che
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 from . import text
-from .options import Group, Text, output
+from .options import Group, Text, Texts, output
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -16,11 +16,8 @@ Rows = Sequence[Mapping[str, Any]]
 class Output(Group):
     """JSON instead of a page; files besides."""
 
-    json_: Annotated[bool, output("--json", help="Print JSON.")] = False
-    export: Annotated[
-        list[str] | None,
-        output(metavar="FILE", help="Also write .csv .json .md .tex .html .xlsx .parquet; repeatable."),
-    ] = None
+    json_: bool = output(False, "Print JSON.")
+    export: Texts = output(None, "Also write .csv .json .md .tex .html .xlsx .parquet; repeatable.", "FILE")
 
     def check(self) -> None:
         """Refuse a file that cannot be written: before the work, not after it."""
@@ -48,7 +45,7 @@ class Output(Group):
 class Drawn(Output):
     """A plot besides."""
 
-    plot: Annotated[Text, output(metavar="FILE", help="Also draw .svg, .png, .pdf or .html.")] = None
+    plot: Text = output(None, "Also draw .svg, .png, .pdf or .html.", "FILE")
 
     def check(self) -> None:
         super().check()

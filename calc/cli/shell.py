@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -97,9 +96,9 @@ _LONGEST_WORD = 300
 
 def unknown_command(name: str) -> str:
     """One sentence for a word which is no command: the nearest commands, or how to ask a question."""
-    near = get_close_matches(name, COMMANDS, n=3, cutoff=0.5)
+    near = _nearest(name, COMMANDS, most=3, cutoff=0.5)
     if near:
-        return f"unknown command '{name}': did you mean {' or '.join(near)}?"
+        return f"unknown command '{name}': did you mean {near}?"
     return (
         f"unknown command '{name}': commands are {', '.join(COMMANDS)}; "
         "a question is asked with --chip NAME --model NAME"
@@ -124,9 +123,15 @@ def usage_sentence(error: Any) -> str:
 def _nearest_option(option: str, error: Any) -> str:
     context = getattr(error, "ctx", None)
     names: Iterable[str] = () if context is None else (o for p in context.command.params for o in p.opts)
-    near = get_close_matches(option, list(names), n=2, cutoff=0.6)
+    near = _nearest(option, names, most=2, cutoff=0.6)
     path = "tokcalc" if context is None else context.command_path
-    return f"did you mean {' or '.join(near)}?" if near else f"`{path} --help` lists the options"
+    return f"did you mean {near}?" if near else f"`{path} --help` lists the options"
+
+
+def _nearest(word: str, known: Iterable[str], most: int, cutoff: float) -> str:
+    from difflib import get_close_matches
+
+    return " or ".join(get_close_matches(word, list(known), n=most, cutoff=cutoff))
 
 
 def build() -> Any:

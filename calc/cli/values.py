@@ -18,7 +18,7 @@ _SUFFIX = {"": 1, "k": 1000, "ki": 1024, "m": 1000**2, "mi": 1024**2}
 _WHOLE = re.compile(r"([0-9]+(?:\.[0-9]+)?)((?:[km]i?)?)", re.IGNORECASE)
 _SCALES = {"k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "b": 1e9, "g": 1e9, "billion": 1e9}
 _SCALES |= {"": 1.0, "t": 1e12, "trillion": 1e12}
-_COUNT = re.compile(r"([0-9][0-9,_]*\.?[0-9]*(?:e[+-]?[0-9]+)?)\s*([a-z]*)")
+_COUNT = r"([0-9][0-9,_]*\.?[0-9]*(?:e[+-]?[0-9]+)?)\s*([a-z]*)"
 
 
 def length(option: str, text: str, most: int = LONGEST, least: int = 1) -> int:
@@ -39,7 +39,8 @@ def number_of(option: str, value: int | None, most: int = MOST_CHIPS) -> int | N
 
 def count(option: str, words: str) -> float:
     """A positive number from "5e9", "168 billion", "10M"; UsageError otherwise."""
-    found = _COUNT.fullmatch(words.strip().lower().removesuffix("tokens").removesuffix("tokens/day").strip())
+    said = words.strip().lower().removesuffix("tokens").removesuffix("tokens/day").strip()
+    found = re.fullmatch(_COUNT, said)
     scale = _SCALES.get(found[2]) if found else None
     if found is None or scale is None:
         raise UsageError(f'{option} {words!r} is not a number; write 5e9, 10M or "168 billion"')

@@ -4,7 +4,7 @@ Its annotations are objects, as those of `options` are.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -25,43 +25,37 @@ def _version(wanted: bool) -> None:
 class Workload(o.Lengths):
     """What is asked of the machine."""
 
-    concurrency: Annotated[
-        o.Text, o.workload(metavar="N|max", help="Requests in flight, or all that fit; else as a service runs.")
-    ] = None
-    min_speed: o.MinSpeed = None
-    max_ttft: o.MaxTtft = None
-    rate: Annotated[
-        float | None, o.workload(metavar="N", help="Requests per second that arrive on their own (open loop).")
-    ] = None
-    cache_hit: o.CacheHit = 0.0
-    draft: o.Drafted = None
-    acceptance: o.Acceptance = None
+    concurrency: o.Text = o.workload(None, "Requests in flight, or all that fit; else as a service runs.", "N|max")
+    min_speed: o.Real = o.MIN_SPEED
+    max_ttft: o.Real = o.MAX_TTFT
+    rate: o.Real = o.workload(None, "Requests per second that arrive on their own (open loop).", "N")
+    cache_hit: float = o.CACHE_HIT
+    draft: o.Text = o.DRAFT
+    acceptance: o.Real = o.ACCEPTANCE
 
 
 class Deployment(o.Cut):
     """How the model is put on chips."""
 
-    weights: o.Weights = None
-    kv: o.Kv = None
-    engine: o.Engine = None
-    stream: Annotated[
-        bool, o.deployment("--stream", help="Stream weights from beside wafers too few to hold them.")
-    ] = False
-    software_date: Annotated[o.Text, o.deployment(metavar="DATE", help="Software generation of that day.")] = None
+    weights: o.Text = o.WEIGHTS
+    kv: o.Text = o.KV
+    engine: o.Text = o.ENGINE
+    stream: bool = o.deployment(False, "Stream weights from beside wafers too few to hold them.")
+    software_date: o.Text = o.deployment(None, "Software generation of that day.", "DATE")
 
 
 class Money(o.Hour):
     """How the answer is priced."""
 
-    grid: o.Grid = None
-    utilisation: o.Utilisation = 1.0
+    grid: o.Text = o.GRID
+    utilisation: float = o.UTILISATION
 
 
 class Shown(Output):
     """How the answer is shown."""
 
-    explain: Annotated[bool, o.output("--explain", help="Print the table of terms.")] = False
-    version: Annotated[bool, o.output("--version", callback=_version, is_eager=True, help="Version.")] = False
+    explain: bool = o.output(False, "Print the table of terms.")
+    version: bool = o.output(False, "Version.", callback=_version, is_eager=True)
 
 
 def answer(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import UsageError
 from .. import options as o
@@ -27,17 +27,15 @@ _COLUMNS = (
 class Over(o.Pair):
     """What the atlas is of."""
 
-    lengths: Annotated[str, o.question(metavar="IN/OUT[,...]", help="Input and output lengths.")] = (
-        "1024/1024,8192/1024,1024/8192,65536/1024"
-    )
-    kv: o.Kv = None
+    lengths: str = o.question("1024/1024,8192/1024,1024/8192,65536/1024", "Input and output lengths.", "IN/OUT[,...]")
+    kv: o.Text = o.KV
 
 
 class Files(Drawn):
     """Where it goes."""
 
-    plot_model: Annotated[str, o.output(metavar="NAME", help="Model of the plot.")] = "llama-3.3-70b"
-    jobs: Annotated[int | None, o.output(metavar="N", help="Processes; else one a core.")] = None
+    plot_model: str = o.output("llama-3.3-70b", "Model of the plot.", "NAME")
+    jobs: o.Whole = o.output(None, "Processes; else one a core.", "N")
 
 
 def atlas(over: Over, price: o.Price, out: Files) -> None:

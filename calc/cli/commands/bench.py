@@ -10,9 +10,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from ...errors import NoAnswer, UsageError
 from .. import options as o
@@ -24,45 +22,33 @@ if TYPE_CHECKING:
     from ...measure.results import Options
 
 DEFAULT_MODEL = "smollm2-135m"
-Number = int | None
 
 
 class Wanted(o.Group):
     """What is measured."""
 
-    quick: Annotated[bool, typer.Option("--quick", help="Under a minute instead of a few.")] = False
-    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the spec that is written.")] = "local"
-    model: Annotated[
-        o.Text, typer.Option(metavar="NAMES", help=f"Models whose shapes are decoded. Default: {DEFAULT_MODEL}.")
-    ] = None
-    gguf: Annotated[o.Text, typer.Option(metavar="FILE", help="Decode your own GGUF file with llama.cpp.")] = None
-    engine: Annotated[
-        o.Text, typer.Option(metavar="NAMES", help="numpy, torch, llama.cpp. Default: all that are installed.")
-    ] = None
-    weights: Annotated[
-        o.Text, typer.Option(metavar="NAMES", help="Formats of weights: fp32, bf16, fp16, q8_0, q4_0. Default: all.")
-    ] = None
-    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda:0 (also ROCm), mps or xpu:0.")] = "cpu"
-    threads: Annotated[Number, typer.Option(metavar="N", help="Threads. Default: as many as cores idle.")] = None
-    context: Annotated[o.Text, typer.Option(metavar="TOKENS", help="Contexts to decode at, as 16,512.")] = None
-    prompt: Annotated[o.Text, typer.Option(metavar="TOKENS", help="Prompt lengths, as 128,512.")] = None
-    batch: Annotated[o.Text, typer.Option(metavar="NUMBERS", help="Sequences decoded together, as 1,4.")] = None
-    gpu_layers: Annotated[int, typer.Option(metavar="N", help="Layers that llama.cpp puts on a GPU.")] = 0
-    passes: Annotated[
-        Number, typer.Option(metavar="N", help="Visits of every decoder, the middle one counts. Default: 1.")
-    ] = None
-    wait: Annotated[float, typer.Option(metavar="SECONDS", help="Wait so long for a quiet machine, each time.")] = 0.0
+    quick: bool = o.option(False, "Under a minute instead of a few.")
+    name: str = o.option("local", "Name of the spec that is written.", "NAME")
+    model: o.Text = o.option(None, f"Models whose shapes are decoded. Default: {DEFAULT_MODEL}.", "NAMES")
+    gguf: o.Text = o.option(None, "Decode your own GGUF file with llama.cpp.", "FILE")
+    engine: o.Text = o.option(None, "numpy, torch, llama.cpp. Default: all that are installed.", "NAMES")
+    weights: o.Text = o.option(None, "Formats of weights: fp32, bf16, fp16, q8_0, q4_0. Default: all.", "NAMES")
+    device: str = o.option("cpu", "cpu, cuda:0 (also ROCm), mps or xpu:0.", "NAME")
+    threads: o.Whole = o.option(None, "Threads. Default: as many as cores idle.", "N")
+    context: o.Text = o.option(None, "Contexts to decode at, as 16,512.", "TOKENS")
+    prompt: o.Text = o.option(None, "Prompt lengths, as 128,512.", "TOKENS")
+    batch: o.Text = o.option(None, "Sequences decoded together, as 1,4.", "NUMBERS")
+    gpu_layers: int = o.option(0, "Layers that llama.cpp puts on a GPU.", "N")
+    passes: o.Whole = o.option(None, "Visits of every decoder, the middle one counts. Default: 1.", "N")
+    wait: float = o.option(0.0, "Wait so long for a quiet machine, each time.", "SECONDS")
 
 
 class Foreign(o.Group):
     """Results of other tools."""
 
-    import_: Annotated[
-        list[str] | None,
-        typer.Option("--import", metavar="FILE", help="Read results of llama-bench, vLLM, aiperf or guidellm instead."),
-    ] = None
-    chip: Annotated[o.Text, typer.Option(metavar="NAME", help="With --import: the chip that they ran on.")] = None
-    chips: Annotated[Number, typer.Option(metavar="N", help="With --import: how many chips.")] = None
+    import_: o.Texts = o.option(None, "Read results of llama-bench, vLLM, aiperf or guidellm instead.", "FILE")
+    chip: o.Text = o.option(None, "With --import: the chip that they ran on.", "NAME")
+    chips: o.Whole = o.option(None, "With --import: how many chips.", "N")
 
 
 def bench(wanted: Wanted, foreign: Foreign, out: Output) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from .. import listing, text
 from .. import options as o
@@ -15,18 +13,20 @@ if TYPE_CHECKING:
     from ...hardware.chip import Chip
 
 
-def chips(
-    vendor: listing.Vendor = None,
-    kind: Annotated[str | None, typer.Option(metavar="KIND", help="gpu, wafer, lpu, npu, tpu, cpu, apu.")] = None,
-    year: o.Year = None,
-    *,
-    out: Output,
-) -> None:
+class Which(o.Group):
+    """Which chips are listed."""
+
+    vendor: o.Text = o.VENDOR
+    kind: o.Text = o.option(None, "gpu, wafer, lpu, npu, tpu, cpu, apu.", "KIND")
+    year: o.Text = o.YEAR
+
+
+def chips(which: Which, out: Output) -> None:
     """List the chips, with peak, memory and year."""
     from ...catalog import load_chip
 
     rows = [_row(chip) for chip in listing.read_all("chips", load_chip)]
-    rows = listing.kept(rows, {"vendor": vendor, "kind": kind}, year)
+    rows = listing.kept(rows, {"vendor": which.vendor, "kind": which.kind}, which.year)
     rows.sort(key=lambda row: (row["vendor"].lower(), row["year"], row["id"]))
     listing.show(rows, _COLUMNS, out)
 

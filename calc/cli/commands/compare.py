@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -51,14 +51,14 @@ Row = dict[str, Any]
 class Varied(o.Group):
     """What can take several values."""
 
-    isl: Annotated[str, o.workload(metavar="TOKENS,...", help="Input lengths: 1k,8k,128k.")] = "1024"
-    osl: Annotated[str, o.workload(metavar="TOKENS,...", help="Output lengths.")] = "1024"
-    concurrency: Annotated[str, o.workload(metavar="N,...|max", help="Requests in flight, several too.")] = "1"
-    weights: Annotated[o.Text, o.deployment(metavar="TYPES", help="Weight formats: bf16,fp8.")] = None
-    kv: Annotated[o.Text, o.deployment(metavar="TYPES", help="Formats of the KV cache.")] = None
-    engine: Annotated[o.Text, o.deployment(metavar="NAMES", help="Serving engines: vllm,sglang.")] = None
-    chips: Annotated[o.Text, o.deployment(metavar="N,...", help="Numbers of chips; else the fewest that fit.")] = None
-    tp: Annotated[o.Text, o.deployment(metavar="N,...", help="Tensor-parallel degrees.")] = None
+    isl: str = o.workload("1024", "Input lengths: 1k,8k,128k.", "TOKENS,...")
+    osl: str = o.workload("1024", "Output lengths.", "TOKENS,...")
+    concurrency: str = o.workload("1", "Requests in flight, several too.", "N,...|max")
+    weights: o.Text = o.deployment(None, "Weight formats: bf16,fp8.", "TYPES")
+    kv: o.Text = o.deployment(None, "Formats of the KV cache.", "TYPES")
+    engine: o.Text = o.deployment(None, "Serving engines: vllm,sglang.", "NAMES")
+    chips: o.Text = o.deployment(None, "Numbers of chips; else the fewest that fit.", "N,...")
+    tp: o.Text = o.deployment(None, "Tensor-parallel degrees.", "N,...")
 
     def lists(self) -> dict[str, list[Any]]:
         """The values of each option; [None] where none is given."""
@@ -81,10 +81,10 @@ class Varied(o.Group):
 class Same(o.Price):
     """What is the same for all."""
 
-    cache_hit: o.CacheHit = 0.0
-    draft: Annotated[int | None, o.workload(metavar="N", help="Tokens drafted per step.")] = None
-    acceptance: o.Acceptance = None
-    utilisation: o.Utilisation = 1.0
+    cache_hit: float = o.CACHE_HIT
+    draft: o.Whole = o.workload(None, "Tokens drafted per step.", "N")
+    acceptance: o.Real = o.ACCEPTANCE
+    utilisation: float = o.UTILISATION
 
     def keywords(self) -> dict[str, Any]:
         return super().keywords() | {
@@ -98,13 +98,11 @@ class Same(o.Price):
 class Shown(Drawn):
     """What is shown of the answers."""
 
-    baseline: Annotated[o.Text, o.output(metavar="CHIP", help="Show figures as multiples of this chip's.")] = None
-    sort: Annotated[o.Text, o.output(metavar="COLUMN", help="Best first by it; -COLUMN: worst first.")] = None
-    filter_: Annotated[
-        list[str] | None, o.output("--filter", metavar="CONDITION", help="output_tok_s_user>=50, grade<=B, ...")
-    ] = None
-    columns: Annotated[o.Text, o.output(metavar="NAMES", help="Columns to show and export: chip,tpot_s.")] = None
-    plot_kind: Annotated[str, o.output(metavar="KIND", help="terms, batch, context, cost or pareto.")] = "auto"
+    baseline: o.Text = o.output(None, "Show figures as multiples of this chip's.", "CHIP")
+    sort: o.Text = o.output(None, "Best first by it; -COLUMN: worst first.", "COLUMN")
+    filter_: o.Texts = o.output(None, "output_tok_s_user>=50, grade<=B, ...", "CONDITION")
+    columns: o.Text = o.output(None, "Columns to show and export: chip,tpot_s.", "NAMES")
+    plot_kind: str = o.output("auto", "terms, batch, context, cost or pareto.", "KIND")
 
 
 def compare(pair: o.Pair, varied: Varied, same: Same, what_if: o.WhatIf, out: Shown) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -26,10 +26,10 @@ _WORTH = 5  # inputs that the page of one machine ranks; `tokcalc sensitivity` h
 class Blend(o.Group):
     """How the money of an answer is put together and shown."""
 
-    utilisation: o.Utilisation = 1.0
-    grid: o.Grid = None
-    also: Annotated[str | None, typer.Option(metavar="CODE", help="A second currency in the table.")] = None
-    ratio: Annotated[float | None, typer.Option(metavar="N", help="Blend: input per output tokens.")] = None
+    utilisation: float = o.UTILISATION
+    grid: o.Text = o.GRID
+    also: str | None = o.option(None, "A second currency in the table.", "CODE")
+    ratio: o.Real = o.option(None, "Blend: input per output tokens.", "N")
 
 
 def cost(pair: o.Pair, load: m.Load, hour: o.Hour, blended: Blend, ownership: m.Ownership, out: Output) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from ...errors import UsageError
 from .. import options as o
@@ -26,37 +24,36 @@ Asked = Mapping[str, Any]
 """Weights and number of chips, where they are given."""
 
 
-def draft(
-    *,
-    chip: Annotated[str | None, typer.Option(metavar="NAME", help="The chip.")] = None,
-    model: o.Model = None,
-    with_: Annotated[
-        str, typer.Option("--with", metavar="KIND", help="What drafts: ngram, mtp, or a small model's name.")
-    ] = "ngram",
-    acceptance: o.Acceptance = None,
-    batch: Annotated[str, typer.Option(metavar="N,N", help="Requests in flight.")] = "1,4,16,64,256",
-    lengths: o.Lengths,
-    weights: o.Weights = None,
-    chips: o.Number = None,
-    out: Output,
-) -> None:
+class Ask(o.Lengths):
+    """What is drafted for."""
+
+    chip: o.Text = o.option(None, "The chip.", "NAME")
+    model: o.Text = o.MODEL
+    with_: str = o.option("ngram", "What drafts: ngram, mtp, or a small model's name.", "KIND")
+    acceptance: o.Real = o.ACCEPTANCE
+    batch: str = o.option("1,4,16,64,256", "Requests in flight.", "N,N")
+    weights: o.Text = o.WEIGHTS
+    chips: o.Whole = o.NUMBER
+
+
+def draft(ask: Ask, out: Output) -> None:
     """Choose the draft length of speculative decoding, load by load."""
-    if chip is None or model is None:
+    if ask.chip is None or ask.model is None:
         raise UsageError(
             "--chip and --model are missing, as in tokcalc draft --chip h800 --model llama-70b --acceptance 0.7"
         )
-    if acceptance is None:
+    if ask.acceptance is None:
         raise UsageError("--acceptance is missing: the chance that a drafted token is accepted, such as 0.7")
-    values.share("--acceptance", acceptance)
-    words = batch.split(",")
+    values.share("--acceptance", ask.acceptance)
+    words = ask.batch.split(",")
     for word in words:
         if not word.strip().isdecimal() or int(word) < 1:
             raise UsageError(f"--batch '{word}' is not a number of requests; write numbers from 1, as in 1,16,64")
     from ...serving.workload import Load
 
-    isl, osl = (float(value) for value in lengths.tokens().values())
-    loads = [Load(isl, osl, float(word), acceptance=acceptance) for word in words]
-    rows = rows_of(chip, model, with_, loads, {"weights": weights, "chips": chips})
+    isl, osl = (float(value) for value in ask.tokens().values())
+    loads = [Load(isl, osl, float(word), acceptance=ask.acceptance) for word in words]
+    rows = rows_of(ask.chip, ask.model, ask.with_, loads, {"weights": ask.weights, "chips": ask.chips})
     out.write(rows)
     out.show(rows, lambda width: [tabulate(_COLUMNS, rows, width), "", *text.paragraphs(_foot(rows), width)])
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from ...errors import TokcalcError, UsageError
 from .. import money as m
@@ -18,33 +16,32 @@ from ..pages.fleet import Goal, Refused, Sized, page, short
 if TYPE_CHECKING:
     from ...money.hour import Terms
 
-_ask = typer.Option
-Share = float | None
+_ask = o.option
 
 
 class Ask(o.Group):
     """What the machines are for; one of the first five."""
 
-    demand: Annotated[o.Text, _ask(metavar="TOKENS", help='Output tokens a day: 5e9, "168 billion".')] = None
-    users: Annotated[o.Text, _ask(metavar="N", help="Users a day: 1e6, 10M.")] = None
-    budget: Annotated[o.Text, _ask(metavar="MONEY", help='"2 trillion KRW".')] = None
-    power: Annotated[o.Text, _ask(metavar="POWER", help='At the meter: "40 MW".')] = None
-    systems: Annotated[o.Text, _ask(metavar="N", help="Systems that stand there already.")] = None
-    sessions: Annotated[Share, _ask(metavar="N", help="Sessions a day of a user.")] = None
-    requests: Annotated[Share, _ask(metavar="N", help="Requests of a session.")] = None
-    peak_factor: Annotated[Share, _ask(metavar="N", help="Busiest over average hour.")] = None
-    reserve: Annotated[Share, _ask(metavar="SHARE", help="Machines beyond the peak.")] = None
-    build: Annotated[bool, _ask("--build", help="Buy the buildings, do not let the space.")] = False
-    running_years: Annotated[float, _ask(metavar="N", help="Years of running that a budget pays.")] = 0.0
-    rack_power: Annotated[o.Text, _ask(metavar="POWER", help='Of one rack: "40 kW".')] = None
+    demand: o.Text = _ask(None, 'Output tokens a day: 5e9, "168 billion".', "TOKENS")
+    users: o.Text = _ask(None, "Users a day: 1e6, 10M.", "N")
+    budget: o.Text = _ask(None, '"2 trillion KRW".', "MONEY")
+    power: o.Text = _ask(None, 'At the meter: "40 MW".', "POWER")
+    systems: o.Text = _ask(None, "Systems that stand there already.", "N")
+    sessions: o.Real = _ask(None, "Sessions a day of a user.", "N")
+    requests: o.Real = _ask(None, "Requests of a session.", "N")
+    peak_factor: o.Real = _ask(None, "Busiest over average hour.", "N")
+    reserve: o.Real = _ask(None, "Machines beyond the peak.", "SHARE")
+    build: bool = _ask(False, "Buy the buildings, do not let the space.")
+    running_years: float = _ask(0.0, "Years of running that a budget pays.", "N")
+    rack_power: o.Text = _ask(None, 'Of one rack: "40 kW".', "POWER")
 
 
 class Years(o.Group):
     """How the demand goes on."""
 
-    years: Annotated[int | None, _ask(metavar="N", help="Also a table of growth over N years.")] = None
-    growth: Annotated[Share, _ask(metavar="N", help="Demand over the year before: 2.")] = None
-    price_decline: Annotated[Share, _ask(metavar="SHARE", help="Of machines, a year.")] = None
+    years: o.Whole = _ask(None, "Also a table of growth over N years.", "N")
+    growth: o.Real = _ask(None, "Demand over the year before: 2.", "N")
+    price_decline: o.Real = _ask(None, "Of machines, a year.", "SHARE")
 
 
 def fleet(

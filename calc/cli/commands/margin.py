@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from ...errors import NoAnswer, TokcalcError, UsageError
 from .. import money as m
@@ -19,21 +17,22 @@ if TYPE_CHECKING:
     from ...money.hour import Terms
     from ...money.list_prices import ApiPrice
 
-_Price = Annotated[str | None, typer.Option(metavar="MONEY", help="A price of your own, per million.")]
+_PRICE = o.option(None, "A price of your own, per million.", "MONEY")
 Row = Mapping[str, Any]
 
 
 class Sold(o.Pair):
     """What is sold, by whom, and what it runs on here."""
 
-    chip: o.Chips = "h800,h200,b200"
-    provider: Annotated[str | None, typer.Option(metavar="NAME", help="Only this provider.")] = None
-    input_price: _Price = None
-    output_price: _Price = None
-    cached_price: _Price = None
+    chip: str = o.question("h800,h200,b200", "Chips: id, alias, prefix or file.", "NAME[,NAME]")
+    provider: str | None = o.option(None, "Only this provider.", "NAME")
+    input_price: o.Text = _PRICE
+    output_price: o.Text = _PRICE
+    cached_price: o.Text = _PRICE
+    utilisation: float = o.UTILISATION
 
 
-def margin(sold: Sold, load: m.Load, hour: o.Hour, utilisation: o.Utilisation = 1.0, *, out: Output) -> None:
+def margin(sold: Sold, load: m.Load, hour: o.Hour, out: Output) -> None:
     """What providers charge for a million tokens beside what it costs here.
 
     tokcalc margin --model deepseek-r1 --chip h800 --cache-hit 0.563
@@ -42,7 +41,7 @@ def margin(sold: Sold, load: m.Load, hour: o.Hour, utilisation: o.Utilisation = 
     if (sold.input_price is None) != (sold.output_price is None):
         raise UsageError("--input-price and --output-price belong together; give both")
     terms = m.terms_of(hour, m.owned(hour))
-    question = load.question(terms, utilisation)
+    question = load.question(terms, sold.utilisation)
     out.check()
     prices = _prices(model, sold, terms)
     answers, reasons = _costs(chips, model, load.limit() | question)

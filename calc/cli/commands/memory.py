@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from ...errors import UsageError
 from .. import listing, text, values
@@ -19,33 +17,36 @@ if TYPE_CHECKING:
 _FAMILIES = ("lpddr", "gddr", "hbm", "ddr")
 
 
-def memory(
-    kind: Annotated[str | None, typer.Option(metavar="KIND", help="hbm, gddr, lpddr, ddr.")] = None,
-    year: o.Year = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="Compare them for this model.")] = None,
-    chip: Annotated[str | None, typer.Option(metavar="NAME", help="Put each into this chip, stack for stack.")] = None,
-    weights: o.Weights = None,
-    context: Annotated[str, typer.Option(metavar="N", help="Tokens in the cache.")] = "2048",
-    concurrency: Annotated[str, typer.Option(metavar="N|max", help="With --chip: requests in flight.")] = "1",
-    chips: Annotated[int | None, typer.Option(metavar="N", help="With --chip: this many; default: the fewest.")] = None,
-    *,
-    out: Drawn,
-) -> None:
+class Which(o.Group):
+    """Which generations, and what they are compared for."""
+
+    kind: o.Text = o.option(None, "hbm, gddr, lpddr, ddr.", "KIND")
+    year: o.Text = o.YEAR
+    model: o.Text = o.option(None, "Compare them for this model.", "NAME")
+    chip: o.Text = o.option(None, "Put each into this chip, stack for stack.", "NAME")
+    weights: o.Text = o.WEIGHTS
+    context: str = o.option("2048", "Tokens in the cache.", "N")
+    concurrency: str = o.option("1", "With --chip: requests in flight.", "N|max")
+    chips: o.Whole = o.option(None, "With --chip: this many; default: the fewest.", "N")
+
+
+def memory(which: Which, out: Drawn) -> None:
     """List the memory generations; with --model compare them, with --chip put each into a chip."""
     from ...catalog import load_memory, load_model
 
+    chip, model, weights = which.chip, which.model, which.weights
     if chip is not None and model is None:
         raise UsageError("--chip needs --model, as in tokcalc memory --chip h800 --model llama-70b")
     if out.plot is not None and model is None:
         raise UsageError("--plot needs --model, as in tokcalc memory --model llama-70b --plot memory.svg")
     out.check()
     known = {g.id: g for g in listing.read_all("memory", load_memory)}
-    found = listing.kept([_row(g) for g in known.values()], {"kind": kind}, year)
+    found = listing.kept([_row(g) for g in known.values()], {"kind": which.kind}, which.year)
     found.sort(key=lambda row: (row["kind"], row["year"], row["id"]))
     if model is None:
         listing.show(found, _COLUMNS, out)
         return
-    tokens = values.length("--context", context)
+    tokens = values.length("--context", which.context)
     columns: Sequence[Column]
     if chip is None:
         from ...explore.memory_generations import compare_generations
@@ -57,7 +58,7 @@ def memory(
         rows = [named | row for row in compare_generations(generations, network, used, context=float(tokens))]
         columns, y, title = _COMPARED, "output_tok_s_stack", f"{model} read from one stack"
     else:
-        workload = {"concurrency": values.concurrency(concurrency), "weights": weights, "chips": chips}
+        workload = {"concurrency": values.concurrency(which.concurrency), "weights": weights, "chips": which.chips}
         rows = _on_chip(found, chip, model, tokens, workload)
         columns, y, title = _ON_CHIP, "output_tok_s_user", f"{model} on {chip} with other memory"
     out.write(rows)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from ...errors import NoAnswer, UsageError
 from .. import options as o
@@ -16,36 +14,34 @@ from ..table import Column, item, tabulate
 if TYPE_CHECKING:
     from ...hardware.chip import Chip
 
-Number = int | None
-
 
 class Pools(o.Group):
-    """The chips of both sides, or those that share a load."""
+    """The model, and the chips of both sides or those that share a load."""
 
-    prefill_chip: Annotated[o.Text, typer.Option(metavar="CHIP", help="Chip that reads prompts.")] = None
-    decode_chip: Annotated[o.Text, typer.Option(metavar="CHIP", help="Chip that generates.")] = None
-    prefill_chips: Annotated[Number, typer.Option(metavar="N", help="Chips of a prefill replica.")] = None
-    decode_chips: Annotated[Number, typer.Option(metavar="N", help="Chips of a decode replica.")] = None
-    batch: Annotated[Number, typer.Option(metavar="N", help="Requests of a decode replica; default: most.")] = None
-    max_tpot: Annotated[float | None, typer.Option(metavar="MS", help="Longest time per token.")] = None
-    share: Annotated[
-        list[str] | None, typer.Option(metavar="CHIP=N", help="Chips that share a load, as h800=8,rngd=16.")
-    ] = None
+    model: o.Text = o.MODEL
+    prefill_chip: o.Text = o.option(None, "Chip that reads prompts.", "CHIP")
+    decode_chip: o.Text = o.option(None, "Chip that generates.", "CHIP")
+    prefill_chips: o.Whole = o.option(None, "Chips of a prefill replica.", "N")
+    decode_chips: o.Whole = o.option(None, "Chips of a decode replica.", "N")
+    batch: o.Whole = o.option(None, "Requests of a decode replica; default: most.", "N")
+    max_tpot: o.Real = o.option(None, "Longest time per token.", "MS")
+    share: o.Texts = o.option(None, "Chips that share a load, as h800=8,rngd=16.", "CHIP=N")
 
 
 class Work(o.Lengths):
     """What is asked of them."""
 
-    cache_hit: o.CacheHit = 0.0
-    draft: o.Drafted = None
-    acceptance: o.Acceptance = None
-    weights: o.Weights = None
+    cache_hit: float = o.CACHE_HIT
+    draft: o.Text = o.DRAFT
+    acceptance: o.Real = o.ACCEPTANCE
+    weights: o.Text = o.WEIGHTS
+    currency: str = o.CURRENCY
+    on: o.Text = o.ON
 
 
-def mixed(
-    *, model: o.Model = None, pools: Pools, work: Work, currency: o.Currency = "USD", on: o.On = None, out: Output
-) -> None:
+def mixed(pools: Pools, work: Work, out: Output) -> None:
     """Mix chips: prompts on one and generation on another, or several sharing a load."""
+    model = pools.model
     if model is None:
         raise UsageError(
             "--model is missing, as in tokcalc mixed --model r1 --prefill-chip h800 --decode-chip groq-3-lpu"
@@ -72,7 +68,7 @@ def mixed(
         "acceptance": values.share("--acceptance", work.acceptance or 0.0),
         "max_tpot_s": pools.max_tpot / 1e3 if pools.max_tpot else None,
     }
-    day, code = values.date("--on", on), currency.strip().upper()
+    day, code = values.date("--on", work.on), work.currency.strip().upper()
     answer = _answer(model, (pools.prefill_chip, pools.decode_chip), (day, code), load | sizes | speculation)
     _write(out, [answer])
     out.show(answer, lambda width: _page(answer, width))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from .. import listing, text
 from .. import options as o
@@ -15,18 +13,20 @@ if TYPE_CHECKING:
     from ...models.model import Model
 
 
-def models(
-    vendor: listing.Vendor = None,
-    kind: Annotated[str | None, typer.Option(metavar="KIND", help="dense or moe (mixture of experts).")] = None,
-    year: o.Year = None,
-    *,
-    out: Output,
-) -> None:
+class Which(o.Group):
+    """Which models are listed."""
+
+    vendor: o.Text = o.VENDOR
+    kind: o.Text = o.option(None, "dense or moe (mixture of experts).", "KIND")
+    year: o.Text = o.YEAR
+
+
+def models(which: Which, out: Output) -> None:
     """List the models, with parameters and KV bytes per token."""
     from ...catalog import load_model
 
     rows = [_row(model) for model in listing.read_all("models", load_model)]
-    rows = listing.kept(rows, {"vendor": vendor, "kind": kind}, year)
+    rows = listing.kept(rows, {"vendor": which.vendor, "kind": which.kind}, which.year)
     rows.sort(key=lambda row: (row["vendor"].lower(), row["family"].lower(), row["params"], row["id"]))
     listing.show(rows, _COLUMNS, out)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -29,40 +29,32 @@ _AIM = {
 class Aim(o.Pair):
     """What is served, and what for."""
 
-    model: o.Model = None
-    aim: Annotated[str, o.question(metavar="AIM", help="cheapest, fastest, tokens-per-watt or tokens-per-chip.")] = (
-        "cheapest"
-    )
+    model: o.Text = o.MODEL
+    aim: str = o.question("cheapest", "cheapest, fastest, tokens-per-watt or tokens-per-chip.", "AIM")
 
 
 class Limits(o.Group):
     """What the deployment must keep."""
 
-    ttft: Annotated[o.Text, o.workload(metavar="TIME", help='Longest time to the first token: "500 ms".')] = None
-    tpot: Annotated[o.Text, o.workload(metavar="TIME", help='Longest time per output token: "30 ms".')] = None
-    speed: Annotated[o.Text, o.workload(metavar="RATE", help='Slowest speed per user: "50 tok/s".')] = None
-    cost: Annotated[
-        o.Text, o.workload(metavar="MONEY", help="Dearest million tokens, input and output as they come.")
-    ] = None
-    power: Annotated[o.Text, o.workload(metavar="POWER", help='Most power of the chips: "10 kW".')] = None
-    chips: Annotated[int | None, o.workload(metavar="N", help="How many chips there are.")] = None
+    ttft: o.Text = o.workload(None, 'Longest time to the first token: "500 ms".', "TIME")
+    tpot: o.Text = o.workload(None, 'Longest time per output token: "30 ms".', "TIME")
+    speed: o.Text = o.workload(None, 'Slowest speed per user: "50 tok/s".', "RATE")
+    cost: o.Text = o.workload(None, "Dearest million tokens, input and output as they come.", "MONEY")
+    power: o.Text = o.workload(None, 'Most power of the chips: "10 kW".', "POWER")
+    chips: o.Whole = o.workload(None, "How many chips there are.", "N")
 
 
 class Search(o.Group):
     """What is tried."""
 
-    cache_hit: o.CacheHit = 0.0
-    weights: Annotated[o.Text, o.deployment(metavar="TYPES", help="Weight formats: fp8,bf16 or any.")] = None
-    kv: o.Kv = None
-    engine: Annotated[o.Text, o.deployment(metavar="NAMES", help="Engines: vllm,sglang,trtllm.")] = None
-    draft: Annotated[o.Text, o.deployment(metavar="LENGTHS", help="Draft lengths to try, by n-gram lookup: 0,3,5.")] = (
-        None
-    )
-    aggregated: Annotated[
-        bool, o.deployment("--aggregated", help="Leave out separate pools of prefill and decode.")
-    ] = False
-    acceptance: Annotated[float, o.workload(metavar="SHARE", help="Chance that a drafted token is accepted.")] = 0.0
-    utilisation: o.Utilisation = 1.0
+    cache_hit: float = o.CACHE_HIT
+    weights: o.Text = o.deployment(None, "Weight formats: fp8,bf16 or any.", "TYPES")
+    kv: o.Text = o.KV
+    engine: o.Text = o.deployment(None, "Engines: vllm,sglang,trtllm.", "NAMES")
+    draft: o.Text = o.deployment(None, "Draft lengths to try, by n-gram lookup: 0,3,5.", "LENGTHS")
+    aggregated: bool = o.deployment(False, "Leave out separate pools of prefill and decode.")
+    acceptance: float = o.workload(0.0, "Chance that a drafted token is accepted.", "SHARE")
+    utilisation: float = o.UTILISATION
 
 
 def plan(

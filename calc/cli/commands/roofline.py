@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import NoAnswer, UsageError
 from .. import options as o
@@ -25,14 +25,14 @@ Row = dict[str, Any]
 class Pass(o.Pair):
     """One pass of a model."""
 
-    model: o.Model = None
-    batch: Annotated[str, o.question(metavar="N[,N]", help="Sequences in a decode step: 1,16,256.")] = "1,16,256"
-    context: Annotated[str, o.question(metavar="TOKENS", help="Tokens cached by a sequence.")] = "2048"
-    prefill: Annotated[bool, o.question("--prefill", help="A prompt of --context tokens instead.")] = False
-    weights: o.Weights = None
-    kv: o.Kv = None
-    tp: Annotated[int, o.deployment(metavar="N", help="Tensor-parallel degree.")] = 1
-    dtype: Annotated[o.Text, o.deployment(metavar="TYPES", help="Roofs to draw: bf16,fp8; else those in use.")] = None
+    model: o.Text = o.MODEL
+    batch: str = o.question("1,16,256", "Sequences in a decode step: 1,16,256.", "N[,N]")
+    context: str = o.question("2048", "Tokens cached by a sequence.", "TOKENS")
+    prefill: bool = o.question(False, "A prompt of --context tokens instead.")
+    weights: o.Text = o.WEIGHTS
+    kv: o.Text = o.KV
+    tp: int = o.deployment(1, "Tensor-parallel degree.", "N")
+    dtype: o.Text = o.deployment(None, "Roofs to draw: bf16,fp8; else those in use.", "TYPES")
 
 
 def roofline(ask: Pass, what_if: o.WhatIf, out: Drawn) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ...errors import UsageError
+from .. import options as o
 from .. import text
 from ..output import Output
 from ..table import Column, tabulate
@@ -17,29 +18,30 @@ if TYPE_CHECKING:
     from ...scenarios.claims import Judged, Scenario
 
 
-def scenario(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME|FILE]", help="A scenario or a .toml.")] = None,
-    all_: Annotated[bool, typer.Option("--all", help="Every shipped scenario, one table.")] = False,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="INPUT=VALUE", help="Change an input; repeatable.")
-    ] = None,
-    *,
-    out: Output,
-) -> None:
+class Which(o.Group):
+    """Which claims are recomputed, with what changed."""
+
+    name: o.Text = typer.Argument(None, metavar="[NAME|FILE]", help="A scenario or a .toml.")
+    all_: bool = o.option(False, "Every shipped scenario, one table.")
+    set_: o.Texts = o.option(None, "Change an input; repeatable.", "INPUT=VALUE")
+
+
+def scenario(which: Which, out: Output) -> None:
     """Claim, recomputed value, verdict, and the assumption that decides it.
 
     tokcalc scenario deepseek-day; without a name, the list of those that ship.
     """
     from ...scenarios.claims import judge, load_scenario, scenario_ids
 
-    if all_ and name is not None:
+    name = which.name
+    if which.all_ and name is not None:
         raise UsageError(f"--all takes every scenario; leave out {name}, or leave out --all")
-    changes = _changes(set_ or [])
+    changes = _changes(which.set_ or [])
     if changes and name is None:
         raise UsageError("--set changes an input of one scenario; name it")
     out.check()
     found = [load_scenario(n) for n in ([name] if name is not None else scenario_ids())]
-    if name is None and not all_ and not out.json_ and not out.export:
+    if name is None and not which.all_ and not out.json_ and not out.export:
         print("\n".join(_listing(found, text.width())))
         return
     judged = [(one, judge(one, changes)) for one in found]

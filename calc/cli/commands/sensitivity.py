@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from ...errors import UsageError
 from .. import money as m
@@ -23,11 +21,12 @@ Row = Mapping[str, Any]
 class Of(o.Pair):
     """Which figure of which machine."""
 
-    of: Annotated[str, typer.Option(metavar="FIGURE", help="cost, blended, speed or throughput.")] = "cost"
-    top: Annotated[int, typer.Option(metavar="N", help="How many inputs to show.")] = 10
+    of: str = o.option("cost", "cost, blended, speed or throughput.", "FIGURE")
+    top: int = o.option(10, "How many inputs to show.", "N")
+    utilisation: float = o.UTILISATION
 
 
-def sensitivity(ask: Of, load: m.Load, hour: o.Hour, utilisation: o.Utilisation = 1.0, *, out: Drawn) -> None:
+def sensitivity(ask: Of, load: m.Load, hour: o.Hour, out: Drawn) -> None:
     """The inputs that matter most, each from its low to its high end.
 
     tokcalc sensitivity --chip h100 --model llama-70b --own
@@ -46,7 +45,7 @@ def sensitivity(ask: Of, load: m.Load, hour: o.Hour, utilisation: o.Utilisation 
         raise UsageError(f"--of {of!r} is not a figure of the answer; choose {', '.join(METRICS)}")
     out.check()
     terms = m.terms_of(hour, m.owned(hour))
-    question = load.question(terms, utilisation)
+    question = load.question(terms, ask.utilisation)
     device, network = load_chip(chips[0]), load_model(models[0])
     answer = loaded(device, network, **load.limit(), **question).to_dict()
     rows = [row_of(swing) for swing in tornado(device, network, answer, question, terms, of, ask.top)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -15,19 +15,21 @@ from ..output import print_json
 KINDS = {"chip": "chips", "model": "models", "memory": "memory"}
 
 
-def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Id, alias, unique prefix, or a file.")],
-    kind: Annotated[str | None, typer.Option(metavar="KIND", help="chip, model or memory.")] = None,
-    *,
-    what_if: o.WhatIf,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+class Which(o.WhatIf):
+    """What is shown, and how."""
+
+    name: str = typer.Argument(metavar="NAME", help="Id, alias, unique prefix, or a file.")
+    kind: o.Text = o.option(None, "chip, model or memory.", "KIND")
+    json_: bool = o.option(False, "Print JSON.")
+
+
+def show(which: Which) -> None:
     """Print one chip, model or memory generation, with its sources."""
     from ..pages import show as pages
 
-    found = kind_of(name, kind)
-    thing = _load(found, name, what_if)
-    if json_:
+    found = kind_of(which.name, which.kind)
+    thing = _load(found, which.name, which)
+    if which.json_:
         from dataclasses import asdict
 
         content = {"what": found, **asdict(thing), "derived": pages.PAGES[found].derived(thing)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import NoAnswer, UsageError
 from ...explore.sweep.axes import DEGREES, Axis
@@ -40,60 +40,53 @@ SHOWN = {
 }
 MOST_LINES, MOST_POINTS = 12, 2000
 LOWER = ("ttft_s", "tpot_s", "per_", "joule", "power_w", "used_share", "chips")
-Number = float | None
+
+
+class Over(o.Pair):
+    """What varies."""
+
+    grid: o.Texts = o.question(None, "concurrency=1:4096:x2, isl=1k,8k.", "NAME=VALUES")
 
 
 class Fixed(o.Cut):
     """What is the same in every case, where it is given."""
 
-    isl: Annotated[o.Text, o.workload(metavar="TOKENS", help="Input length [1024].")] = None
-    osl: Annotated[o.Text, o.workload(metavar="TOKENS", help="Output length [1024].")] = None
-    concurrency: Annotated[o.Text, o.workload(metavar="N|max", help="Requests in flight [1].")] = None
-    cache_hit: Annotated[Number, o.workload(metavar="SHARE", help="Share of the input found in cache.")] = None
-    draft: Annotated[int | None, o.workload(metavar="N", help="Tokens drafted per step (speculation).")] = None
-    acceptance: o.Acceptance = None
-    weights: o.Weights = None
-    kv: o.Kv = None
-    engine: o.Engine = None
-    utilisation: Annotated[Number, o.money(metavar="SHARE", help="Share of the paid hours in use.")] = None
+    isl: o.Text = o.workload(None, "Input length [1024].", "TOKENS")
+    osl: o.Text = o.workload(None, "Output length [1024].", "TOKENS")
+    concurrency: o.Text = o.workload(None, "Requests in flight [1].", "N|max")
+    cache_hit: o.Real = o.workload(None, "Share of the input found in cache.", "SHARE")
+    draft: o.Whole = o.workload(None, "Tokens drafted per step (speculation).", "N")
+    acceptance: o.Real = o.ACCEPTANCE
+    weights: o.Text = o.WEIGHTS
+    kv: o.Text = o.KV
+    engine: o.Text = o.ENGINE
+    utilisation: o.Real = o.money(None, "Share of the paid hours in use.", "SHARE")
 
 
 class Money(o.Price):
     """The price, where it is given."""
 
-    currency: Annotated[o.Text, o.money(metavar="CODE", help="Currency of the answer.")] = None  # type: ignore[assignment]
+    currency: o.Text = o.money(None, "Currency of the answer.", "CODE")  # type: ignore[assignment]
 
 
 class Shown(Drawn):
     """What is kept and shown of the rows."""
 
-    columns: Annotated[o.Text, o.output(metavar="NAMES", help="Columns to keep: tpot_s,ttft_s,...")] = None
-    sort: Annotated[str, o.output(metavar="COLUMN", help="Rows shown are the best of it [output_tok_s_chip].")] = (
-        "output_tok_s_chip"
-    )
-    top: Annotated[int, o.output(metavar="N", help="Rows shown.")] = 20
-    yes: Annotated[bool, o.output("--yes", help="Compute a huge grid all the same.")] = False
-    dask: Annotated[o.Text, o.output(metavar="ADDRESS", help="Let a Dask cluster compute the parts.")] = None
+    columns: o.Text = o.output(None, "Columns to keep: tpot_s,ttft_s,...", "NAMES")
+    sort: str = o.output("output_tok_s_chip", "Rows shown are the best of it [output_tok_s_chip].", "COLUMN")
+    top: int = o.output(20, "Rows shown.", "N")
+    yes: bool = o.output(False, "Compute a huge grid all the same.")
+    dask: o.Text = o.output(None, "Let a Dask cluster compute the parts.", "ADDRESS")
 
 
-def sweep(
-    *,
-    grid: Annotated[
-        list[str] | None, o.question(metavar="NAME=VALUES", help="concurrency=1:4096:x2, isl=1k,8k.")
-    ] = None,
-    pair: o.Pair,
-    fixed: Fixed,
-    money: Money,
-    what_if: o.WhatIf,
-    out: Shown,
-) -> None:
+def sweep(over: Over, fixed: Fixed, money: Money, what_if: o.WhatIf, out: Shown) -> None:
     """Evaluate any grid of questions, in blocks and bounded memory.
 
     a:b:xF multiplies from a to b, a:b:+S adds, commas list; every option can vary, also
     memory.hbm.pin_rate. An interrupted export goes on where it stopped: .parquet and .csv are streamed.
     """
     given = vars(fixed) | money.keywords() | what_if.keywords()
-    question = ask(pair.chip, pair.model, grid or [], values.words(out.columns), given)
+    question = ask(over.chip, over.model, over.grid or [], values.words(out.columns), given)
     confirm(question, out.yes)
     for path in out.export or []:
         check_file(path, question.rows)
