@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import text
@@ -26,14 +26,8 @@ Line = tuple[str, str, str]
 def card(answer: Answer, width: int = 80, colour: bool = False) -> str:
     """The card of one answer, in lines of at most `width` columns."""
     lines = _verdict(answer, width, colour)
-    for block in (
-        _speed(answer),
-        [*_money(answer), *_energy(answer)],
-        [*_limit(answer), *_memory(answer), *_placement(answer)],
-        _sureness(answer),
-    ):
-        if block:
-            lines += ["", *(line for row in block for line in _row(row, width))]
+    for block in (_speed(answer), [*_money(answer), *_energy(answer)], _limit(answer), _sureness(answer)):
+        lines += ["", *(line for row in block for line in _row(row, width))]
     for title in ("assumptions", "notes", "sources"):
         lines += _list(title, answer.get(title) or [], width, colour)
     if answer.get("command"):
@@ -64,19 +58,20 @@ def _command(command: str, width: int) -> list[str]:
 
 def _verdict(answer: Answer, width: int, colour: bool) -> list[str]:
     tentative = answer.get("grade") == "D"
-    speed = answer["speed"]["output_tok_s_user"]
-    cost = answer.get("cost") or {}
-    money = (
-        f", at {_amount(cost['per_m_output'], answer)} per million output tokens"
-        if cost.get("per_m_output") is not None
-        else ""
-    )
-    alone = " for one request alone" if answer.get("service") else " per user"
-    line = (
-        f"{machine(answer)} {_verb(answer)} {name(answer, 'model')} at {'perhaps ' if tentative else ''}"
-        f"{_number(speed['value'], answer)} tokens/s{alone}{money}{_serving(answer)}."
-    )
-    lines = [text.paint(part, "bold", colour) for part in text.wrap(line, width)]
+    cost, chips = answer.get("cost") or {}, (answer.get("deployment") or {}).get("chips", 1)
+    machine, verb = name(answer, "chip"), "runs"
+    if chips != 1:
+        machine, verb = f"{chips} x {machine}", "run"
+    speed = f"{'perhaps ' if tentative else ''}{_number(answer['speed']['output_tok_s_user']['value'], answer)}"
+    service = answer.get("service")
+    whose = "for one request alone" if service else "per user"
+    line = f"{machine} {verb} {name(answer, 'model')} at {speed} tokens/s {whose}"
+    if cost.get("per_m_output") is not None:
+        line += f", at {_amount(cost['per_m_output'], answer)} per million output tokens"
+        if service:  # what the money is told at
+            user = _number(service["speed"]["output_tok_s_user"]["value"], answer)
+            line += f" where {_plain(service['concurrency'])} requests at once get {user} tokens/s each"
+    lines = [text.paint(part, "bold", colour) for part in text.wrap(f"{line}.", width)]
     if tentative:
         warning = (
             "GRADE D: no measurement stands behind this pair of chip and model in these data types; the "
@@ -86,25 +81,6 @@ def _verdict(answer: Answer, width: int, colour: bool) -> list[str]:
     return lines + text.wrap(_workload(answer), width)
 
 
-def _serving(answer: Answer) -> str:
-    """What the money of the headline is told at."""
-    service = answer.get("service")
-    if not service:
-        return ""
-    user = _number(service["speed"]["output_tok_s_user"]["value"], answer)
-    return f" where {_plain(service['concurrency'])} requests at once get {user} tokens/s each"
-
-
-def _verb(answer: Answer) -> str:
-    return "runs" if (answer.get("deployment") or {}).get("chips", 1) == 1 else "run"
-
-
-def machine(answer: Answer) -> str:
-    """ "4 x wse-3": the chips of the deployment."""
-    chips = (answer.get("deployment") or {}).get("chips", 1)
-    return name(answer, "chip") if chips == 1 else f"{chips} x {name(answer, 'chip')}"
-
-
 def name(answer: Answer, kind: str) -> str:
     """The full name of the chip or model where the answer has one, else its id."""
     return str(answer.get(f"{kind}_name") or answer[kind])
@@ -112,23 +88,18 @@ def name(answer: Answer, kind: str) -> str:
 
 def _workload(answer: Answer) -> str:
     work, deployment = answer.get("workload") or {}, answer.get("deployment") or {}
-    degrees = [f"{d} {deployment[d]}" for d in ("tp", "pp", "dp", "ep") if (deployment.get(d) or 1) != 1]
+    in_flight = work.get("concurrency")
+    requests = "1 request in flight" if in_flight == 1 else f"{_plain(in_flight)} requests in flight"
     parts = [
         f"{work.get('isl'):,} tokens in, {work.get('osl'):,} out",
-        "" if answer.get("service") else _requests(work.get("concurrency")),
+        "" if in_flight is None or answer.get("service") else requests,
         f"weights {deployment.get('weights')}, KV cache {deployment.get('kv')}",
-        ", ".join(degrees),
+        ", ".join(f"{d} {deployment[d]}" for d in ("tp", "pp", "dp", "ep") if (deployment.get(d) or 1) != 1),
         f"engine {deployment['engine']}" if deployment.get("engine") else "",
         f"{work['cache_hit']:.0%} of the input cached" if work.get("cache_hit") else "",
         f"{work['draft']} tokens drafted" if work.get("draft") else "",
     ]
     return "; ".join(part for part in parts if part) + "."
-
-
-def _requests(concurrency: object) -> str:
-    if concurrency is None:
-        return ""
-    return "1 request in flight" if concurrency == 1 else f"{_plain(concurrency)} requests in flight"
 
 
 def _plain(value: object) -> str:
@@ -141,52 +112,6 @@ def _number(value: float | None, answer: Answer) -> str:
     return text.number(value, 2 if answer.get("grade") == "D" else 3)
 
 
-def _band(label: str, item: Mapping[str, Any] | None, show: Any, unit: str, answer: Answer) -> Line:
-    if not item or item.get("value") is None:
-        return label, "-", ""
-    digits = 2 if answer.get("grade") == "D" else 3
-    value = f"{'~' if digits == 2 else ''}{show(item['value'], digits)}{unit}"
-    if item.get("low") is None or item.get("high") is None:
-        return label, value, ""
-    return label, value, f"{show(item['low'], digits)} to {show(item['high'], digits)}"
-
-
-def _speed(answer: Answer) -> list[Line]:
-    service = answer.get("service")
-    if not service:
-        return _speeds(answer["speed"], answer)
-    alone = answer["speed"]
-    rows = [
-        ("one request", "alone on the machine", ""),
-        _band("  per user", alone.get("output_tok_s_user"), text.number, " tokens/s", answer),
-        _band("  first token", alone.get("ttft_s"), text.seconds, "", answer),
-        ("a service", f"{_plain(service['concurrency'])} requests in flight: {_promise(service)}", ""),
-    ]
-    served = _speeds(service["speed"], answer)
-    return rows + [(f"  {label.removeprefix('whole ')}", value, extra) for label, value, extra in served]
-
-
-def _promise(service: Mapping[str, Any]) -> str:
-    said = f"{_plain(service['min_tok_s_user'])} tokens/s a user and a first token within {service['max_ttft_s']:g} s"
-    return f"the most that keep {said}" if service["kept"] else f"all that fit; no load keeps {said}"
-
-
-def _speeds(speed: Mapping[str, Any], answer: Answer) -> list[Line]:
-    ttft = speed.get("ttft_s") or {}
-    rows = [
-        _band("per user", speed.get("output_tok_s_user"), text.number, " tokens/s", answer),
-        _band("per chip", speed.get("output_tok_s_chip"), text.number, " tokens/s", answer),
-        _band("whole system", speed.get("output_tok_s"), text.number, " tokens/s out", answer),
-        _band("", speed.get("input_tok_s"), text.number, " tokens/s in", answer),
-        _band("per token", speed.get("tpot_s"), text.seconds, "", answer),
-        _band("first token", ttft, text.seconds, "", answer),
-    ]
-    spread = [f"{p} {text.seconds(ttft[p])}" for p in ("p50", "p90", "p99") if ttft.get(p) is not None]
-    if spread and ttft.get("p99") != ttft.get("p50"):
-        rows.append(("", ", ".join(spread), ""))
-    return rows
-
-
 def _amount(value: float | None, answer: Answer) -> str:
     """An amount in the answer's currency; two digits where nothing better is known."""
     if value is not None and answer.get("grade") == "D":
@@ -194,22 +119,71 @@ def _amount(value: float | None, answer: Answer) -> str:
     return text.money(value, str((answer.get("cost") or {}).get("currency")))
 
 
+def _speed(answer: Answer) -> list[Line]:
+    service = answer.get("service")
+    if not service:
+        return _speeds(answer["speed"], answer)
+    alone = [row for row in _speeds(answer["speed"], answer) if row[0] in ("per user", "first token")]
+    said = f"{_plain(service['min_tok_s_user'])} tokens/s a user and a first token within {service['max_ttft_s']:g} s"
+    kept = f"the most that keep {said}" if service["kept"] else f"all that fit; no load keeps {said}"
+    return [
+        ("one request", "alone on the machine", ""),
+        *_under(alone),
+        ("a service", f"{_plain(service['concurrency'])} requests in flight: {kept}", ""),
+        *_under(_speeds(service["speed"], answer)),
+    ]
+
+
+def _under(rows: list[Line]) -> list[Line]:
+    """Lines below a heading of their own."""
+    return [(f"  {label.removeprefix('whole ')}", value, extra) for label, value, extra in rows]
+
+
+def _speeds(speed: Answer, answer: Answer) -> list[Line]:
+    ttft = speed.get("ttft_s") or {}
+    digits = 2 if answer.get("grade") == "D" else 3
+
+    def band(label: str, key: str, unit: str = "") -> Line:
+        item, show = speed.get(key) or {}, text.number if unit else text.seconds
+        if item.get("value") is None:
+            return label, "-", ""
+        low, high = (item.get(end) for end in ("low", "high"))
+        ends = "" if low is None or high is None else f"{show(low, digits)} to {show(high, digits)}"
+        return label, f"{'~' if digits == 2 else ''}{show(item['value'], digits)}{unit}", ends
+
+    rows = [
+        band("per user", "output_tok_s_user", " tokens/s"),
+        band("per chip", "output_tok_s_chip", " tokens/s"),
+        band("whole system", "output_tok_s", " tokens/s out"),
+        band("", "input_tok_s", " tokens/s in"),
+        band("per token", "tpot_s"),
+        band("first token", "ttft_s"),
+    ]
+    spread = [f"{p} {text.seconds(ttft[p])}" for p in ("p50", "p90", "p99") if ttft.get(p) is not None]
+    if spread and ttft.get("p99") != ttft.get("p50"):
+        rows.append(("", ", ".join(spread), ""))
+    return rows
+
+
 def _money(answer: Answer) -> list[Line]:
     cost = answer.get("cost") or {}
     if cost.get("per_m_output") is None:
         return [("cost", str(cost.get("reason") or "no price is known; give one with --rent"), "")]
-    parts = [
-        f"{_amount(cost[key], answer)} {label}"
-        for label, key in (("input", "per_m_input"), ("blended", "per_m_blended"))
-        if cost.get(key) is not None
-    ]
+
+    def amount(key: str) -> str:
+        return _amount(cost.get(key), answer)
+
+    parts = []
     if cost.get("per_m_output_low") is not None:
-        ends = (_amount(cost[f"per_m_output_{end}"], answer) for end in ("low", "high"))
-        parts.insert(0, " to ".join(ends))
-    rows = [("1M tokens", f"{_amount(cost['per_m_output'], answer)} output", ", ".join(parts))]
-    low, high = (_amount(cost.get(key), answer) for key in ("per_hour_low", "per_hour_high"))
+        parts.append(f"{amount('per_m_output_low')} to {amount('per_m_output_high')}")
+    named = (("input", "per_m_input"), ("blended", "per_m_blended"))
+    parts += [f"{amount(key)} {label}" for label, key in named if cost.get(key) is not None]
+    low, high = amount("per_hour_low"), amount("per_hour_high")
     band = f", {low} to {high}" if low != high else ""
-    rows.append(("an hour", _amount(cost.get("per_hour"), answer), f"the whole system{band}"))
+    rows = [
+        ("1M tokens", f"{amount('per_m_output')} output", ", ".join(parts)),
+        ("an hour", amount("per_hour"), f"the whole system{band}"),
+    ]
     price = cost.get("price") or {}
     if price:
         rows.append(("price used", _price(price), ""))
@@ -217,7 +191,7 @@ def _money(answer: Answer) -> list[Line]:
     return rows
 
 
-def _price(price: Mapping[str, Any]) -> str:
+def _price(price: Answer) -> str:
     terms = [term.strip() for term in str(price.get("terms") or "").split(",")]
     parts = [
         f"of {price['date']}" if price.get("date") else "",
@@ -231,47 +205,38 @@ def _price(price: Mapping[str, Any]) -> str:
 
 def _energy(answer: Answer) -> list[Line]:
     energy = answer.get("energy") or {}
-    labels = {
-        "joule_per_output_token": "an output token",
-        "joule_per_input_token": "an input token",
-        "joule_per_token": "any token",
-    }
-    parts = [
-        f"{_number(energy[key], answer)} J {label}"
-        for key, label in labels.items()
-        if isinstance(energy.get(key), int | float)
-    ]
-    shown = ", ".join(parts) or str(energy.get("reason") or "")
+
+    def number(key: str, unit: str) -> str:
+        return f"{_number(energy[key], answer)} {unit}" if isinstance(energy.get(key), int | float) else ""
+
+    kinds = (("output", "an output token"), ("input", "an input token"), ("", "any token"))
+    joules = (number("_".join(p for p in ("joule_per", kind, "token") if p), f"J {label}") for kind, label in kinds)
+    shown = ", ".join(part for part in joules if part) or str(energy.get("reason") or "")
     rows = [("energy", shown, "")] if shown else []
-    if isinstance(energy.get("kwh_per_m_output"), int | float):
-        co2 = energy.get("co2_kg_per_m_output")
-        gas = f", {_number(co2, answer)} kg CO2 ({energy['grid']})" if isinstance(co2, int | float) else ""
-        whole = f"{_number(energy['kwh_per_m_output'], answer)} kWh a million output tokens{gas}"
-        rows.append(("all-in", f"{whole}, {energy['all_in']}", ""))
+    if whole := number("kwh_per_m_output", "kWh a million output tokens"):
+        gas = number("co2_kg_per_m_output", "kg CO2")
+        gas = f", {gas} ({energy['grid']})" if gas else ""
+        rows.append(("all-in", f"{whole}{gas}, {energy['all_in']}", ""))
     return rows
 
 
-def _memory(answer: Answer) -> list[Line]:
-    memory = answer.get("memory") or {}
-    parts = [
-        f"{label} {text.size(memory[key])}"
-        for label, key in (
-            ("weights", "weights_bytes_per_chip"),
-            ("KV cache", "kv_bytes_per_chip"),
-            ("workspace", "workspace_bytes_per_chip"),
-        )
-        if memory.get(key)
-    ]
+def _limit(answer: Answer) -> list[Line]:
+    """What bounds the speed, how full the memory is, and which layers lie where."""
+    share, memory = answer.get("bound_share"), answer.get("memory") or {}
+    timed = f", {share:.0%} of the time" if isinstance(share, int | float) else ""
+    rows = [("bound by", f"{answer.get('bound_by') or '-'}{timed}", "")]
+    kinds = (("weights", "weights"), ("KV cache", "kv"), ("workspace", "workspace"))
+    sizes = ((label, memory.get(f"{kind}_bytes_per_chip")) for label, kind in kinds)
+    parts = ", ".join(f"{label} {text.size(size)}" for label, size in sizes if size)
     used, capacity = memory.get("used_share"), memory.get("capacity_bytes")
-    share = f"{used:.0%}" + (f" of {text.size(capacity)} a chip" if capacity else "") if used is not None else ""
-    return [("memory", share or ", ".join(parts), ", ".join(parts) if share else "")] if parts or share else []
-
-
-def _placement(answer: Answer) -> list[Line]:
+    if used is not None:
+        rows.append(("memory", f"{used:.0%}" + (f" of {text.size(capacity)} a chip" if capacity else ""), parts))
+    elif parts:
+        rows.append(("memory", parts, ""))
     lines = [_placed(item) for item in answer.get("placement") or []]
     if len(lines) > 6:
         lines = [*lines[:3], f"... {len(lines) - 5} more ...", *lines[-2:]]
-    return [("layers" if i == 0 else "", line, "") for i, line in enumerate(lines)]
+    return rows + [("" if place else "layers", line, "") for place, line in enumerate(lines)]
 
 
 def _placed(item: object) -> str:
@@ -280,23 +245,17 @@ def _placed(item: object) -> str:
     return str(item)
 
 
-def _limit(answer: Answer) -> list[Line]:
-    share = answer.get("bound_share")
-    bound = str(answer.get("bound_by") or "-")
-    return [("bound by", bound + (f", {share:.0%} of the time" if isinstance(share, int | float) else ""), "")]
-
-
 def _sureness(answer: Answer) -> list[Line]:
-    grade = str(answer.get("grade") or "-")
-    reason = (answer.get("band") or {}).get("reason") or GRADES.get(grade, "unknown")
-    rows = [("grade", f"{grade}: {reason}", "")]
-    shown = (answer.get("evidence") or {}).get("text")
-    rows += [("rests on", str(shown), "")] if shown else []
-    note = str((answer.get("band") or {}).get("note") or "").partition("; grade")[0]
-    return [*rows, ("band", note, "")] if note else rows
+    grade, band = str(answer.get("grade") or "-"), answer.get("band") or {}
+    rows = [
+        ("grade", f"{grade}: {band.get('reason') or GRADES.get(grade, 'unknown')}", ""),
+        ("rests on", str((answer.get("evidence") or {}).get("text") or ""), ""),
+        ("band", str(band.get("note") or "").partition("; grade")[0], ""),
+    ]
+    return [row for row in rows if row[1]]
 
 
-def _list(title: str, items: list[Any], width: int, colour: bool) -> list[str]:
+def _list(title: str, items: Sequence[Any], width: int, colour: bool) -> list[str]:
     if not items:
         return []
     lines = ["", text.paint(title, "bold", colour)]
