@@ -7,6 +7,7 @@ Joins deployment, serving (or SRAM pipelines), money and energy into the `Answer
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -15,16 +16,15 @@ from ..catalog import load_chip, load_model, spec_word
 from ..engines.constants import load_constants
 from ..engines.engine import default_engine, find_engine
 from ..engines.resolve import check_runs, own_software_note
-from ..errors import UsageError
-from ..serving.chooser import Limits, choose_cut, choose_loaded
+from ..errors import DoesNotFit, UsageError
+from ..serving.chooser import Limits
 from ..serving.deployment import Wish, choose
-from ..serving.workload import Load
 from ..trust.grades import answer_grade
 from . import answer, question
 from . import streamed as parts
 from .answer import Answer
 from .question import Subject
-from .service import named, promised, service_of
+from .service import promised, service_of
 
 if TYPE_CHECKING:
     from ..engines.constants import Constants
@@ -136,13 +136,18 @@ def estimate(
         draft, acceptance = (count, acceptance) if count else (None, None)
         ask = replace(ask, draft=count, acceptance=acceptance or 0.0).with_note(note)
     service = None
-    if concurrency is None and not stream:
-        service = service_of(device, network, (software, constants), ask, wish)
-        wish = service.wish
-        if rate is None:
-            ask = ask.with_note(service.note)
+    if not stream:
+        built = load_chip(device.id) if device.what_if else device  # what-ifs keep the cut of the chip as it is built
+        if built is not device:
+            with suppress(DoesNotFit):
+                wish = service_of(built, network, (software, constants), ask, wish).wish
+        if rate is None and concurrency is None:
+            service = service_of(device, network, (software, constants), ask, wish)
+            wish, ask = service.wish, ask.with_note(service.note)
         else:  # the machine of a service, at another load
-            service, ask = None, replace(ask, concurrency=1)
+            wish = service_of(device, network, (software, constants), replace(ask, limits=None), wish).wish
+            if rate is not None:
+                ask = replace(ask, concurrency=1)
     runs = _machine(device, network, (software, constants), wish, ask, stream)
     body = runs(replace(ask, concurrency=1) if service else ask)
     at_load = runs(replace(ask, concurrency=service.concurrency)) if service else None
@@ -159,16 +164,6 @@ def _machine(
         from .pipelined import sram_answer
 
         return lambda asked: sram_answer(chip, model, software[0], asked, wish, stream=stream)
-    if not wish.named_degrees:
-        unlimited = ask.concurrency == "max"
-        wanted = 1.0 if isinstance(ask.concurrency, str) or ask.concurrency is None else float(ask.concurrency)
-        load = Load(float(ask.isl), float(ask.osl), wanted, ask.cache_hit, float(ask.draft), ask.acceptance)
-        found = (
-            choose_loaded(chip, model, software, wish, load, limits=Limits())
-            if unlimited
-            else choose_cut(chip, model, software, wish, load)
-        )
-        wish = named(chip, wish, found)
     deployment = choose(chip, model, software[0], wish, batch=1.0, context=ask.isl + ask.osl)
     return lambda asked: parts.served_answer(deployment, software[1], asked)
 

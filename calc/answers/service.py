@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..catalog.tables import shipped_table
-from ..errors import NoAnswer
-from ..serving.chooser import Chosen, Limits, choose_loaded
-from ..serving.deployment import Wish
+from ..physics.operators import component_formats
+from ..serving.chooser import Chosen, Limits, choose, too_slow
+from ..serving.deployment import Wish, asked_plan
+from ..serving.piped_loop import Piped
+from ..serving.precision import choose_formats
+from ..serving.replica import Replica
 from ..serving.workload import Load
 
 if TYPE_CHECKING:
@@ -36,6 +39,10 @@ def promised(chip: Chip) -> Limits:
     """What a service on this kind of chip promises its users when nobody says."""
     kept = _promises().get(chip.kind, _promises()["any"])
     return Limits(1.0 / kept["output_tok_s_user"], kept["ttft_s"])
+
+
+_MOST_KNOWN = 4096
+_known: dict[tuple[Any, ...], tuple[Chosen, Any]] = {}  # what was chosen for questions of this process
 
 
 @dataclass(frozen=True)
@@ -67,20 +74,30 @@ def service_of(chip: Chip, model: Model, software: tuple[Engine, Constants], ask
     """
     limits = ask.limits or promised(chip)
     load = Load(float(ask.isl), float(ask.osl), 1.0, ask.cache_hit, float(ask.draft), ask.acceptance)
-    try:
-        found, kept, words = choose_loaded(chip, model, software, wish, load, limits=limits), True, ""
-    except NoAnswer as error:
-        if ask.limits is not None or type(error) is not NoAnswer:
-            raise
-        words, kept = str(error), False
-        found = choose_loaded(chip, model, software, wish, replace(load), limits=Limits())
-    cut = named(chip, wish, found)
-    count = f"{int(np.asarray(found.plan.chips)):,} chip{'s' if found.plan.chips != 1 else ''}"
+    asked = (float(ask.isl), float(ask.osl), ask.cache_hit, float(ask.draft), ask.acceptance)
+    key = (id(chip), id(model), software[0], id(software[1]), wish, limits, asked)
+    if key not in _known:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        # the objects stay with what was found for them, so that no other takes their identity
+        _known[key] = choose(chip, model, software, wish, load, limits=limits), (chip, model, software[1])
+    found = _known[key][0]
+    cut, kept, batch = named(chip, wish, found), bool(found.kept), int(found.batch)
+    if not kept and ask.limits is not None:
+        raise too_slow(machine_of(chip, model, software, cut), load, limits)
+    chips = int(np.asarray(found.plan.chips))
+    count = f"{chips:,} chip{'s' if chips != 1 else ''}"
     if kept:
-        note = (
-            f"{count}, cut and loaded so that a chip makes the most tokens at {limits.words}: "
-            f"{found.batch:,.0f} request{'s' if found.batch != 1 else ''} in flight"
-        )
-        return Service(cut, int(found.batch), limits, True, note)
-    note = f"no load keeps what a service promises ({words}); money is told at the largest load that fits"
-    return Service(cut, int(found.batch), limits, False, note)
+        note = f"{count}, cut and loaded so that a chip makes the most tokens at {limits.words}: {batch:,} in flight"
+        return Service(cut, batch, limits, True, note)
+    note = f"no load gives what a service promises, {limits.words}; money is told at the largest load that fits {count}"
+    return Service(cut, batch, limits, False, note)
+
+
+def machine_of(chip: Chip, model: Model, software: tuple[Engine, Constants], wish: Wish) -> Replica | Piped:
+    """The machine whose cut a wish names."""
+    weights, kv, _ = choose_formats(chip, model, software[0], wish.weights, wish.kv)
+    fmt = component_formats(model, weights, kv)
+    if chip.weights_in_sram:
+        return Piped(chip, model, fmt, float(wish.chips or 1))
+    return Replica.of(chip, model, asked_plan(chip, model, wish), fmt, software)

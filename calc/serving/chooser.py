@@ -7,24 +7,26 @@ are the cheapest. Everything that is named is kept, and naming what was chosen c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..arrays import Values
+from ..arrays import Array, Mask, Values
 from ..engines.constants import Constants
 from ..engines.engine import Engine
 from ..errors import DoesNotFit, NoAnswer
 from ..hardware.links import domain
 from ..physics.operators import component_formats
 from ..physics.parallel import Plan, rank_cores, usual_degree
-from .closed_loop import closed_loop
+from .closed_loop import closed_loop, evaluate
 from .cuts import search_cuts
-from .deployment import MOST_CHIPS, Wish, asked_plan, choose, sizes
+from .deployment import MOST_CHIPS, Wish, asked_plan, sizes
+from .deployment import choose as deployed
 from .piped_loop import Piped, too_few
-from .piped_loop import closed_loop as piped_closed_loop
+from .piped_loop import closed_loop as closed_loop_of_pipes
 from .precision import choose_formats
 from .replica import Replica
 from .workload import Load, Served
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from ..hardware.chip import Chip
     from ..models.model import Model
 
+_PARTS = 12  # loads tried at once on the way to the largest
 WIDEST = 64
 """Chips of one replica that are tried when nobody says how many."""
 
@@ -53,89 +56,102 @@ class Limits:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Chosen:
-    """A cut and its load. served: the figures of that case."""
+    """Cuts and their loads, numbers or arrays over the cases of a load. kept: whether the limits are.
+
+    Layers piped over SRAM chips have their number of chips as stages.
+    """
 
     plan: Plan
-    batch: float
-    served: Served
+    batch: Array
+    kept: Mask
 
 
 def largest_load(r: Replica, load: Load, limits: Limits) -> tuple[Values, Served]:
     """(requests in flight, state) of the largest load that fits at full length and keeps the limits, for each cut.
 
-    More in flight are slower for every user, so the largest is found by halving; 0 where not even one keeps the limits.
+    More in flight are slower for every user, so the largest is found by parting: 0 where not even one keeps the limits.
     The plan's degrees and the load may be arrays that broadcast together.
     """
     room = r.memory(load.isl + load.osl).batch
-    most = np.floor(np.minimum(room, r.software_limit(load)))
-    most = np.atleast_1d(np.asarray(most, dtype=float))
+    most = np.atleast_1d(np.floor(np.minimum(room, r.software_limit(load))))
+    most = np.broadcast_to(most, np.broadcast_shapes(most.shape, *map(np.shape, _asked(load))))
+    parts = np.linspace(0.0, 1.0, _PARTS).reshape((-1, *(1,) * most.ndim))
 
     def at(batch: Values) -> tuple[np.ndarray, Served]:
         s = closed_loop(r, replace(load, concurrency=np.maximum(batch, 1.0)))
         kept = (s.tpot_s <= limits.tpot_s) & (s.ttft_s <= limits.ttft_s) & (s.running >= batch)
-        return np.broadcast_to(kept, most.shape), s
+        return np.broadcast_to(kept, batch.shape), s
 
-    low = np.where((most >= 1.0) & at(np.ones_like(most))[0], 1.0, 0.0)
-    low = np.where((low > 0) & at(most)[0], most, low)
-    high = np.where((low > 0) & (low < most), most, low + 1.0)
+    low, high = np.zeros_like(most), most + 1.0  # what is kept, and what is not
     while np.any(high - low > 1.0):
-        middle = np.maximum(np.floor(np.sqrt(np.maximum(low, 1.0) * high)), np.minimum(low + 1.0, high - 1.0))
-        kept = at(middle)[0]
+        first, last = np.maximum(low + 1.0, 1.0), np.maximum(high - 1.0, 1.0)
+        tried = np.floor(first * (last / first) ** parts)
+        kept = at(tried)[0]
         open_ = high - low > 1.0
-        low, high = np.where(open_ & kept, middle, low), np.where(open_ & ~kept, middle, high)
+        better = np.where(kept, tried, 0.0).max(axis=0)
+        worse = np.where(kept, np.inf, tried).min(axis=0)
+        low = np.where(open_, np.maximum(low, np.where(better < worse, better, low)), low)
+        high = np.where(open_, np.minimum(high, worse), high)
+        low = np.where(open_ & (better > low) & (better < high), better, low)
     return low, at(low)[1]
 
 
-def choose_loaded(
+def _asked(load: Load) -> tuple[Array, ...]:
+    return load.isl, load.osl, load.cached_share, load.draft, load.acceptance
+
+
+def choose(
     chip: Chip, model: Model, software: tuple[Engine, Constants], wish: Wish, load: Load, *, limits: Limits
 ) -> Chosen:
     """The cut that makes the most tokens per chip within the limits, of those that a wish leaves open, and its load.
 
-    Raises DoesNotFit where no cut holds the model; NoAnswer, with what is reached, where none keeps the limits.
+    For each case of a load, whose requests in flight are not looked at. Where no load keeps the limits, the cut is that
+    of the most tokens without them. Raises DoesNotFit where no cut holds the model in any case.
     """
     if chip.weights_in_sram:
         return _piped(chip, model, software, wish, load, limits)
-    for r in _tried(chip, model, software, wish, load):
-        if np.any(r.memory(load.isl + load.osl).batch >= 1.0):
+    shape = np.broadcast_shapes(*map(np.shape, _asked(load)))
+    degrees, batch = np.ones((4, *shape)), np.zeros(shape)
+    kept, held = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    for r in _tried(chip, model, software, wish, len(shape)):
+        fits = np.broadcast_to(r.memory(load.isl + load.osl).batch >= 1.0, (*np.shape(r.plan.tp)[:1], *shape))
+        new = fits.any(axis=0) & ~held
+        if new.any():
+            for bound in (limits, Limits()):  # without limits where none keeps them
+                left = new & ~kept & (batch == 0)
+                if not left.any():
+                    break
+                found, s = largest_load(r, load, bound)
+                found = np.broadcast_to(found, fits.shape)
+                chips = np.broadcast_to(r.plan.chips, fits.shape)
+                rate = np.where(found > 0, np.broadcast_to(s.output_tok_s, fits.shape) / chips, -1.0)
+                best = np.isclose(rate, rate.max(axis=0), rtol=1e-12, atol=0.0)
+                top = np.argmin(np.where(best, chips, np.inf), axis=0)
+                at = np.take_along_axis(found, top[None], axis=0)[0]
+                done = left & (at > 0)
+                kept |= done & (bound is limits)
+                batch = np.where(done, at, batch)
+                for i, degree in enumerate(r.plan.degrees):
+                    taken = np.take_along_axis(np.broadcast_to(degree, fits.shape), top[None], axis=0)[0]
+                    degrees[i] = np.where(done, taken, degrees[i])
+        held |= new
+        if held.all():
             break
-    else:  # refused with the number of chips that would do
-        choose(chip, model, software[0], wish, batch=1.0, context=float(load.isl + load.osl))
-    batch, s = largest_load(r, load, limits)
-    if not batch.any():
-        raise _too_slow(r, load, limits)
-    rate = np.where(batch > 0, s.output_tok_s / r.plan.chips, -np.inf)
-    top = int(np.lexsort((np.asarray(r.plan.chips), -rate))[0])
-    one = r.cut(r.plan.at(top))
-    return Chosen(one.plan, float(batch[top]), closed_loop(one, replace(load, concurrency=float(batch[top]))))
+    if not held.any():  # refused with the number of chips that would do
+        deployed(chip, model, software[0], wish, batch=1.0, context=float(np.min(load.isl + load.osl)))
+        raise DoesNotFit(f"{model.name} fits no cut of {chip.name} that is tried; choose fewer bits or a larger chip")
+    tp, pp, dp, ep = degrees
+    return Chosen(Plan(tp, pp, dp, ep), batch, kept)
 
 
-def choose_cut(chip: Chip, model: Model, software: tuple[Engine, Constants], wish: Wish, load: Load) -> Chosen:
-    """The cut that makes the most tokens per chip at a load that is given, of those that hold all of it.
-
-    Where none holds all requests, the one that holds the most of them for its chips; the others wait.
-    """
-    for r in _tried(chip, model, software, wish, load):
-        s = closed_loop(r, load)
-        fits, held = (np.broadcast_to(v, np.shape(r.plan.chips)) for v in (s.fits, s.running >= load.concurrency))
-        if fits.any():
-            break
-    else:  # refused with the number of chips that would do
-        choose(chip, model, software[0], wish, batch=1.0, context=float(load.isl + load.osl))
-        raise _too_slow(r, load, Limits())
-    allowed = fits & held if (fits & held).any() else fits
-    rate = np.where(allowed, s.output_tok_s / r.plan.chips, -np.inf)
-    top = int(np.lexsort((np.asarray(r.plan.chips), -rate))[0])
-    one = r.cut(r.plan.at(top))
-    return Chosen(one.plan, float(load.concurrency), closed_loop(one, load))
-
-
-def _tried(chip: Chip, model: Model, software: tuple[Engine, Constants], wish: Wish, load: Load) -> Iterator[Replica]:
-    """All candidates as one replica whose degrees are arrays; the larger ones after those that are usual."""
+def _tried(chip: Chip, model: Model, software: tuple[Engine, Constants], wish: Wish, axes: int) -> Iterator[Replica]:
+    """Candidates as one replica whose degrees are arrays along a first axis, before those of the load."""
     weights, kv, _ = choose_formats(chip, model, software[0], wish.weights, wish.kv)
     fmt = component_formats(model, weights, kv)
     for plans in candidates(chip, model, wish):
-        columns = [np.array([float(np.asarray(p.degrees[i])) for p in plans]) for i in range(4)]
-        yield Replica.of(chip, model, Plan(columns[0], columns[1], columns[2], columns[3]), fmt, software)
+        shape = (len(plans), *(1,) * axes)
+        tp, pp, dp, ep = (np.array([float(np.asarray(p.degrees[i])) for p in plans]).reshape(shape) for i in range(4))
+        yield Replica.of(chip, model, Plan(tp, pp, dp, ep), fmt, software)
 
 
 def candidates(chip: Chip, model: Model, wish: Wish) -> list[list[Plan]]:
@@ -151,9 +167,11 @@ def candidates(chip: Chip, model: Model, wish: Wish) -> list[list[Plan]]:
     if wish.chips:
         return [_unlike([asked_plan(chip, model, wish), *(p for p in plans if p.chips == wish.chips)])]
     larger = [p for p in usual if p.chips > most]
-    if (chip.chips_per_system or 1) == 1:  # sold one by one: nobody joins more than the model needs
-        counts = sorted({float(np.asarray(p.chips)) for p in (*plans, *larger)})
-        return [_unlike(p for p in (*plans, *larger) if p.chips == count) for count in counts]
+    if (chip.chips_per_system or 1) == 1:  # sold one by one: nobody joins many more than the model needs
+        octaves: dict[int, list[Plan]] = {}
+        for p in (*plans, *larger):
+            octaves.setdefault(math.ceil(math.log2(float(np.asarray(p.chips)))), []).append(p)
+        return [_unlike(octaves[octave]) for octave in sorted(octaves)]
     return [_unlike(plans), larger] if larger else [_unlike(plans)]
 
 
@@ -178,50 +196,28 @@ def _piped(
 ) -> Chosen:
     """SRAM machines: requests in flight up to one a layer; more chips where their caches need them."""
     weights, kv, _ = choose_formats(chip, model, software[0], wish.weights, wish.kv)
-    fmt = component_formats(model, weights, kv)
-    chips = wish.chips or wish.pp
-    batch = np.arange(1.0, model.layers + 1.0)
-    s = piped_closed_loop(Piped(chip, model, fmt, float(chips) if chips else None), replace(load, concurrency=batch))
-    holds = np.broadcast_to(np.asarray(s.fits) & (np.asarray(s.running) >= batch), batch.shape)
+    asked = wish.chips or wish.pp
+    machine = Piped(chip, model, component_formats(model, weights, kv), float(asked) if asked else None)
+    shape = np.broadcast_shapes(*map(np.shape, _asked(load)))
+    batch = np.arange(1.0, model.layers + 1.0).reshape((-1, *(1,) * len(shape)))
+    s = closed_loop_of_pipes(machine, replace(load, concurrency=batch))
+    whole = (model.layers, *shape)
+    holds = np.broadcast_to(np.asarray(s.fits) & (np.asarray(s.running) >= batch), whole)
     if not holds.any():
-        least = int(np.asarray(Piped(chip, model, fmt).least(load.isl + load.osl)))
-        raise too_few(Piped(chip, model, fmt), chips or 1, least)
-    kept = holds & (s.tpot_s <= limits.tpot_s) & (s.ttft_s <= limits.ttft_s)
-    if not kept.any():
-        quick = holds & (s.tpot_s <= limits.tpot_s)
-        first = np.broadcast_to(s.ttft_s, batch.shape)
-        raise too_slow(
-            chip,
-            model,
-            limits,
-            1.0 / float(np.min(np.broadcast_to(s.tpot_s, batch.shape)[holds])),
-            float(np.min(first, where=quick, initial=np.inf)),
-        )
-    rate = np.where(kept, s.output_tok_s / s.chips, -np.inf)
-    top = int(np.argmax(rate))
-    machine = Piped(chip, model, fmt, float(chips) if chips else None)
-    one = piped_closed_loop(machine, replace(load, concurrency=float(batch[top])))
-    return Chosen(Plan(1, float(np.asarray(one.chips)), 1, 1), float(batch[top]), one)
+        raise too_few(machine, asked or 1, int(np.max(machine.least(load.isl + load.osl))))
+    kept = np.asarray(holds & (s.tpot_s <= limits.tpot_s) & (s.ttft_s <= limits.ttft_s))
+    allowed = np.where(kept.any(axis=0), kept, holds)
+    chips = np.broadcast_to(s.chips, whole)
+    top = np.argmax(np.where(allowed, np.broadcast_to(s.output_tok_s, whole) / chips, -1.0), axis=0)
+    stages = np.take_along_axis(chips, top[None], axis=0)[0]
+    return Chosen(Plan(1.0, stages, 1.0, 1.0), 1.0 + top, np.asarray(kept.any(axis=0)))
 
 
-def _too_slow(r: Replica, load: Load, limits: Limits) -> NoAnswer | DoesNotFit:
-    """Why no cut keeps the limits: nothing holds the model, or how fast one request is."""
-    one = closed_loop(r, replace(load, concurrency=1.0))
-    fits = np.broadcast_to(one.fits, np.shape(r.plan.chips))
-    if not fits.any():
-        return DoesNotFit(
-            f"{r.model.name} and one request do not fit any cut of {r.chip.name} that is tried; choose fewer bits or a "
-            "chip with more memory"
-        )
-    tpot, ttft = (np.broadcast_to(v, fits.shape)[fits] for v in (one.tpot_s, one.ttft_s))
-    quick = tpot <= limits.tpot_s
-    return too_slow(r.chip, r.model, limits, 1.0 / float(tpot.min()), float(np.min(ttft, where=quick, initial=np.inf)))
-
-
-def too_slow(chip: Chip, model: Model, limits: Limits, fastest: float, soonest: float) -> NoAnswer:
-    """Which limit cannot be kept, and what would. soonest: least seconds to the first token at that speed."""
-    refused = f"{chip.name} cannot run {model.name} at {limits.words}"
-    if limits.ttft_s < soonest < np.inf:
-        return NoAnswer(f"{refused}; it takes {soonest:.3g} s at the least; give a longer --max-ttft")
-    alone = f"; alone, a request gets {fastest:,.3g} tokens/s"
+def too_slow(r: Replica | Piped, load: Load, limits: Limits) -> NoAnswer:
+    """Which limit a machine cannot keep with one request, and what would."""
+    one = evaluate(r, replace(load, concurrency=1.0))
+    refused = f"{r.chip.name} cannot run {r.model.name} at {limits.words}"
+    if one.tpot_s <= limits.tpot_s:
+        return NoAnswer(f"{refused}; it takes {float(one.ttft_s):.3g} s at the least; give a longer --max-ttft")
+    alone = f"; alone, a request gets {1.0 / float(one.tpot_s):,.3g} tokens/s"
     return NoAnswer(f"{refused}{alone}; lower --min-speed, or give other --chips")
