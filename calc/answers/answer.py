@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """A copy of the answer: plain numbers, texts, lists."""
-        return dict(self.data)
+        return deepcopy(dict(self.data))
 
     def __getitem__(self, key: str) -> Any:
         return self.data[key]

@@ -24,6 +24,7 @@ from . import answer, question
 from . import streamed as parts
 from .answer import Answer
 from .question import Subject
+from .repeated import repeated
 from .service import promised, service_of
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from .question import Body, Question
 
 
+@repeated
 def estimate(
     chip: str | Chip,
     model: str | Model,

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -143,13 +145,19 @@ def paid_watts(chip: Chip, w: Watts, utilisation: Array) -> Array:
 def site_overhead(ask: Question) -> tuple[float, str]:
     """(PUE, what it is) on the answer's day: the one given, else the median of operators and industry."""
     from ..checks import at_least_one
-    from ..money.sites import pue
 
     given = (ask.own or {}).get("pue")
     if given is not None:
         return float(at_least_one(given, "PUE")), f"PUE {given:g} as given"
+    return _usual_overhead(ask.on or date.today().isoformat())
+
+
+@lru_cache(maxsize=64)
+def _usual_overhead(day: str) -> tuple[float, str]:
+    from ..money.sites import pue
+
     try:
-        found = pue(None, ask.on)
+        found = pue(None, day)
     except NoAnswer:
         found = pue(None, None)
     return found.value, f"PUE {found.value:.2f} of {found.date.isoformat()}"

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..physics.passes import read_context
 from ..serving.closed_loop import evaluate
 from ..serving.kernels import case_of
 from ..serving.open_loop import arrivals, closed_percentiles
@@ -57,14 +56,13 @@ def served_answer(deployment: Deployment, constants: Constants, ask: Question) -
         out, read = offered.rate * ask.osl, offered.rate * ask.isl
         s = replace(s, concurrency=batch, ttft_s=offered.ttft_s, output_tok_s=out, input_tok_s=read)
     step, running = float(s.step_s), float(s.running)
-    passes = r.decode_operators(running, read_context(engine, load.isl, load.osl), load.verified)
     decode = s.decode
     assert decode is not None
     kernel = [
         (n, float(np.ravel(t)[0]) * engine.factor, k)
         for n, t, k in zip(decode.names, decode.terms_s, decode.bound, strict=True)
     ]
-    inputs = term_inputs(passes, d.chip, r.constants)
+    inputs = term_inputs(s.operators, d.chip, r.constants)
     host = float(r.host_s(running))
     inputs["engine: host work per step"] = {
         "per step us": engine.host_s(float(d.plan.pp)) * 1e6,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ KINDS = ("chips", "models", "memory")
 MAX_BYTES = 1_000_000
 
 
+@cache
 def builtin_folder(kind: str) -> Path:
     """Folder of the spec files that ship with the program."""
     specs = import_module(f"{__package__.partition('.')[0]}.specs")

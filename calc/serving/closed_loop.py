@@ -82,6 +82,7 @@ def closed_loop(r: Replica, load: Load) -> Served:
         memory=whole,
         decode=passes.decode if passes else None,
         prefill=passes.alone if passes else None,
+        operators=passes.decode_operators if passes else (),
     )
 
 

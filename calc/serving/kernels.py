@@ -5,8 +5,9 @@ Each pass is evaluated only on the axes that it depends on: decode sees (plan, l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from .regimes import Case, Seconds
 from .replica import Replica
 from .workload import Load
 
+if TYPE_CHECKING:
+    from ..physics.operators import Operator
+
 FEW = 64  # cases below which splitting a pass costs more than it saves
 _ATTENTION = ("attention", "mla", "linear")
 
@@ -30,6 +34,7 @@ class Passes:
     decode: StepTime
     alone: StepTime
     batched: Array
+    decode_operators: Sequence[Operator] = ()
 
     @property
     def seconds(self) -> Seconds:
@@ -40,13 +45,14 @@ class Passes:
 def passes_of(r: Replica, load: Load, running: Array) -> Passes:
     """Passes of a replica that runs `running` requests of a load."""
     context = read_context(r.engine, load.isl, load.osl)
-    decode = r.decode(running, context, load.verified, load.spread)
+    operators = r.decode_operators(running, context, load.verified, load.spread)
+    decode = r.seconds(operators)
     alone = r.prompts(1.0, padded_tokens(r.engine, load.fresh), load.cached)
     if joins(r.engine):
-        return Passes(decode, alone, _joined_s(r, load, running, decode, alone))
+        return Passes(decode, alone, _joined_s(r, load, running, decode, alone), operators)
     if np.size(running) == 1 and np.all(together_of(r, load.fresh, running) == 1.0):  # a pass of one prompt
-        return Passes(decode, alone, alone.seconds / np.asarray(r.plan.pp))
-    return Passes(decode, alone, _shared_s(r, load, running))
+        return Passes(decode, alone, alone.seconds / np.asarray(r.plan.pp), operators)
+    return Passes(decode, alone, _shared_s(r, load, running), operators)
 
 
 def case_of(r: Replica, load: Load, running: Array) -> Case:

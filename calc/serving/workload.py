@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from ..arrays import Array, Mask, Values
 
 if TYPE_CHECKING:
     from ..physics.memory import Footprint
+    from ..physics.operators import Operator
     from ..physics.pipeline import Pipeline
     from ..physics.step import StepTime
 
@@ -93,6 +95,7 @@ class Served:
     memory: Footprint | None = None  # of requests at full length
     decode: StepTime | None = None
     prefill: StepTime | None = None
+    operators: Sequence[Operator] = ()  # of the decode step
     pipe: Pipeline | None = None
 
     @property
@@ -106,5 +109,5 @@ class Served:
         return dict(zip(COLUMNS, full, strict=True))
 
 
-COLUMNS = tuple(f.name for f in fields(Served) if f.name not in ("memory", "decode", "prefill", "pipe"))
+COLUMNS = tuple(f.name for f in fields(Served) if f.default is MISSING)
 """Names of the figures that every case has."""
