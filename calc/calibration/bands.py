@@ -15,6 +15,7 @@ import pandas as pd
 
 from ..arrays import Values
 from ..catalog.tables import laid_over, shipped_table
+from ..validation.measured import quantity
 
 QUANTITIES = ("tpot", "ttft", "throughput")
 HEAD = """\
@@ -30,11 +31,6 @@ saw nothing of their model either."""
 def rules() -> Mapping[str, Any]:
     """specs/calibration/bands.toml."""
     return shipped_table("calibration", "bands.toml") or {}
-
-
-def quantity(metric: str) -> str:
-    """What a measured metric's band belongs to: tpot, ttft, energy or throughput."""
-    return str(rules()["quantities"].get(metric, "throughput"))
 
 
 def rounded_up(factor: float) -> float:

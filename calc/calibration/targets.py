@@ -20,7 +20,7 @@ from ..engines.constants import Constants, load_constants
 from ..engines.engine import find_engine
 from ..engines.resolve import engine_for
 from ..errors import SpecError
-from ..validation.predict import _block_values
+from ..validation.predict import predict_block
 
 if TYPE_CHECKING:
     from ..validation.rows.cases import Block
@@ -147,5 +147,5 @@ def predicted(blocks: Sequence[Block], size: int, constants: Constants, target: 
         else:
             plain = find_engine(constants, None if block.engine.name == "any" else block.engine.name)
             block = replace(block, engine=engine_for(constants, plain, block.chip, block.model, block.weights))
-        out[block.index] = _block_values(block, constants)[0]
+        out[block.index] = predict_block(block, constants).values
     return out

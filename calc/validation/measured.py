@@ -35,6 +35,7 @@ METRICS = {
     "usd_per_m_output": "USD/M tokens",
     "usd_per_m_total": "USD/M tokens",
 }
+_QUANTITY = {"tpot_ms": "tpot", "output_tok_s_user": "tpot", "ttft_ms": "ttft", "joule_per_output_token": "energy"}
 POSITIVE = ("chips", "tp", "pp", "dp", "ep", "concurrency", "value")
 NUMERIC = (*POSITIVE, "isl", "osl", "spec_decode")
 MAX_BYTES = 200_000_000
@@ -63,6 +64,11 @@ def read_table(paths: Iterable[str | Path]) -> tuple[pd.DataFrame, pd.DataFrame]
         raise SpecError("no measured file was given; name one with --data FILE.csv")
     raw = pd.concat(raws, ignore_index=True).fillna("")
     return raw, pd.concat(typed, ignore_index=True)
+
+
+def quantity(metric: str) -> str:
+    """What a measured metric's band belongs to: tpot, ttft, energy or throughput."""
+    return _QUANTITY.get(metric, "throughput")
 
 
 def packaged_paths() -> list[Path]:

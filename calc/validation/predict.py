@@ -1,21 +1,24 @@
 """Predict measured rows: every row gets a value with its band, or the reason why not.
 
-Stands after `cases` and `regimes`, before `validate`; uses the same constants and compositions as an answer.
+It uses the same constants and compositions as an answer.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from ..arrays import Array, Values
 from ..engines import pipelines
 from ..engines.constants import Constants, load_constants
 from ..errors import TokcalcError
 from ..physics.passes import read_context
+from ..physics.pipeline import place
 from ..physics.step import StepTime, mtp_token_s
 from ..serving import piped_loop
 from ..serving.kernels import passes_of
@@ -23,25 +26,36 @@ from ..serving.piped_loop import Piped
 from ..serving.power import Work, watts
 from ..serving.regimes import REGIMES, Seconds, busy_share, metrics, parts, prompt_share, steady
 from ..serving.replica import Replica
+from ..serving.workload import Load
 from ..trust.bands import ANCHORED, band_factor, has_own
 from ..trust.grades import answer_grade
+from .frontier import Found, Point
+from .measured import quantity
 from .prices import price_value
 from .rows.cases import Block, gather
 from .wide import wide_value
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-_QUANTITY = {
-    "tpot_ms": "tpot", "output_tok_s_user": "tpot", "ttft_ms": "ttft", "joule_per_output_token": "energy",
-}  # fmt: skip
 _BOUND = {
-    "gemm": "weights", "moe": "expert weights", "attention_decode": "KV cache", "mla_decode": "KV cache",
-    "linear_decode": "attention state", "attention_prefill": "attention",
+    "gemm": "weights",
+    "moe": "expert weights",
+    "attention_decode": "KV cache",
+    "mla_decode": "KV cache",
+    "linear_decode": "attention state",
+    "attention_prefill": "attention",
     "elementwise": "element-wise kernels",
-    "all_reduce": "messages between chips", "all_to_all": "messages between chips",
-}  # fmt: skip
+    "all_reduce": "messages between chips",
+    "all_to_all": "messages between chips",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Rows of one block: values in their units (NaN: none), what binds, the grade, reasons by place."""
+
+    values: Values
+    bound_by: NDArray[np.object_]
+    grade: str
+    missing: dict[int, str]
 
 
 def predict_rows(rows: pd.DataFrame, constants: Constants | None = None) -> pd.DataFrame:
@@ -50,45 +64,36 @@ def predict_rows(rows: pd.DataFrame, constants: Constants | None = None) -> pd.D
     rows: as `measured.read_rows` types them. `reason` is filled where nothing is predicted, `assumed` names
     what the row does not print and the prediction took.
     """
-    import pandas as pd
-
     constants = constants or load_constants()
     found = gather(rows, constants)
     size = len(rows)
-    predicted, factor = np.full(size, np.nan), np.full(size, np.nan)
-    grade = np.full(size, "", dtype=object)
-    bound = np.full(size, "", dtype=object)
+    value, factor = np.full(size, np.nan), np.full(size, np.nan)
+    grade, bound = np.full(size, "", dtype=object), np.full(size, "", dtype=object)
     reasons = dict(found.reasons)
     for block in found.blocks:
-        try:
-            values, words, letter, missing = _block_values(block, constants)
-        except TokcalcError as error:
-            reasons.update(dict.fromkeys(block.index.tolist(), str(error)))
-            continue
         at = block.index
-        predicted[at], bound[at], grade[at] = values, words, letter
-        reasons.update({int(at[i]): text for i, text in missing.items()})
+        try:
+            own = predict_block(block, constants)
+        except TokcalcError as error:
+            reasons.update(dict.fromkeys(at.tolist(), str(error)))
+            continue
+        value[at], bound[at], grade[at] = own.values, own.bound_by, own.grade
+        reasons.update({int(at[i]): text for i, text in own.missing.items()})
         factor[at] = [
-            band_factor(_QUANTITY.get(m, "throughput"), letter, _band(block, r), block.model.is_moe)
-            for m, r in zip(block.metric, block.regime, strict=True)
+            band_factor(quantity(metric), own.grade, _band(block, regime), block.model.is_moe)
+            for metric, regime in zip(block.metric, block.regime, strict=True)
         ]
-    good = np.isfinite(predicted) & (predicted > 0)
-    predicted[~good] = np.nan
-    reason = np.array(
-        ["" if good[i] else reasons.get(i, "the model gave no number") for i in range(size)], dtype=object
-    )
+    good = np.isfinite(value) & (value > 0)
+    value[~good] = np.nan
     bound[~good] = grade[~good] = ""
-    return pd.DataFrame(
-        {
-            "predicted": predicted, "low": predicted / factor, "high": predicted * factor, "grade": grade,
-            "bound_by": bound, "reason": reason, "assumed": np.array(found.assumed, dtype=object),
-        },
-        index=rows.index,
-    )  # fmt: skip
+    table = pd.DataFrame({"predicted": value, "low": value / factor, "high": value * factor}, index=rows.index)
+    reason = ["" if good[i] else reasons.get(i, "the model gave no number") for i in range(size)]
+    words = {"grade": grade, "bound_by": bound, "reason": reason, "assumed": found.assumed}
+    return table.assign(**{name: np.array(texts, dtype=object) for name, texts in words.items()})
 
 
-def _block_values(block: Block, constants: Constants) -> tuple[Values, Values, str, dict[int, str]]:
-    """(values in the rows' units, what binds, grade, reasons by place) of one block."""
+def predict_block(block: Block, constants: Constants) -> Predicted:
+    """Values, what binds and the grade of one block's rows with these constants."""
     if block.chip.weights_in_sram:
         return _piped(block)
     r, size, case = block.replica(constants), len(block.index), block.case(constants)
@@ -99,12 +104,13 @@ def _block_values(block: Block, constants: Constants) -> tuple[Values, Values, s
     scope = constants.scope(block.chip, block.weights)
     letter = answer_grade(block.chip, constants, scope, block.model.is_moe)
     words = _binding(block, decode)
-    values, missing = _pick(block, {kind: metrics(kind, case, seconds, block.engine) for kind in _kinds(block)})
+    kinds = sorted(REGIMES.keys() & set(block.regime))
+    values, missing = _pick(block, {kind: metrics(kind, case, seconds, block.engine) for kind in kinds})
     for i in np.flatnonzero(block.regime == "wide-ep"):
         values[i], text = wide_value(block, int(i), constants)
         missing |= {int(i): text}
     points = np.flatnonzero(block.regime == "price")
-    known: dict[Any, Any] = {}
+    known: dict[Point, Found] = {}
     for i in points:
         values[i], text = price_value(block, int(i), constants, known, _day(block.date[i]))
         missing |= {int(i): text}
@@ -113,7 +119,7 @@ def _block_values(block: Block, constants: Constants) -> tuple[Values, Values, s
     if of_energy.any():
         values = np.where(of_energy, _joules(r, block, seconds), values)
         missing = {i: text for i, text in missing.items() if not of_energy[i] or not np.isfinite(values[i])}
-    return values, words, letter, missing
+    return Predicted(values, words, letter, missing)
 
 
 def _band(block: Block, regime: str) -> str:
@@ -129,10 +135,6 @@ def _mtp_s(r: Replica, block: Block) -> Array:
         return np.zeros(1)
     plain = r.decode(block.running, read_context(r.engine, block.isl, block.osl))
     return block.draft * mtp_token_s(plain, block.model)
-
-
-def _kinds(block: Block) -> list[str]:
-    return sorted({r for r in block.regime if r in REGIMES})
 
 
 def _pick(block: Block, tables: Mapping[str, Mapping[str, Array]]) -> tuple[Values, dict[int, str]]:
@@ -159,14 +161,13 @@ def _joules(r: Replica, block: Block, seconds: Seconds) -> Values:
     s = steady(p, case, r.engine)
     rate = s.rate * case.replicas
     share = prompt_share(p.prompt, p.step, case.running, case.osl)
-    work = Work(
-        block.plan.chips * case.replicas, rate * case.osl, rate * case.isl, busy_share(p, s, case, r.engine), share
-    )
+    busy = busy_share(p, s, case, r.engine)
+    work = Work(block.plan.chips * case.replicas, rate * case.osl, rate * case.isl, busy, share)
     drawn = watts(block.chip, block.model, block.weights, work)
     return np.full(len(block.index), np.nan) if drawn is None else np.asarray(drawn.chips_w / work.output_tok_s)
 
 
-def _binding(block: Block, decode: StepTime) -> Values:
+def _binding(block: Block, decode: StepTime) -> NDArray[np.object_]:
     """What takes the largest part of the decode step (of the prompt, for prompts alone) in each row."""
     size = len(block.index)
     groups: dict[str, Array] = {}
@@ -180,32 +181,31 @@ def _binding(block: Block, decode: StepTime) -> Values:
     return np.where(prompts, "prompts", names[top])
 
 
-def _piped(block: Block) -> tuple[Values, Values, str, dict[int, str]]:
+def _piped(block: Block) -> Predicted:
     """Rows of machines that hold weights in SRAM: the pipeline of the release of the row's day.
 
     Undated rows are of the model's own days. A service whose chips are not printed has as many as hold the cache of
     a full pipeline, which is how pipelines pay.
     """
-    from ..physics import pipeline as sram
-    from ..serving.workload import Load
-
-    size = len(block.index)
-    values = np.full(size, np.nan)
+    values = np.full(len(block.index), np.nan)
     missing: dict[int, str] = {}
-    for i in range(size):
+    for i in range(len(block.index)):
         load = Load(block.isl[i], block.osl[i], block.batch[i] if block.batch[i] < 1e6 else np.inf)
         day = _day(block.date[i]) or _day(block.model.release_date or "")
         context = load.isl + load.osl
-        full = sram.place(block.chip, block.model, block.formats, block.model.layers, context, date=day).chips
+        full = place(block.chip, block.model, block.formats, block.model.layers, context, date=day).chips
         chips = np.where(block.chips_known[i], np.maximum(block.plan.at(i).chips, 1.0), full)
         s = piped_loop.closed_loop(Piped(block.chip, block.model, block.formats, chips, day), load)
         whole = block.regime[i] == "serving"  # its speed of one user counts the first token as well
         per_token = s.ttft_s / load.osl + (1.0 - 1.0 / load.osl) * s.tpot_s if whole else s.tpot_s
         table = {
-            "tpot_ms": s.tpot_s * 1e3, "ttft_ms": s.ttft_s * 1e3, "output_tok_s_user": 1.0 / per_token,
-            "output_tok_s": s.output_tok_s, "input_tok_s": s.input_tok_s,
+            "tpot_ms": s.tpot_s * 1e3,
+            "ttft_ms": s.ttft_s * 1e3,
+            "output_tok_s_user": 1.0 / per_token,
+            "output_tok_s": s.output_tok_s,
+            "input_tok_s": s.input_tok_s,
             "total_tok_s": s.output_tok_s + s.input_tok_s,
-        }  # fmt: skip
+        }
         found = table.get(str(block.metric[i]))
         if found is None:
             missing[i] = f"no {block.metric[i]} is modelled for machines that pipe layers through SRAM"
@@ -213,10 +213,14 @@ def _piped(block: Block) -> tuple[Values, Values, str, dict[int, str]]:
             values[i] = float(np.asarray(found))
     scope = pipelines.constants_for(block.chip)[1]
     letter = answer_grade(block.chip, load_constants(), scope, block.model.is_moe)
-    return values, np.full(size, "latency per layer", dtype=object), letter, missing
+    return Predicted(values, np.full(len(values), "latency per layer", dtype=object), letter, missing)
 
 
 def _day(text: str) -> str | None:
-    """A date of any precision as a day (its last known part's first); None for none. 2026-03: 2026-03-01."""
+    """A date of any precision as a day (its last known part's first); None for none.
+
+    >>> _day("2026-03"), _day("soon")
+    ('2026-03-01', None)
+    """
     digits = re.fullmatch(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?.*", text)
     return f"{digits[1]}-{digits[2] or '01'}-{digits[3] or '01'}" if digits else None

@@ -102,9 +102,14 @@ def lengths(rows: pd.DataFrame, assumed: list[list[str]], reasons: dict[int, str
             osl[i] = float(entry["osl"]) if entry and "osl" in entry else usual
             if regime[i] not in ("prefill-b1", "wide-ep"):
                 assumed[i].append(f"osl {osl[i]:g}")
-    nominal = np.array([text.startswith(tuple(common["nominal"])) for text in note], dtype=bool)
-    scale = np.where(nominal, common["nominal_length"], 1.0)
+    scale = np.where(of_inferencex(rows), common["nominal_length"], 1.0)
     return isl * scale, np.maximum(osl, 1.0) * scale
+
+
+def of_inferencex(rows: pd.DataFrame) -> Flags:
+    """True for runs of InferenceX's client, which draws lengths below the nominal and polls engines in its own way."""
+    words = tuple(assumed_values()["inferencex"])
+    return np.array([text.startswith(words) for text in texts(rows, "note")], dtype=bool)
 
 
 def fixed_lengths(rows: pd.DataFrame) -> Flags:
