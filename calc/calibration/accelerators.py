@@ -17,13 +17,14 @@ import pandas as pd
 
 from ..arrays import Values
 from ..catalog import load_chip
-from ..catalog.tables import joined, shipped_table
+from ..catalog.tables import joined, spec_table
 from ..catalog.toml import rounded
 from ..engines.constants import load_constants
-from ..errors import TokcalcError, UsageError
+from ..errors import UsageError
 from ..validation.judge import errors_of
 from ..validation.predict import predict_rows
 from ..validation.rows.cases import gather
+from ..validation.rows.inputs import known
 from .bands import residuals, unseen
 from .targets import Target, fitted_tables, moves, predicted, targets
 
@@ -121,8 +122,9 @@ def with_bands(found: Sequence[Judged]) -> tuple[list[Judged], pd.DataFrame]:
 
 def unfitted(rows: pd.DataFrame, seen: Sequence[str]) -> Judged | None:
     """Accelerators that no fit touches, predicted with what they borrow; nothing of theirs is in the constants."""
-    other = {name: is_accelerator(name) for name in set(rows["chip"]) - set(seen)}
-    part = rows[rows["chip"].map(other).fillna(False).astype(bool) & ~rows["regime"].isin(moves()["rules"]["skipped"])]
+    chips = {name: known(load_chip, name) for name in set(rows["chip"]) - set(seen)}
+    others = [name for name, chip in chips.items() if chip is not None and chip.kind != "gpu"]
+    part = rows[rows["chip"].isin(others) & ~rows["regime"].isin(moves()["rules"]["skipped"])]
     part = part.reset_index(drop=True)
     if part.empty:
         return None
@@ -131,14 +133,6 @@ def unfitted(rows: pd.DataFrame, seen: Sequence[str]) -> Judged | None:
     none = np.zeros(0)
     nobody = Target("none", (), tuple(sorted(set(part["chip"]))), (), centre=none, width=none, most=none)
     return Judged(nobody, part, away, away, factor, {})
-
-
-def is_accelerator(name: str) -> bool:
-    """True for a chip that is no GPU; False for GPUs and unknown names."""
-    try:
-        return load_chip(name).kind != "gpu"
-    except TokcalcError:
-        return False
 
 
 def _solve(
@@ -212,7 +206,7 @@ def resolved(found: Sequence[Judged]) -> dict[str, Any]:
             "left_out": {chip: rounded(value, 2) for chip, value in mine["left_out"].items()},
         }
     if len(found) < len(targets()):
-        tables = joined(tables, shipped_table("fitted", "accelerators.toml") or {})
+        tables = joined(tables, spec_table("fitted", "accelerators"))
     known = joined(tables["kernels"], load_constants(fitted=False).tables)
     for name, members in moves()["class"].items():
         tables["kernels"] = joined(class_means(known, name, members), tables["kernels"])

@@ -7,14 +7,13 @@ bands.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..arrays import Values
-from ..catalog.tables import laid_over, shipped_table
+from ..catalog.tables import laid_over, spec_table
 from ..validation.measured import quantity
 
 QUANTITIES = ("tpot", "ttft", "throughput")
@@ -27,10 +26,9 @@ stacks five rows together, so that few rows do not make a narrow band; held: sha
 saw nothing of their model either."""
 
 
-@lru_cache(maxsize=1)
 def rules() -> Mapping[str, Any]:
     """specs/calibration/bands.toml."""
-    return shipped_table("calibration", "bands.toml") or {}
+    return spec_table("calibration", "bands")
 
 
 def rounded_up(factor: float) -> float:

@@ -19,9 +19,9 @@ from ..arrays import Values
 from ..catalog import load_model
 from ..catalog.toml import rounded
 from ..engines.constants import Constants, load_constants
-from ..errors import TokcalcError, UsageError
+from ..errors import UsageError
 from ..validation.judge import errors_of
-from ..validation.rows.inputs import note_max_batch
+from ..validation.rows.inputs import known, note_max_batch
 from .anchors import anchored_errors, anchors
 from .parameters import moves, rules
 from .problem import Problem, build, jacobian, predict, solve
@@ -148,17 +148,12 @@ def fingerprint(rows: pd.DataFrame) -> str:
 
 def with_rows_beside(rows: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
     """Both tables, the second one's rows at the weights of `[beside]`; of its mixtures, those at full load."""
-
-    def is_dense(name: object) -> bool:
-        try:
-            return not load_model(str(name)).is_moe
-        except TokcalcError:
-            return False
-
     rule = moves()["beside"]
     # limits are told from all runs of a group, also from those that don't take part
     rows, more = (table.assign(most=note_max_batch(table)) for table in (rows, more))
-    dense = more["model"].map({name: is_dense(name) for name in more["model"].unique()}).astype(bool)
+    models = {name: known(load_model, name) for name in more["model"].unique()}
+    is_dense = {name: model is not None and not model.is_moe for name, model in models.items()}
+    dense = more["model"].map(is_dense).astype(bool)
     more = more.assign(share=np.where(dense, rule["dense"], rule["mixture"]))[dense | more["regime"].isin(rule["full"])]
     return pd.concat([rows.assign(share=1.0), more], ignore_index=True)
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Values
-from ..catalog.tables import shipped_table
+from ..catalog.tables import spec_table
 
 Key = tuple[object, ...]
 Places = dict[str, tuple[int, ...]]
@@ -36,10 +36,9 @@ class Rules:
     identified: float
 
 
-@lru_cache(maxsize=1)
 def moves() -> Mapping[str, Any]:
     """specs/calibration/gpus.toml: what may move, how far, and which rows move it."""
-    return shipped_table("calibration", "gpus.toml") or {}
+    return spec_table("calibration", "gpus")
 
 
 @lru_cache(maxsize=1)

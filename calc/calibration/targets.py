@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..arrays import Values
-from ..catalog.tables import joined, laid_over, shipped_table
+from ..catalog.tables import joined, laid_over, spec_table
 from ..engines.constants import Constants, load_constants
 from ..engines.engine import find_engine
 from ..engines.resolve import engine_for
@@ -52,10 +51,9 @@ class Target:
         return dict(zip(self.free, found.tolist(), strict=True))
 
 
-@lru_cache(maxsize=1)
 def moves() -> Tables:
     """specs/calibration/accelerators.toml."""
-    return shipped_table("calibration", "accelerators.toml") or {}
+    return spec_table("calibration", "accelerators")
 
 
 def targets() -> list[Target]:

@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from ..arrays import Values
-from ..catalog import load_model
-from ..errors import TokcalcError
 from ..trust.bands import ANCHORED
 from ..validation.evidence import evidence_of
 from ..validation.predict import predict_rows
+from ..validation.rows.inputs import is_mixture
 from . import accelerators, bands, gpus
 from .anchors import anchored_errors
 
@@ -51,7 +50,7 @@ def unseen(rows: pd.DataFrame, beside: pd.DataFrame | None, folds: int, tick: ac
     """
     every = rows if beside is None else pd.concat([rows, beside], ignore_index=True)
     shown = predict_rows(every)
-    every = every.assign(factor=shown["high"] / shown["predicted"], stack=False, moe=every["model"].map(_is_mixture))
+    every = every.assign(factor=shown["high"] / shown["predicted"], stack=False, moe=every["model"].map(is_mixture))
     every = every.assign(predicted=shown["predicted"], grade=shown["grade"]).set_index("id", drop=False)
     fitted = gpus.fit(
         rows if beside is None else gpus.with_rows_beside(rows, beside),
@@ -71,10 +70,3 @@ def unseen(rows: pd.DataFrame, beside: pd.DataFrame | None, folds: int, tick: ac
     away: Values = anchored_errors(fitted.problem, fitted.shared)
     anchored = every.loc[names].assign(ratio=np.exp(away))[np.isfinite(away)]
     return Unseen(every.reset_index(drop=True), anchored.reset_index(drop=True), judged, residuals)
-
-
-def _is_mixture(name: str) -> bool:
-    try:
-        return load_model(name).is_moe
-    except TokcalcError:
-        return False

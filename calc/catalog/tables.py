@@ -40,10 +40,9 @@ def laid_over(section: str, *starts: str, fitted: bool = True) -> dict[str, Any]
     fitted False: the starts alone, which a fit begins from and is pulled to.
     """
     found: dict[str, Any] = {}
-    for table in [_fitted(name).get(section, {}) for name in FITTED if fitted]:
+    tables = [spec_table("fitted", name).get(section, {}) for name in FITTED if fitted]
+    for table in (*tables, *(spec_table("engines", name) for name in starts)):
         found = joined(found, table)
-    for name in starts:
-        found = joined(found, shipped_table("engines", f"{name}.toml") or {})
     return found
 
 
@@ -62,15 +61,10 @@ def joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any
     return out
 
 
-@lru_cache(maxsize=len(FITTED))
-def _fitted(name: str) -> Mapping[str, Any]:
-    return shipped_table("fitted", f"{name}.toml") or {}
-
-
 @lru_cache(maxsize=32)
-def engine_table(name: str) -> Mapping[str, Any]:
-    """The table specs/engines/NAME, read once."""
-    return shipped_table("engines", name) or {}
+def spec_table(folder: str, name: str) -> Mapping[str, Any]:
+    """The table specs/FOLDER/NAME.toml, read once; empty where there is no such file."""
+    return shipped_table(folder, f"{name}.toml") or {}
 
 
 def _plain(value: Any) -> Any:
@@ -82,7 +76,6 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
-@lru_cache(maxsize=1)
 def planning() -> Mapping[str, Any]:
     """Sections "fleet", "grade_range" and "range" of specs/prices/planning.toml."""
-    return shipped_table("prices", "planning.toml") or {}
+    return spec_table("prices", "planning")

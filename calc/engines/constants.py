@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arrays import Array
-from ..catalog.tables import engine_table, joined, laid_over
+from ..catalog.tables import joined, laid_over, spec_table
 from ..hardware.formats import find_format, roof
 from ..hardware.links import box, domain
 
@@ -138,7 +138,7 @@ class Constants:
             alpha, eta, q = (
                 np.where(ranks > near, there, here) for there, here in zip(bus, (alpha, eta, q), strict=True)
             )
-        network = engine_table("physics.toml")["network"].get(kind)
+        network = spec_table("engines", "physics")["network"].get(kind)
         if network and most > machine:
             library = network["start_us"] + 2.0 * network["hop_us"] * (min(machine, 8) - 1)
             between = 2.0 * network["between_us"] * np.log2(np.maximum(ranks / machine, 1.0))

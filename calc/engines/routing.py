@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from ..catalog.tables import shipped_table
+from ..catalog.tables import spec_table
 
 
 @lru_cache(maxsize=1)
 def routing() -> Mapping[str, float]:
     """`[routing]` of specs/engines/kernels.toml: how tokens choose experts and what choosing costs."""
-    found: Mapping[str, float] = (shipped_table("engines", "kernels.toml") or {})["routing"]
+    found: Mapping[str, float] = spec_table("engines", "kernels")["routing"]
     return found
 
 

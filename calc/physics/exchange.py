@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arrays import Array
-from ..catalog.tables import engine_table
+from ..catalog.tables import spec_table
 from ..hardware.links import bandwidth_bytes_s, domain
 from .roofline import smooth_max
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def wide_table() -> Mapping[str, Any]:
     """The constants of wide expert parallelism, specs/engines/wide.toml."""
-    return engine_table("wide.toml")
+    return spec_table("engines", "wide")
 
 
 def visited(places: float, top_k: int) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..arrays import Array
-from ..catalog.tables import engine_table
+from ..catalog.tables import spec_table
 from .operators import Formats
 from .parallel import Plan, kv_heads_per_rank, on_cores
 
@@ -96,7 +96,7 @@ def footprint(chip: Chip, model: Model, plan: Plan, fmt: Formats, engine: Engine
     """
     capacity = chip.memory_bytes
     usable = capacity * engine.memory_fraction
-    spare = engine_table("physics.toml")["memory"]
+    spare = spec_table("engines", "physics")["memory"]
     workspace = min(engine.workspace_bytes, spare["workspace_share"] * capacity)
     weights = weight_bytes_per_chip(model, plan, fmt)
     cut = on_cores(plan, chip)

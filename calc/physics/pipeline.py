@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arrays import Array
-from ..catalog.tables import engine_table
+from ..catalog.tables import spec_table
 from ..engines.pipelines import constants_for, model_day
 from ..hardware.formats import find_format, roof
 from .parallel import Plan
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def draft_cost() -> float:
     """Share of a token's time per drafted token that travels with it: rows of a product already paid for."""
-    return float(engine_table("physics.toml")["pipeline"]["draft_cost"])
+    return float(spec_table("engines", "physics")["pipeline"]["draft_cost"])
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -10,12 +10,11 @@ from functools import lru_cache
 from typing import Any
 
 from ..catalog import load_model
-from ..catalog.tables import shipped_table
+from ..catalog.tables import spec_table
 
 
-@lru_cache(maxsize=1)
 def _table() -> Mapping[str, Any]:
-    return shipped_table("fitted", "evidence.toml") or {}
+    return spec_table("fitted", "evidence")
 
 
 def evidence(chip_id: str, what_if: bool = False) -> dict[str, Any]:

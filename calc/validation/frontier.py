@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..catalog.tables import shipped_table
+from ..catalog.tables import spec_table
 from ..engines.engine import find_engine
 from ..errors import NoAnswer
 from ..hardware.links import box
@@ -65,10 +64,9 @@ class Found:
 NONE = Found(float("nan"))
 
 
-@lru_cache(maxsize=1)
 def frontier_table() -> Mapping[str, Any]:
     """specs/measured/frontier.toml."""
-    return shipped_table("measured", "frontier.toml") or {}
+    return spec_table("measured", "frontier")
 
 
 def best_rate(chip: Chip, model: Model, fmt: Formats, constants: Constants, point: Point) -> Found:

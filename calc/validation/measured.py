@@ -165,15 +165,14 @@ def _text_lines(handle: Iterable[str], path: Path) -> Iterable[str]:
 
 
 def _read_cells(path: Path) -> tuple[pd.DataFrame, list[int]]:
+    """The cells of a file and the line of each row."""
     header, records = _records(path)
     for column in REQUIRED:
         if column not in header:
             raise SpecError(f"{path}, line 1, has no column {column!r}; measured rows need {', '.join(REQUIRED)}")
     if not records:
         raise SpecError(f"{path} has a header and no rows; add at least one measured row")
-    lines = [line for line, _ in records]
-    frame = pd.DataFrame([cells for _, cells in records], columns=header, dtype=object)
-    return frame, lines
+    return pd.DataFrame([cells for _, cells in records], columns=header, dtype=object), [line for line, _ in records]
 
 
 def _typed(raw: pd.DataFrame, lines: list[int], path: Path, seen: dict[str, str]) -> pd.DataFrame:
@@ -191,18 +190,12 @@ def _typed(raw: pd.DataFrame, lines: list[int], path: Path, seen: dict[str, str]
         if column not in NUMERIC:
             rows[column] = pd.Series(texts, dtype=object, index=raw.index)
             continue
-        numbers = [math.nan] * len(texts)
+        numbers = []
         for position, text in enumerate(texts):
-            if text:
-                number = _number(text)
-                if isinstance(number, str):
-                    raise fail(position, column, number)
-                if number < 0 or (number == 0 and column in POSITIVE):
-                    floor = "more than 0" if column in POSITIVE else "0 or more"
-                    raise fail(position, column, f"{text} is out of range; it must be {floor}")
-                if column == "spec_decode" and number not in (0, 1):
-                    raise fail(position, column, f"{text} is not 0 (off), 1 (on) or empty (unknown)")
-                numbers[position] = number
+            try:
+                numbers.append(_number(column, text) if text else math.nan)
+            except ValueError as error:
+                raise fail(position, column, str(error)) from None
         rows[column] = numbers
     for column, allowed in (("regime", REGIMES), ("metric", tuple(METRICS))):
         for position, text in enumerate(rows[column]):
@@ -216,10 +209,17 @@ def _typed(raw: pd.DataFrame, lines: list[int], path: Path, seen: dict[str, str]
     return rows[[*COLUMNS, "max_load"]]
 
 
-def _number(text: str) -> float | str:
-    """The number, or the reason why the text is none."""
+def _number(column: str, text: str) -> float:
+    """The number of a cell; ValueError with the reason where it is none of its column."""
     try:
         number = float(text)
     except ValueError:
-        return f"{text[:40]!r} is not a number"
-    return number if math.isfinite(number) else f"{text[:40]!r} is not a finite number"
+        raise ValueError(f"{text[:40]!r} is not a number") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]!r} is not a finite number")
+    if number < 0 or (number == 0 and column in POSITIVE):
+        floor = "more than 0" if column in POSITIVE else "0 or more"
+        raise ValueError(f"{text} is out of range; it must be {floor}")
+    if column == "spec_decode" and number not in (0, 1):
+        raise ValueError(f"{text} is not 0 (off), 1 (on) or empty (unknown)")
+    return number

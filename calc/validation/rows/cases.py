@@ -143,12 +143,18 @@ def gather(rows: pd.DataFrame, constants: Constants) -> Blocks:
     draft, accepted = inputs.drafting(rows, assumed, reasons)
     filled = {"isl": isl, "osl": osl, "draft": draft, "accepted": accepted, "requests": runs.note_requests(rows)}
     dates = inputs.texts(rows, "date")
+
+    def software(name: str, version: str, date: str) -> str:
+        """Name of the engine of that release; "" for none and for software without constants of its own."""
+        engine = inputs.known(lambda named: find_engine(constants, named, version, date), name) if name else None
+        return engine.name if engine else ""
+
     named = zip(inputs.software(rows), inputs.texts(rows, "version"), dates, strict=True)
     kinds = {
         **{key: inputs.texts(rows, key) for key in ("chip", "model", "weights")},
         "kv": inputs.caches(rows),
         "checkpoint": runs.checkpoints(rows),
-        "software": [_software(constants, *told) for told in named],
+        "software": [software(*told) for told in named],
         "age": [expert_floor(constants, date) if date else 1.0 for date in dates],  # undated: the reference
         "fixed": inputs.fixed_lengths(rows),
     }
@@ -168,14 +174,6 @@ def gather(rows: pd.DataFrame, constants: Constants) -> Blocks:
         except TokcalcError as error:
             reasons.update(dict.fromkeys(part.index.tolist(), str(error)))
     return Blocks(blocks, reasons, ["; ".join(words) for words in assumed])
-
-
-def _software(constants: Constants, name: str, version: str, date: str) -> str:
-    """Name of the engine of that release; "" for none and for software without constants of its own."""
-    try:
-        return find_engine(constants, name, version, date).name if name else ""
-    except TokcalcError:
-        return ""
 
 
 def _block(part: pd.DataFrame, kind: _Kind, constants: Constants, assumed: list[list[str]]) -> Block:

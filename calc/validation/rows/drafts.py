@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
-from ...catalog.tables import shipped_table
+from ...catalog.tables import spec_table
 
 _LENGTH = re.compile(r"MTP-(\d)|k=(\d)|(one|two|three|\d+) draft(?:ed)? tokens?", re.IGNORECASE)
 _YIELD = re.compile(r"acceptance (\d+\.\d+)(?![\d%])|([\d.]+) tokens/step")
@@ -18,10 +17,9 @@ _CHANCE = re.compile(r"(?:acceptance|accepted at) ([\d.]+) ?%|([\d.]+) ?% accept
 _WORDS = {"one": 1, "two": 2, "three": 3}
 
 
-@lru_cache(maxsize=1)
 def drafting_table() -> Mapping[str, Any]:
     """specs/measured/drafting.toml."""
-    return shipped_table("measured", "drafting.toml") or {}
+    return spec_table("measured", "drafting")
 
 
 def geometric(chance: float, length: int) -> float:

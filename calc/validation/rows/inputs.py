@@ -7,16 +7,15 @@ specs/measured/datasets.toml and assumed.toml.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import Values
 from ...catalog import load_chip, load_model
-from ...catalog.tables import shipped_table
+from ...catalog.tables import spec_table
 from ...errors import TokcalcError
 from ...physics.exchange import wide_table
 from .drafts import drafted
@@ -26,21 +25,34 @@ if TYPE_CHECKING:
 
     Flags = NDArray[np.bool_]
 
+T = TypeVar("T")
 _MAX_BATCH = re.compile(r"max batch (\d+)/replica")
 _POINT = re.compile(r"operating point (\d+) tok/s/user")
 _AT = re.compile(r"\bat (\d+) tok/s(?:/| per )user")
 
 
-@lru_cache(maxsize=1)
 def datasets() -> Mapping[str, Mapping[str, Any]]:
     """Mean lengths of public test sets (specs/measured/datasets.toml), by publisher and set."""
-    return shipped_table("measured", "datasets.toml") or {}
+    return spec_table("measured", "datasets")
 
 
-@lru_cache(maxsize=1)
 def assumed_values() -> Mapping[str, Any]:
     """What rows are taken to have been where they do not say (specs/measured/assumed.toml)."""
-    return shipped_table("measured", "assumed.toml") or {}
+    return spec_table("measured", "assumed")
+
+
+def known(load: Callable[[str], T], name: str) -> T | None:
+    """What a name stands for; None where nobody knows it."""
+    try:
+        return load(name)
+    except TokcalcError:
+        return None
+
+
+def is_mixture(model: str) -> bool:
+    """True for a mixture of experts; False for dense models and unknown names."""
+    found = known(load_model, model)
+    return found is not None and found.is_moe
 
 
 def numbers(frame: pd.DataFrame, column: str, default: float = np.nan) -> Values:
@@ -61,12 +73,9 @@ def texts(frame: pd.DataFrame, column: str) -> list[str]:
 def software(rows: pd.DataFrame) -> list[str]:
     """Engine of every row; MLPerf rows that name none ran TensorRT-LLM on NVIDIA's chips, as its entries do."""
 
-    @cache
-    def of_mlperf(chip: str) -> str:
-        try:
-            return str(assumed_values()["mlperf_engine"]) if load_chip(chip).vendor == "NVIDIA" else ""
-        except TokcalcError:  # the row's block says that nobody knows the chip
-            return ""
+    def of_mlperf(name: str) -> str:
+        chip = known(load_chip, name)  # the row's block says where nobody knows the chip
+        return str(assumed_values()["mlperf_engine"]) if chip is not None and chip.vendor == "NVIDIA" else ""
 
     named = zip(*(texts(rows, k) for k in ("engine", "regime", "chip")), strict=True)
     return [name or (of_mlperf(chip) if regime.startswith("mlperf") else "") for name, regime, chip in named]
@@ -147,7 +156,7 @@ def _missing_isl(regime: str, entry: Mapping[str, Any] | None) -> tuple[float, s
 
 def _priced(name: str) -> float:
     """Length of requests whose price is printed without it (specs/measured/frontier.toml)."""
-    return float((shipped_table("measured", "frontier.toml") or {})[name])
+    return float(spec_table("measured", "frontier")[name])
 
 
 def nucleus(rows: pd.DataFrame) -> Values:
@@ -175,22 +184,15 @@ def drafting(rows: pd.DataFrame, assumed: list[list[str]], reasons: dict[int, st
         prompts = regime == "prefill-b1" or metric == "input_tok_s" or (regime == "wide-ep" and metric == "ttft_ms")
         if not asked or prompts or regime == "price":
             continue
-        found = drafted(note, None if silent else True, engine, model, _has_mtp(model))
+        network = known(load_model, model)
+        has_mtp = network is not None and network.mtp_layers > 0
+        found = drafted(note, None if silent else True, engine, model, has_mtp)
         if found is None:
             reasons[i] = "drafting without its acceptance"
         elif found[0]:
             draft[i], accepted[i], source = found
             assumed[i].append(f"{draft[i]:g} drafted tokens, {accepted[i]:.2f} a step, {source}")
     return draft, accepted
-
-
-@lru_cache(maxsize=256)
-def _has_mtp(name: str) -> bool:
-    """True for models that were released with multi-token prediction layers; False for unknown names."""
-    try:
-        return load_model(name).mtp_layers > 0
-    except TokcalcError:
-        return False
 
 
 def note_max_batch(rows: pd.DataFrame) -> Values:
