@@ -1,4 +1,4 @@
-"""Questions asked again: the answer of the same question about the same files on the same day is not worked out twice."""
+"""Questions asked again: the same question about the same files on the same day is not worked out twice."""
 
 from __future__ import annotations
 

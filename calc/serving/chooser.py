@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from ..hardware.chip import Chip
     from ..models.model import Model
 
+_STEPS = 4  # lengths to a doubling that a cut is chosen for
+_TOGETHER = 32  # kinds of work whose cuts are compared in one call of the core
+_ALONE = 256  # cases that rounding made too long and that are asked one by one
 _PARTS = 12  # loads tried at once on the way to the largest
 WIDEST = 64
 """Chips of one replica that are tried when nobody says how many."""
@@ -105,53 +108,96 @@ def choose(
 ) -> Chosen:
     """The cut that makes the most tokens per chip within the limits, of those that a wish leaves open, and its load.
 
-    For each case of a load, whose requests in flight are not looked at. Where no load keeps the limits, the cut is that
-    of the most tokens without them. Raises DoesNotFit where no cut holds the model in any case.
+    For each case of a load, whose requests in flight are not looked at. Where no load keeps the limits, the largest
+    that fits. Raises DoesNotFit where no cut holds the model in any case.
     """
     if chip.weights_in_sram:
         return _piped(chip, model, software, wish, load, limits)
-    shape = np.broadcast_shapes(*map(np.shape, _asked(load)))
-    degrees, batch = np.ones((4, *shape)), np.zeros(shape)
-    kept, held = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
-    for r in _tried(chip, model, software, wish, len(shape)):
-        fits = np.broadcast_to(r.memory(load.isl + load.osl).batch >= 1.0, (*np.shape(r.plan.tp)[:1], *shape))
-        new = fits.any(axis=0) & ~held
-        if new.any():
-            for bound in (limits, Limits()):  # without limits where none keeps them
-                left = new & ~kept & (batch == 0)
-                if not left.any():
-                    break
-                found, s = largest_load(r, load, bound)
-                found = np.broadcast_to(found, fits.shape)
-                chips = np.broadcast_to(r.plan.chips, fits.shape)
-                rate = np.where(found > 0, np.broadcast_to(s.output_tok_s, fits.shape) / chips, -1.0)
-                best = np.isclose(rate, rate.max(axis=0), rtol=1e-12, atol=0.0)
-                top = np.argmin(np.where(best, chips, np.inf), axis=0)
-                at = np.take_along_axis(found, top[None], axis=0)[0]
-                done = left & (at > 0)
-                kept |= done & (bound is limits)
-                batch = np.where(done, at, batch)
-                for i, degree in enumerate(r.plan.degrees):
-                    taken = np.take_along_axis(np.broadcast_to(degree, fits.shape), top[None], axis=0)[0]
-                    degrees[i] = np.where(done, taken, degrees[i])
-        held |= new
-        if held.all():
-            break
+    plan = cuts(chip, model, software, wish, load, limits=limits)
+    r = _replica(chip, model, software, wish, plan)
+    batch = largest_load(r, load, limits)[0]
+    kept = batch > 0
+    if not kept.all():
+        batch = np.where(kept, batch, largest_load(r, load, Limits())[0])
+    shape = np.shape(plan.tp)
+    return Chosen(plan, batch.reshape(shape), kept.reshape(shape))
+
+
+def cuts(
+    chip: Chip, model: Model, software: tuple[Engine, Constants], wish: Wish, load: Load, *, limits: Limits
+) -> Plan:
+    """The cut alone, for each case of a load.
+
+    A machine is bought for a kind of work: lengths and shares count in steps (`_STEPS` to a doubling, rounded up), so
+    that a grid of a million lengths asks for a few hundred cuts.
+    """
+    fields = [np.asarray(v, dtype=float) for v in _asked(load)]
+    shape = np.broadcast_shapes(*(v.shape for v in fields))
+    exact = np.stack([np.broadcast_to(v, shape).ravel() for v in fields])
+    coarse = exact.copy()
+    coarse[:2] = 2.0 ** (np.ceil(_STEPS * np.log2(np.maximum(exact[:2], 1.0)) - 1e-9) / _STEPS)
+    coarse[2:3] = np.floor(10.0 * exact[2:3] + 1e-9) / 10.0
+    kinds, where = np.unique(coarse, axis=1, return_inverse=True)
+    found, held = _best_of(chip, model, software, wish, kinds, limits)
+    degrees, held = found[:, np.ravel(where)], held[np.ravel(where)]
+    if not held.all():  # what rounding made too long
+        left = np.flatnonzero(~held)[: _ALONE if held.any() else None]
+        again, fits = _best_of(chip, model, software, wish, exact[:, left], limits)
+        degrees[:, left], held[left] = np.where(fits, again, degrees[:, left]), fits
     if not held.any():  # refused with the number of chips that would do
         deployed(chip, model, software[0], wish, batch=1.0, context=float(np.min(load.isl + load.osl)))
         raise DoesNotFit(f"{model.name} fits no cut of {chip.name} that is tried; choose fewer bits or a larger chip")
-    tp, pp, dp, ep = degrees
-    return Chosen(Plan(tp, pp, dp, ep), batch, kept)
+    tp, pp, dp, ep = (degree.reshape(shape) for degree in degrees)
+    return Plan(tp, pp, dp, ep)
 
 
-def _tried(chip: Chip, model: Model, software: tuple[Engine, Constants], wish: Wish, axes: int) -> Iterator[Replica]:
-    """Candidates as one replica whose degrees are arrays along a first axis, before those of the load."""
+def _best_of(
+    chip: Chip, model: Model, software: tuple[Engine, Constants], wish: Wish, kinds: Values, limits: Limits
+) -> tuple[Values, np.ndarray]:
+    """(degrees, whether any cut holds it) of each kind of work: columns of isl, osl, cached, draft, acceptance."""
+    degrees, held = np.ones((4, kinds.shape[1])), np.zeros(kinds.shape[1], dtype=bool)
+    for first in range(0, kinds.shape[1], _TOGETHER):
+        part = slice(first, first + _TOGETHER)
+        isl, osl, cached, draft, acceptance = kinds[:, part]
+        load = Load(isl, osl, 1.0, cached, draft, acceptance)
+        for r in _tried(chip, model, software, wish):
+            fits = np.broadcast_to(r.memory(isl + osl).batch >= 1.0, (np.shape(r.plan.tp)[0], len(isl)))
+            new = fits.any(axis=0) & ~held[part]
+            if new.any():
+                top = _top(r, load, limits, fits.shape)
+                for row, degree in zip(degrees, r.plan.degrees, strict=True):
+                    row[part] = np.where(new, np.broadcast_to(degree, fits.shape)[top, np.arange(len(isl))], row[part])
+                held[part] |= new
+            if held[part].all():
+                break
+    return degrees, held
+
+
+def _top(r: Replica, load: Load, limits: Limits, shape: tuple[int, ...]) -> np.ndarray:
+    """Place of the cut with the most tokens per chip for each column; without the limits where none keeps them."""
+    chips = np.broadcast_to(np.asarray(r.plan.chips), shape)
+
+    def rated(bound: Limits) -> Values:
+        batch, s = largest_load(r, load, bound)
+        return np.where(batch > 0, np.broadcast_to(s.output_tok_s, shape) / chips, -1.0)
+
+    rate = rated(limits)
+    if (rate.max(axis=0) < 0).any():
+        rate = np.where(rate.max(axis=0) < 0, rated(Limits()), rate)
+    best = rate >= rate.max(axis=0) * (1.0 - 1e-12)
+    return np.argmin(np.where(best, chips, np.inf), axis=0)  # of equals the fewest chips
+
+
+def _replica(chip: Chip, model: Model, software: tuple[Engine, Constants], wish: Wish, plan: Plan) -> Replica:
     weights, kv, _ = choose_formats(chip, model, software[0], wish.weights, wish.kv)
-    fmt = component_formats(model, weights, kv)
+    return Replica.of(chip, model, plan, component_formats(model, weights, kv), software)
+
+
+def _tried(chip: Chip, model: Model, software: tuple[Engine, Constants], wish: Wish) -> Iterator[Replica]:
+    """Candidates as one replica whose degrees are columns."""
     for plans in candidates(chip, model, wish):
-        shape = (len(plans), *(1,) * axes)
-        tp, pp, dp, ep = (np.array([float(np.asarray(p.degrees[i])) for p in plans]).reshape(shape) for i in range(4))
-        yield Replica.of(chip, model, Plan(tp, pp, dp, ep), fmt, software)
+        tp, pp, dp, ep = (np.array([[float(np.asarray(p.degrees[i]))] for p in plans]) for i in range(4))
+        yield _replica(chip, model, software, wish, Plan(tp, pp, dp, ep))
 
 
 def candidates(chip: Chip, model: Model, wish: Wish) -> list[list[Plan]]:

@@ -16,16 +16,20 @@ from typing import Any
 import numpy as np
 
 from ...answers.money import paid_watts
+from ...answers.service import promised
 from ...answers.setting import Key, Setting, key_of, setting
+from ...catalog import load_chip
 from ...engines.resolve import refusal as engine_refusal
-from ...errors import UsageError
+from ...errors import DoesNotFit, TokcalcError, UsageError
 from ...money.cost import blend, input_output
 from ...physics.parallel import Plan
+from ...serving.chooser import choose, cuts
 from ...serving.closed_loop import evaluate
-from ...serving.cuts import Cuts, asked_cuts, fewest_chips
+from ...serving.cuts import Cuts, asked_cuts
+from ...serving.deployment import Wish
 from ...serving.piped_loop import Piped
 from ...serving.power import Watts, watts
-from ...serving.replica import Replica, sized_for
+from ...serving.replica import Replica
 from ...serving.workload import Load, Served
 from ...trust.bands import ANCHORED, band_factor
 from .axes import DEGREES, Axis
@@ -117,14 +121,10 @@ class _Rectangle:
 
     def cuts(self, load: Load) -> tuple[Plan, Any, Any]:
         """(plan, chips of a pipe or None, reasons) shaped like the rectangle, for a load in numbers."""
-        s = self.setting
         varied = {axis.name: (axis, where, k) for k, (axis, where) in enumerate(self.axes) if axis.name in DEGREES}
         fixed = {name: self.given.get(name) for name in DEGREES}
-        if not varied and all(value is None for value in fixed.values()):
-            if s.chip.weights_in_sram:
-                return Plan(1, 1, 1, 1), None, ""
-            wanted = sized_for(s.chip, s.model, (s.engine, s.constants), load)
-            return fewest_chips(s.chip, s.model, s.formats, s.engine, load.isl + load.osl, wanted), None, ""
+        if all(fixed[name] is None and name not in varied for name in ("tp", "pp", "dp", "ep")):
+            return self.chosen(load)
         degrees = tuple(
             tuple(varied[name][0].numbers().tolist()) if name in varied else (fixed[name],) for name in DEGREES
         )
@@ -144,6 +144,29 @@ class _Rectangle:
         p = found.plan
         pipe = None if np.isnan(found.wanted).any() else fit(found.wanted)
         return Plan(fit(p.tp), fit(p.pp), fit(p.dp), fit(p.ep)), pipe, fit(found.reason)
+
+    def chosen(self, load: Load) -> tuple[Plan, Any, Any]:
+        """The cuts of the chooser for each case, of the chips that were asked for; a what-if's as it is built."""
+        s = self.setting
+        built = load_chip(s.chip.id) if s.chip.what_if else s.chip
+        counts = np.asarray(self.along("chips") if self.given_or_varied("chips") else np.nan, dtype=float)
+        reason: Any
+        plan, piped, reason = _chosen(s, built, load, counts.ravel()[0])
+        if counts.size > 1:
+            cases = [_chosen(s, built, load, count) for count in counts.ravel()]
+            at = [np.broadcast_to(counts == count, self.shape) for count in counts.ravel()]
+
+            def joined(values: Sequence[Any]) -> Any:
+                return np.select(at, [np.broadcast_to(np.asarray(v), self.shape) for v in values])
+
+            plan = Plan(*(joined([case[0].degrees[i] for case in cases]) for i in range(4)))
+            piped = None if cases[0][1] is None else joined([case[1] for case in cases])
+            reason = np.select(at, [np.full(self.shape, case[2], dtype=object) for case in cases], "")
+        return plan, piped, reason
+
+    def given_or_varied(self, name: str) -> bool:
+        """Whether an input was asked for."""
+        return self.given.get(name) is not None or any(axis.name == name for axis, _ in self.axes)
 
     def columns(self) -> Columns:
         """The columns asked for, flat in row order."""
@@ -185,6 +208,20 @@ class _Rectangle:
         known = {"weights": s.weights, "kv": s.kv, "engine": engine, "grade": s.grade, "what_if": s.chip.what_if_note}
         last = name.split(".")[-1]
         return known[last] if last in known and name not in self.given else str(self.given.get(name, ""))
+
+
+def _chosen(s: Setting, built: Any, load: Load, count: float) -> tuple[Plan, Any, str]:
+    """(cut, chips of a pipe or None, reason) of a setting with that many chips, any where NaN."""
+    wish = Wish(s.weights, s.kv, None if np.isnan(count) else int(count))
+    software, limits = (s.engine, s.constants), promised(built)
+    try:
+        if s.chip.weights_in_sram:
+            return Plan(1, 1, 1, 1), choose(built, s.model, software, wish, load, limits=limits).plan.pp, ""
+        return cuts(built, s.model, software, wish, load, limits=limits), None, ""
+    except DoesNotFit:
+        return Plan(1, 1, 1, 1), None if not s.chip.weights_in_sram else 1.0, ""  # the core finds what does not fit
+    except TokcalcError as error:
+        return Plan(1, 1, 1, 1), None, str(error)
 
 
 def _word(text: str) -> Words:
