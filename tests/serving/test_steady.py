@@ -78,7 +78,9 @@ def test_more_requests_never_lower_the_rate_of_the_system_nor_speed_a_user(
     s = served(pair, plan, Load(float(isl), float(osl), np.array([batch, batch + more], dtype=float)), engine)
     assert s.output_tok_s[1] >= s.output_tok_s[0] * CLOSE
     assert s.tpot_s[1] >= s.tpot_s[0] * CLOSE
-    assert s.ttft_s[1] >= s.ttft_s[0] * CLOSE
+    # prompts that join steps share one where many run: a first token may come a little sooner, an answer never ends so
+    life = s.ttft_s + (osl - 1.0) * s.tpot_s
+    assert life[1] >= life[0] * CLOSE
 
 
 @settings(max_examples=60, deadline=None)

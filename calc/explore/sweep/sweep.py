@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ ASK = 1_000_000_000  # cases from which a run must be confirmed
 MEMORY = 250_000_000  # numbers that a DataFrame may hold before the same: 2 GB
 MONEY = ("rent", "currency", "on", "price", "own", "fx", "region", "overrides")
 TABLE = 100_000  # rows of a file that is not streamed
+_NOT_VARIED = {"software_date", "grid", "constants", "min_speed", "max_ttft"}  # options of an answer, not of a grid
 SPEED = 1e6  # cases a second, for the size that a question names
 Progress = Callable[[int, int], None]
 
@@ -120,7 +122,8 @@ def _checked(fixed: dict[str, Any]) -> dict[str, Any]:
     """Fixed options by the rules of the axes, so that a wrong one is refused alike."""
     from ...answers.estimate import estimate
 
-    known = set(estimate.__kwdefaults__ or {}) - {"software_date", "grid", "constants"}
+    options = signature(estimate).parameters.values()
+    known = {o.name for o in options if o.kind is o.KEYWORD_ONLY} - _NOT_VARIED
     for name, value in fixed.items():
         if name not in known:
             raise UsageError(f"no option {name!r} for a sweep; there are {', '.join(sorted(known))}")
