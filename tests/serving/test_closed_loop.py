@@ -35,7 +35,7 @@ def setting(pair, engine="vllm"):
     return chip, model, component_formats(model, pair[2], "bf16"), software, constants
 
 
-def machine(pair, plan, engine="vllm"):
+def machine(pair, plan, engine="vllm", chips=None):
     chip, model, fmt, software, constants = setting(pair, engine)
     return (
         Piped(chip, model, fmt) if chip.weights_in_sram else Replica.of(chip, model, plan, fmt, (software, constants))
@@ -105,7 +105,8 @@ def test_one_case_equals_the_answer(pair, concurrency, isl, osl):
     except DoesNotFit:
         answer = None
     load = Load(float(isl), float(osl), MAX if concurrency == "max" else float(concurrency))
-    found = evaluate(machine(pair, Plan(degrees.get("tp", 1), 1, 1, 1)), load)
+    piped = float(answer["deployment"]["chips"]) if answer and chip.weights_in_sram else None
+    found = evaluate(machine(pair, Plan(degrees.get("tp", 1), 1, 1, 1), chips=piped), load)
     assert bool(found.fits) == (answer is not None)
     if answer is None:
         return
@@ -125,7 +126,8 @@ def test_money_and_energy_are_those_of_the_answer(pair, own):
         chip, model, isl=2000, osl=500, concurrency=8, weights=pair[2], kv="bf16", on="2026-07-01", own=own,
         utilisation=0.6, cache_hit=0.3, **degrees,
     ).to_dict()  # fmt: skip
-    found = evaluate(machine(pair, Plan(degrees.get("tp", 1), 1, 1, 1)), Load(2000.0, 500.0, 8.0, 0.3))
+    piped = float(answer["deployment"]["chips"]) if chip.weights_in_sram else None
+    found = evaluate(machine(pair, Plan(degrees.get("tp", 1), 1, 1, 1), chips=piped), Load(2000.0, 500.0, 8.0, 0.3))
     watts = drawn_watts(chip, model, pair[2], found, cached_share=0.3)
     paid = 0.0 if watts is None else float(paid_watts(chip, watts, 0.6))
     price = price_line(chip, {"on": "2026-07-01", "own": own})
