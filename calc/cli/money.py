@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import UsageError
+from ..money.amounts import parse_fx, parse_money
+from ..money.hour import Terms
 from . import options as o
 from . import values
-
-if TYPE_CHECKING:
-    from ..money.hour import Terms
 
 _own = partial(o.option, rich_help_panel="Ownership")
 _AMOUNTS = {"purchase": "a chip", "electricity": "a kilowatt-hour", "colo_kw_month": "space"}
@@ -72,8 +71,6 @@ class Ownership(o.Group):
 
         UsageError for what is out of bounds.
         """
-        from ..money.amounts import parse_fx, parse_money
-
         on, rates = values.date("--on", hour.on), parse_fx(hour.fx) if hour.fx else {}
         amounts = {"purchase": self.purchase, "electricity": self.electricity, "colo_kw_month": self.colo}
         given: dict[str, float] = {}
@@ -97,8 +94,6 @@ class Ownership(o.Group):
 
 def terms_of(hour: o.Rates, own: Mapping[str, float] | None, region: str = "US") -> Terms:
     """The terms that the options ask for, checked. own: inputs of ownership, None for a rent."""
-    from ..money.hour import Terms
-
     on = values.date("--on", hour.on)
     return Terms(hour.rent, own, hour.price, on, hour.currency, hour.fx, region).checked()
 

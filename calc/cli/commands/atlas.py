@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ...catalog import find_id
 from ...errors import UsageError
+from ...explore.atlas import Atlas, model_rows, standing, write_atlas
+from ...explore.atlas import atlas as draw
+from ...report.plots import pareto, pareto_pair
 from .. import options as o
 from .. import text, values
 from ..output import Drawn, tell
 from ..progress import Line
 from ..table import Column, item, tabulate
-
-if TYPE_CHECKING:
-    from ...explore.atlas import Atlas
 
 SERIES = 7  # chips with a line of their own in the plot; the others share one
 SHOWN = 15
@@ -40,10 +41,6 @@ class Files(Drawn):
 
 def atlas(over: Over, price: o.Price, out: Files) -> None:
     """Evaluate every sensible deployment of every model on every chip and keep what no other beats."""
-    from ...catalog import find_id
-    from ...explore.atlas import atlas as draw
-    from ...explore.atlas import standing, write_atlas
-
     pairs = _lengths(over.lengths)
     out.check()
     chips = None if over.chip is None else over.chips()
@@ -77,9 +74,6 @@ def _page(found: Atlas, rows: list[dict[str, Any]], run: tuple[float, int], widt
 
 def chart(found: Atlas, model: str, pair: tuple[float, float]) -> Any:
     """Fronts of one model at one pair of lengths: the chips on the front over all, and the best of the others."""
-    from ...explore.atlas import model_rows
-    from ...report.plots import pareto, pareto_pair
-
     rows = model_rows(found, model, *pair)
     if not rows:
         raise UsageError(f"no chip of this atlas holds {model}; choose another --plot-model")

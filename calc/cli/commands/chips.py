@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from ...catalog import load_chip
+from ...hardware.chip import Chip
 from .. import listing, text
 from .. import options as o
 from ..output import Output
 from ..table import Column, item
-
-if TYPE_CHECKING:
-    from ...hardware.chip import Chip
 
 
 class Which(o.Group):
@@ -23,8 +20,6 @@ class Which(o.Group):
 
 def chips(which: Which, out: Output) -> None:
     """List the chips, with peak, memory and year."""
-    from ...catalog import load_chip
-
     rows = [_row(chip) for chip in listing.read_all("chips", load_chip)]
     rows = listing.kept(rows, {"vendor": which.vendor, "kind": which.kind}, which.year)
     rows.sort(key=lambda row: (row["vendor"].lower(), row["year"], row["id"]))

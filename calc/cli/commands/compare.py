@@ -9,11 +9,15 @@ from typing import Any
 
 import typer
 
+from ...catalog import find_id
 from ...errors import NoAnswer, UsageError
+from ...explore.compare import answers, column, filtered, flatten, ordered, relative
+from ...report.terminal import layout
 from .. import options as o
 from .. import text, values
 from ..output import Drawn
 from ..pages.comparison import INPUTS, ROUGH, asked_otherwise
+from ..pages.comparison_plots import draw
 from ..table import noted
 
 FIGURES = {
@@ -110,9 +114,6 @@ def compare(pair: o.Pair, varied: Varied, same: Same, what_if: o.WhatIf, out: Sh
 
     tokcalc compare --chip h100,b200,wse-3 --model llama-70b --isl 1k,8k --baseline h100
     """
-    from ...catalog import find_id
-    from ...explore.compare import answers, column, filtered, flatten, ordered, relative
-
     if out.plot_kind not in KINDS:
         raise UsageError(f"no kind of plot '{out.plot_kind}'; choose one of {', '.join(KINDS)}")
     out.check()
@@ -152,8 +153,6 @@ def _table(
     rows: Sequence[Row], wanted: Sequence[str] | None, moving: Mapping[str, str], times: str, width: int
 ) -> list[str]:
     """The table with the inputs that vary, then the cases without an answer, one line each."""
-    from ...report.terminal import layout
-
     answered = _answered(rows)
     lines = [] if rows else ["no case keeps the filters"]
     if answered:
@@ -182,8 +181,6 @@ def _tells(rows: Sequence[Row], key: str, moving: Collection[str]) -> bool:
 
 
 def _chart(found: Sequence[Row], answered: Sequence[Row], kind: str, lists: Mapping[str, Sequence[Any]]) -> Any:
-    from ..pages.comparison_plots import draw
-
     if not answered:
         raise NoAnswer("nothing to plot: no case has an answer")
     if kind == "auto":

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
+from ...catalog import load_chip, load_model
 from ...errors import NoAnswer, TokcalcError, UsageError
+from ...explore.compare import flatten
+from ...explore.full_load import loaded
+from ...explore.sensitivity import tornado
+from ...money.amounts import convert, currency_code
+from ...money.cost import blend
+from ...money.hour import Terms
+from ...money.waterfall import Breakdown, breakdown
 from .. import money as m
 from .. import options as o
 from ..output import Output
@@ -15,10 +23,6 @@ from ..pages.comparison import asked_otherwise
 from ..pages.cost import card, table
 from ..table import noted
 from .sensitivity import row_of
-
-if TYPE_CHECKING:
-    from ...money.hour import Terms
-    from ...money.waterfall import Breakdown
 
 _WORTH = 5  # inputs that the page of one machine ranks; `tokcalc sensitivity` has all
 
@@ -38,9 +42,6 @@ def cost(pair: o.Pair, load: m.Load, hour: o.Hour, blended: Blend, ownership: m.
     tokcalc cost --chip h100 --model llama-70b --own
     tokcalc cost --chip h800,h20,groq --model llama-70b,deepseek-r1 --also KRW
     """
-    from ...money.amounts import currency_code
-    from ...money.cost import blend
-
     chips, models = pair.chips("h800"), pair.models()
     inputs = ownership.inputs(hour)
     terms = m.terms_of(hour, inputs if inputs or hour.own else None, ownership.region)
@@ -62,8 +63,6 @@ def cost(pair: o.Pair, load: m.Load, hour: o.Hour, blended: Blend, ownership: m.
         out.write([_flat(answer) for answer in answers])
         out.show(answers, lambda width: _with_notes(table(answers, second, width), answers, width))
     else:
-        from ...explore.compare import flatten
-
         steps = _single(answers[0], (chips[0], models[0]), question, terms)
         out.write(answers[0]["waterfall"] or [flatten(answers[0])])
         out.show(answers[0], lambda width: _with_notes(card(answers[0], steps, width), answers, width))
@@ -77,10 +76,6 @@ def _with_notes(lines: list[str], answers: Sequence[Mapping[str, Any]], width: i
 
 def _single(answer: dict[str, Any], names: tuple[str, str], question: Mapping[str, Any], terms: Terms) -> Breakdown:
     """The breakdown of a lone answer, added to it with what each input is worth. NoAnswer without a price."""
-    from ...catalog import load_chip, load_model
-    from ...explore.sensitivity import tornado
-    from ...money.waterfall import breakdown
-
     if answer["cost"].get("per_m_output") is None:
         raise NoAnswer(str(answer["cost"]["reason"]))
     device = load_chip(names[0])
@@ -101,9 +96,6 @@ def _answers(
     chips: Sequence[str], models: Sequence[str], limit: Mapping[str, Any], question: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """The loaded answer of every pair; in a comparison a pair without one keeps its reason."""
-    from ...catalog import load_chip, load_model
-    from ...explore.full_load import loaded
-
     pairs = [(chip, model) for model in models for chip in chips]
     ids = [{"chip": load_chip(chip).id, "model": load_model(model).id} for chip, model in pairs]
     found: list[dict[str, Any]] = []
@@ -121,8 +113,6 @@ def _answers(
 
 def _converted(money: Mapping[str, Any], second: str, terms: Terms) -> dict[str, Any]:
     """The same prices in a second currency, at the rate of the same day."""
-    from ...money.amounts import convert
-
     keys = ("per_hour", "per_m_input", "per_m_output", "per_m_blended")
     also = {key: convert(money[key], money["currency"], second, terms.on, terms.rates) for key in keys}
     return {"currency": second, **also}

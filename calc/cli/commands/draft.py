@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ...answers.notes import waiting_note
+from ...catalog import load_chip, load_model
+from ...engines.constants import load_constants
+from ...engines.engine import Engine, default_engine, find_engine
 from ...errors import UsageError
+from ...hardware.chip import Chip
+from ...models.model import Model
+from ...physics import pipeline as sram
+from ...physics.operators import component_formats
+from ...serving import drafting
+from ...serving.deployment import Wish, choose
+from ...serving.drafting import Drafted
+from ...serving.piped_loop import Piped, too_few
+from ...serving.precision import choose_formats
+from ...serving.replica import sized_for
+from ...serving.workload import Load
 from .. import options as o
 from .. import text, values
 from ..output import Output
 from ..table import Column, item, tabulate
-
-if TYPE_CHECKING:
-    from ...engines.engine import Engine
-    from ...hardware.chip import Chip
-    from ...models.model import Model
-    from ...serving.drafting import Drafted
-    from ...serving.workload import Load
 
 _KINDS = ("ngram", "mtp")
 STEPS = "decode steps, without the prompts of other requests"
@@ -49,8 +57,6 @@ def draft(ask: Ask, out: Output) -> None:
     for word in words:
         if not word.strip().isdecimal() or int(word) < 1:
             raise UsageError(f"--batch '{word}' is not a number of requests; write numbers from 1, as in 1,16,64")
-    from ...serving.workload import Load
-
     isl, osl = (float(value) for value in ask.tokens().values())
     loads = [Load(isl, osl, float(word), acceptance=ask.acceptance) for word in words]
     rows = rows_of(ask.chip, ask.model, ask.with_, loads, {"weights": ask.weights, "chips": ask.chips})
@@ -72,14 +78,6 @@ def rows_of(chip: str, model: str, kind: str, loads: Sequence[Load], asked: Aske
 
     Raises DoesNotFit where the chips asked for hold not even one request, with how many would do.
     """
-    from ...answers.notes import waiting_note
-    from ...catalog import load_chip, load_model
-    from ...engines.constants import load_constants
-    from ...engines.engine import default_engine, find_engine
-    from ...serving import drafting
-    from ...serving.deployment import Wish, choose
-    from ...serving.replica import sized_for
-
     device, network, constants = load_chip(chip), load_model(model), load_constants()
     engine = find_engine(constants, default_engine(device))
     helper: Any = kind if kind in _KINDS else load_model(kind)
@@ -121,12 +119,6 @@ def rows_of(chip: str, model: str, kind: str, loads: Sequence[Load], asked: Aske
 
 def _piped(chip: Chip, model: Model, engine: Engine, load: Load, asked: Asked) -> tuple[list[Drafted], int]:
     """(lengths, chips) of a pipeline over SRAM; DoesNotFit for fewer chips than one request needs."""
-    from ...physics import pipeline as sram
-    from ...physics.operators import component_formats
-    from ...serving import drafting
-    from ...serving.piped_loop import Piped, too_few
-    from ...serving.precision import choose_formats
-
     name, chips = choose_formats(chip, model, engine, asked["weights"], None)[0], asked["chips"]
     fmt, context = component_formats(model, name, "bf16"), load.isl + load.osl
     least = int(sram.place(chip, model, fmt, 1.0, context).chips)

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ...catalog import load_chip
+from ...catalog.tables import planning
 from ...errors import TokcalcError, UsageError
+from ...explore import fleet as fleets
+from ...explore.fleet import unit_of
+from ...explore.full_load import loaded
+from ...explore.growth import grow, plot_rows
+from ...money.amounts import convert, format_large, parse_money
+from ...money.hour import Terms, chip_hour
+from ...money.pricebook import as_date
+from ...money.sites import finance
+from ...report.plots import growth
+from ...units import parse
 from .. import money as m
 from .. import options as o
 from .. import values
 from ..output import Drawn
 from ..pages.fleet import Goal, Refused, Sized, page, short
-
-if TYPE_CHECKING:
-    from ...money.hour import Terms
 
 _ask = o.option
 
@@ -52,8 +61,6 @@ def fleet(
     tokcalc fleet --chip h200,b200 --model deepseek-r1 --users 10M
     tokcalc fleet --chip b200 --model deepseek-r1 --budget "2 trillion KRW" --currency KRW
     """
-    from ...catalog.tables import planning
-
     plan = planning()["fleet"]
     chips, model = pair.chips("h200"), pair.one_model()
     _check(ask, ahead, out)
@@ -99,10 +106,6 @@ def _or(value: float | None, planned: Any) -> Any:
 
 def _goal(ask: Ask, plan: Mapping[str, Any], tokens: tuple[int, int], terms: Terms) -> Goal:
     """What is asked for, in words and as a rule that sizes a fleet; defaults from the planning table."""
-    from ...explore import fleet as fleets
-    from ...money.amounts import format_large, parse_money
-    from ...units import parse
-
     peak, reserve = _or(ask.peak_factor, plan["peak_factor"]), _or(ask.reserve, plan["reserve"])
     rack = None if ask.rack_power is None else parse(ask.rack_power, "power") / 1e3
     years = ask.running_years
@@ -136,9 +139,6 @@ def _goal(ask: Ask, plan: Mapping[str, Any], tokens: tuple[int, int], terms: Ter
 
 def _building(terms: Terms) -> float:
     """Money per megawatt of buildings, in the currency of the answer."""
-    from ...money.amounts import convert
-    from ...money.sites import finance
-
     return convert(finance("build_cost_per_mw", terms.on).value, "USD", terms.currency, terms.on, terms.rates)
 
 
@@ -146,11 +146,6 @@ def _sized(
     chip: str, model: str, question: Mapping[str, Any], terms: Terms, goal: Goal, build: float | None
 ) -> Sized | Refused:
     """One chip's fleet, or the reason why it has none."""
-    from ...catalog import load_chip
-    from ...explore.fleet import unit_of
-    from ...explore.full_load import loaded
-    from ...money.hour import chip_hour
-
     device = load_chip(chip)
     try:
         answer = loaded(chip, model, **question).to_dict()
@@ -166,9 +161,6 @@ def _sized(
 
 
 def _grow(found: Sequence[Sized], ahead: Years, goal: Goal, plan: Mapping[str, Any], on: str | None) -> None:
-    from ...explore.growth import grow
-    from ...money.pricebook import as_date
-
     assert goal.demand is not None
     growth, decline = _or(ahead.growth, plan["growth"]), _or(ahead.price_decline, plan["price_decline"])
     for one in found:
@@ -209,9 +201,6 @@ def _record(found: Sized | Refused) -> dict[str, Any]:
 
 
 def _chart(found: Sequence[Sized]) -> Any:
-    from ...explore.growth import plot_rows
-    from ...report.plots import growth
-
     points = [point for one in found for point in plot_rows(one.years, one.chip)]
     y_title = f"cost per million output tokens ({found[0].unit.currency})"
     return growth(points, y_title=y_title, title="cost over the years")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ...catalog import load_chip
 from ...errors import NoAnswer, TokcalcError, UsageError
+from ...explore.full_load import limits_text, loaded
+from ...money.amounts import parse_money
+from ...money.hour import Terms
+from ...money.list_prices import ApiPrice, api_prices
+from ...money.margin import margin as of
 from .. import money as m
 from .. import options as o
 from .. import text
 from ..output import Output
 from ..table import Column, tabulate
-
-if TYPE_CHECKING:
-    from ...money.hour import Terms
-    from ...money.list_prices import ApiPrice
 
 _PRICE = o.option(None, "A price of your own, per million.", "MONEY")
 Row = Mapping[str, Any]
@@ -61,8 +63,6 @@ def margin(sold: Sold, load: m.Load, hour: o.Hour, out: Output) -> None:
 
 def _prices(model: str, sold: Sold, terms: Terms) -> list[ApiPrice]:
     """List prices of the model in the answer's currency, or the one that is given."""
-    from ...money.amounts import parse_money
-    from ...money.list_prices import ApiPrice, api_prices
 
     def amount(words: str) -> float:
         money = parse_money(words, terms.currency)
@@ -86,9 +86,6 @@ def _prices(model: str, sold: Sold, terms: Terms) -> list[ApiPrice]:
 
 def _costs(chips: Sequence[str], model: str, question: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """(answers with a cost by chip, reasons of the others); raises the first reason where none has one."""
-    from ...catalog import load_chip
-    from ...explore.full_load import loaded
-
     answers: dict[str, Any] = {}
     errors: dict[str, TokcalcError] = {}
     for name in chips:
@@ -108,8 +105,6 @@ def _costs(chips: Sequence[str], model: str, question: Mapping[str, Any]) -> tup
 
 def _row(price: ApiPrice, answers: Mapping[str, Any], cache_hit: float) -> dict[str, Any]:
     """One list price with its margin on every chip."""
-    from ...money.margin import margin as of
-
     found = {
         chip: of(price, a["cost"], a["workload"]["isl"] / a["workload"]["osl"], cache_hit)
         for chip, a in answers.items()
@@ -128,8 +123,6 @@ def _row(price: ApiPrice, answers: Mapping[str, Any], cache_hit: float) -> dict[
 
 def _page(found: Row, answers: Mapping[str, Any], load: m.Load, width: int) -> list[str]:
     """Costs of the chips, then each list price with its revenue and its margin on every chip."""
-    from ...explore.full_load import limits_text
-
     code, work = found["currency"], next(iter(answers.values()))["workload"]
     ratio = work["isl"] / work["osl"]
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any
 
+from ...answers.mixed import mixed_answer
+from ...catalog import load_chip, load_model
 from ...errors import NoAnswer, UsageError
+from ...explore.compare import flatten
+from ...explore.shared_load import parse_owned, share_load
+from ...hardware.chip import Chip
+from ...money.hour import Terms, chip_hour
+from ...serving import pools
 from .. import options as o
 from .. import text, values
 from ..output import Output, tell
 from ..table import Column, item, tabulate
-
-if TYPE_CHECKING:
-    from ...hardware.chip import Chip
 
 
 class Pools(o.Group):
@@ -75,18 +80,11 @@ def mixed(pools: Pools, work: Work, out: Output) -> None:
 
 
 def _write(out: Output, rows: list[dict[str, Any]]) -> None:
-    from ...explore.compare import flatten
-
     out.write([flatten(row) for row in rows])
 
 
 def _answer(model: str, chips: tuple[str, str], money: tuple[str | None, str], asked: Mapping[str, Any]) -> Any:
     """The mixed system of both chips, at the prices of a day in a currency."""
-    from ...answers.mixed import mixed_answer
-    from ...catalog import load_chip, load_model
-    from ...money.hour import Terms, chip_hour
-    from ...serving import pools
-
     network = load_model(model)
     terms = Terms(on=money[0], currency=money[1]).checked()
     unpriced = []
@@ -173,10 +171,6 @@ def _page(answer: Mapping[str, Any], width: int) -> list[str]:
 
 def _share(pools: Pools, model: str, load: Mapping[str, Any], out: Output) -> None:
     """Chips of several kinds that share a load within a time per token."""
-    from dataclasses import asdict
-
-    from ...explore.shared_load import parse_owned, share_load
-
     found, left_out = share_load(
         parse_owned(pools.share or []), model, max_tpot_s=(pools.max_tpot or 50.0) / 1e3, **load
     )

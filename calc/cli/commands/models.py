@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from ...catalog import load_model
+from ...models.model import Model
 from .. import listing, text
 from .. import options as o
 from ..output import Output
 from ..table import Column, item
-
-if TYPE_CHECKING:
-    from ...models.model import Model
 
 
 class Which(o.Group):
@@ -23,8 +20,6 @@ class Which(o.Group):
 
 def models(which: Which, out: Output) -> None:
     """List the models, with parameters and KV bytes per token."""
-    from ...catalog import load_model
-
     rows = [_row(model) for model in listing.read_all("models", load_model)]
     rows = listing.kept(rows, {"vendor": which.vendor, "kind": which.kind}, which.year)
     rows.sort(key=lambda row: (row["vendor"].lower(), row["family"].lower(), row["params"], row["id"]))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from ... import units
 from ...errors import UsageError
+from ...explore.plan.choice import plot_rows, thin
+from ...explore.plan.plan import Planned
+from ...explore.plan.plan import plan as search
+from ...report.plots import pareto, pareto_pair
+from ...report.terminal_plot import scatter
 from .. import options as o
 from .. import text, values
 from ..output import Drawn
 from ..table import Column, item, short_what_ifs, tabulate, what_ifs
-
-if TYPE_CHECKING:
-    from ...explore.plan.plan import Planned
 
 FRONT_ROWS = 12
 _AIM = {
@@ -65,8 +67,6 @@ def plan(
     tokcalc plan --chip h100,b200 --model llama-70b --ttft 500ms --speed "50 tok/s" searches cuts, batches,
     formats and engines. Exit code 1 and the closest miss where nothing keeps the limits.
     """
-    from ...explore.plan.plan import plan as search
-
     out.check()
     chips, models = ask.chips("h100,b200"), ask.models()
     if len(models) > 1:
@@ -111,9 +111,6 @@ def _page(found: Planned, width: int) -> list[str]:
     lines += ["", *text.wrap(said, width), "", _table(shown, marks, found.currency, width)]
     lines += ["", *text.wrap(searched, width)]
     if len(found.front) > 1:
-        from ...explore.plan.choice import thin
-        from ...report.terminal_plot import scatter
-
         head = f"Pareto front of all {len(found.front)} that no other beats, * within the limits:"
         thinned = [found.front[place] for place in thin(range(len(found.front)), FRONT_ROWS)]
         series: dict[str, list[tuple[float, float]]] = {}
@@ -206,9 +203,6 @@ def _table(rows: Sequence[Mapping[str, Any]], marks: Sequence[str], currency: st
 
 def _chart(found: Planned) -> Any:
     """The front as two plots: throughput per chip and cost per million against speed per user."""
-    from ...explore.plan.choice import plot_rows
-    from ...report.plots import pareto, pareto_pair
-
     rows = plot_rows(found.found) if found.found is not None else found.front
     work = found.workload
     title = f"{found.model}, {work['isl']:,.0f} tokens in, {work['osl']:,.0f} out"

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ...catalog import load_chip, load_model
+from ...engines.constants import load_constants
+from ...engines.engine import find_engine
 from ...errors import NoAnswer, UsageError
+from ...hardware.chip import Chip
+from ...models.model import Model
+from ...physics.operators import component_formats
+from ...physics.parallel import Plan, check_heads, rank_cores
+from ...physics.passes import decode_operators, prompt_operators
+from ...physics.step import ideal_terms, term_time
+from ...report.plots import roofline as draw
+from ...report.terminal_plot import scatter
+from ...serving.precision import choose_formats
 from .. import options as o
 from .. import text, values
 from ..output import Drawn
 from ..table import Column, item, noted, short_what_ifs, tabulate
-
-if TYPE_CHECKING:
-    from ...hardware.chip import Chip
-    from ...models.model import Model
 
 MOST_CHIPS, MOST_BATCHES = 6, 12
 MOST_OPERATORS = 2  # of each chip in a plot of several
@@ -40,9 +48,6 @@ def roofline(ask: Pass, what_if: o.WhatIf, out: Drawn) -> None:
 
     tokcalc roofline --chip h100,b200 --model llama-70b --batch 1,16,256 --plot roofline.svg
     """
-    from ...catalog import load_chip, load_model
-    from ...physics.parallel import check_heads, rank_cores
-
     out.check()
     names = ask.chips()
     if len(names) > MOST_CHIPS:
@@ -69,8 +74,6 @@ def roofline(ask: Pass, what_if: o.WhatIf, out: Drawn) -> None:
     notes = [one.what_if_note for one in chips if one.what_if_note]
 
     def chart() -> Any:
-        from ...report.plots import roofline as draw
-
         drawn, note = (points, None) if len(chips) == 1 else _longest(points)
         subtitle = "; ".join(said for said in (short_what_ifs(notes), note) if said) or None
         return draw(roofs, drawn, title=title, subtitle=subtitle)
@@ -111,14 +114,6 @@ def _roofs(chip: Chip, asked: str | None, points: Sequence[Row]) -> list[Row]:
 
 def _operators(chip: Chip, model: Model, ask: Pass, batches: Sequence[int], tokens: int) -> list[Row]:
     """Operators of one pass at each batch, layers summed: FLOPs, bytes, seconds with and without floors."""
-    from ...engines.constants import load_constants
-    from ...engines.engine import find_engine
-    from ...physics.operators import component_formats
-    from ...physics.parallel import Plan
-    from ...physics.passes import decode_operators, prompt_operators
-    from ...physics.step import ideal_terms, term_time
-    from ...serving.precision import choose_formats
-
     constants = load_constants()
     weights, kv, _ = choose_formats(chip, model, find_engine(constants, None), ask.weights, ask.kv)
     fmt, plan = component_formats(model, weights, kv), Plan(ask.tp, 1, 1, 1)
@@ -189,8 +184,6 @@ def _page(roofs: Sequence[Row], points: Sequence[Row], width: int) -> list[str]:
 
 def _small(roof: Row, points: Sequence[Row], width: int) -> list[str]:
     """A roof and the operators of its chip in the terminal."""
-    from ...report.terminal_plot import scatter
-
     own = [(p["intensity"], p["ops_s"] / 1e12) for p in points if p["chip"] == roof["chip"]]
     low, high = min(x for x, _ in own) / 2, max(max(x for x, _ in own), roof["ridge"]) * 3
     steps = [low * (high / low) ** (i / 60) for i in range(61)]

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from ...errors import UsageError
+from ...scenarios.claims import Judged, Scenario, judge, load_scenario, scenario_ids
 from .. import options as o
 from .. import text
 from ..output import Output
 from ..table import Column, tabulate
-
-if TYPE_CHECKING:
-    from ...scenarios.claims import Judged, Scenario
 
 
 class Which(o.Group):
@@ -31,8 +29,6 @@ def scenario(which: Which, out: Output) -> None:
 
     tokcalc scenario deepseek-day; without a name, the list of those that ship.
     """
-    from ...scenarios.claims import judge, load_scenario, scenario_ids
-
     name = which.name
     if which.all_ and name is not None:
         raise UsageError(f"--all takes every scenario; leave out {name}, or leave out --all")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ...catalog import load_chip, load_model
 from ...errors import UsageError
+from ...explore.full_load import load_lines, loaded
+from ...explore.sensitivity import METRICS, Swing, metric_of, tornado
+from ...report.plots.tornado import tornado as draw
 from .. import money as m
 from .. import options as o
 from .. import text
 from ..output import Drawn
 from ..table import Column, item, tabulate
-
-if TYPE_CHECKING:
-    from ...explore.sensitivity import Swing
 
 Row = Mapping[str, Any]
 
@@ -32,10 +33,6 @@ def sensitivity(ask: Of, load: m.Load, hour: o.Hour, out: Drawn) -> None:
     tokcalc sensitivity --chip h100 --model llama-70b --own
     tokcalc sensitivity --chip h100 --model llama-70b --of speed
     """
-    from ...catalog import load_chip, load_model
-    from ...explore.full_load import load_lines, loaded
-    from ...explore.sensitivity import METRICS, metric_of, tornado
-
     chips, models, of = ask.chips(), ask.models(), ask.of
     if len(chips) > 1 or len(models) > 1:
         raise UsageError("sensitivity takes one chip and one model; ask once for each")
@@ -57,8 +54,6 @@ def sensitivity(ask: Of, load: m.Load, hour: o.Hour, out: Drawn) -> None:
         return [*text.wrap(head, width), "", *_page(rows, base, unit, width)]
 
     def chart() -> Any:
-        from ...report.plots.tornado import tornado as draw
-
         ends = ("low", "high")
         shown = [{"name": r["input"], **r, **{f"{end}_text": _figure(r[end]) for end in ends}} for r in rows]
         return draw(shown, base, title=f"{name}: {device.id} with {network.id}", x_title=f"{name} ({unit})")

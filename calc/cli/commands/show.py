@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from difflib import get_close_matches
 from typing import Any
 
 import typer
 
-from ...errors import UnknownName, UsageError
+from ... import catalog
+from ...catalog import find_id, list_ids, load_chip, load_model
+from ...catalog.index import load_index, normal_name
+from ...errors import SpecError, UnknownName, UsageError
 from .. import options as o
 from .. import text
 from ..output import print_json
+from ..pages import show as pages
 
 KINDS = {"chip": "chips", "model": "models", "memory": "memory"}
 
@@ -25,13 +31,9 @@ class Which(o.WhatIf):
 
 def show(which: Which) -> None:
     """Print one chip, model or memory generation, with its sources."""
-    from ..pages import show as pages
-
     found = kind_of(which.name, which.kind)
     thing = _load(found, which.name, which)
     if which.json_:
-        from dataclasses import asdict
-
         content = {"what": found, **asdict(thing), "derived": pages.PAGES[found].derived(thing)}
         content.pop("path", None)
         print_json(content, lambda value: dict(value) if isinstance(value, Mapping) else str(value))
@@ -44,9 +46,6 @@ def kind_of(name: str, kind: str | None = None) -> str:
 
     Raises UsageError if it stands for several kinds, UnknownName with the nearest names if for none.
     """
-    from ...catalog import find_id
-    from ...catalog.index import load_index, normal_name
-
     if kind is not None:
         if kind.lower() not in KINDS:
             raise UsageError(f"--kind '{kind}' is not one of {', '.join(KINDS)}")
@@ -76,10 +75,6 @@ def kind_of(name: str, kind: str | None = None) -> str:
 
 def _nothing(name: str) -> UnknownName:
     """The nearest names of all kinds."""
-    from difflib import get_close_matches
-
-    from ...catalog import list_ids
-
     known = [identity for folder in KINDS.values() for identity in list_ids(folder)]
     near = get_close_matches(name.lower(), known, n=4, cutoff=0.5)
     hint = f"nearest are {', '.join(near)}" if near else "`tokcalc chips`, `models` and `memory` list all"
@@ -89,9 +84,6 @@ def _nothing(name: str) -> UnknownName:
 def _kind_of_file(path: str) -> str:
     if path.lower().endswith((".json", ".gguf")):
         return "model"
-    from ...catalog import load_chip, load_model
-    from ...errors import SpecError
-
     try:
         load_model(path)
     except SpecError as error:
@@ -105,8 +97,6 @@ def _kind_of_file(path: str) -> str:
 
 
 def _load(kind: str, name: str, what_if: o.WhatIf) -> Any:
-    from ... import catalog
-
     asked = what_if.keywords()
     if kind == "chip":
         return catalog.load_chip(name, **asked)

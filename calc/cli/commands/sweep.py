@@ -10,8 +10,13 @@ from typing import TYPE_CHECKING, Any
 from ...errors import NoAnswer, UsageError
 from ...explore.sweep.axes import DEGREES, Axis
 from ...explore.sweep.cases import WHAT_IF, Question, Words, columns_of
-from ...explore.sweep.columns import check
+from ...explore.sweep.columns import check, stretch
+from ...explore.sweep.files import frame
 from ...explore.sweep.sweep import ask, best_rows, check_file, confirm, what_ifs, write_rows
+from ...report import render
+from ...report.plots import speed_against
+from ...report.plots.theme import title_of
+from ...report.terminal import layout
 from .. import options as o
 from .. import text, values
 from ..output import Drawn, tell
@@ -104,9 +109,6 @@ def sweep(over: Over, fixed: Fixed, money: Money, what_if: o.WhatIf, out: Shown)
 
 def _show(question: Question, out: Shown, bar: Line) -> None:
     """The best rows by a column, as a table that fits the terminal or as JSON."""
-    from ...report import render
-    from ...report.terminal import layout
-
     key = out.sort.lstrip("-")
     lowest = out.sort.startswith("-") or any(part in key for part in LOWER)
     count = question.rows if question.rows <= out.top else max(1, out.top)
@@ -138,8 +140,6 @@ def _notes(rows: pd.DataFrame) -> Iterable[str]:
 
 
 def _why(question: Question) -> str:
-    from ...explore.sweep.columns import stretch
-
     found = stretch(Question(question.axes, question.fixed, ("reason",)), 0, min(question.rows, 1000))["reason"]
     given = [found.words[code] for code in dict.fromkeys(found.codes.tolist())] if isinstance(found, Words) else []
     return next((word for word in given if word), "no reason is known")
@@ -160,11 +160,6 @@ def _priority(labels: dict[str, str], question: Question) -> list[str]:
 
 def _chart(question: Question) -> Any:
     """Speed per user along the longest numeric axis, a line per value of the next one."""
-    from ...explore.sweep.columns import stretch
-    from ...explore.sweep.files import frame
-    from ...report.plots import speed_against
-    from ...report.plots.theme import title_of
-
     moving = [axis for axis in question.axes if len(axis) > 1]
     along = max((axis for axis in moving if axis.numeric), key=len, default=None)
     if along is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import text
 from ..table import Column, Row, Spanning, render, what_ifs
+from .answer import GRADES
 
 Answer = Mapping[str, Any]
 INPUTS = {
@@ -140,8 +141,6 @@ def _question(answers: Sequence[Answer], chips: list[str], models: list[str], in
 
 
 def _foot(answers: Sequence[Answer]) -> list[str]:
-    from .answer import GRADES
-
     answered = [answer for answer in answers if "speed" in answer]
     grades = sorted({str(answer.get("grade")) for answer in answered} & GRADES.keys())
     lines = [f"Grade {'; '.join(f'{grade}: {GRADES[grade]}' for grade in grades)}."] if grades else []

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...errors import TokcalcError, UsageError
+from ...money.list_prices import api_prices
+from ...report import plots
+from ...report.plots import stacked_terms
 from .comparison import INPUTS
 
 MOST_BARS = 24
@@ -25,8 +28,6 @@ Row = dict[str, Any]
 
 def draw(kind: str, found: Sequence[Row], rows: Sequence[Row], varied: Sequence[str]) -> Any:
     """The chart of a kind (terms, batch, context, cost or pareto); varied: inputs that differ between the rows."""
-    from ...report import plots
-
     moving = [name for name in varied if name != _AXES.get(kind)]
     several = [key for key in ("chip", "model") if len({row[key] for row in rows}) > 1]
     names = [_name(row, several, moving) for row in rows]
@@ -72,8 +73,6 @@ def _title(rows: Sequence[Row]) -> str:
 
 
 def _terms(found: Sequence[Row], rows: Sequence[Row], names: Sequence[str], title: str) -> Any:
-    from ...report.plots import stacked_terms
-
     if len(rows) > MOST_BARS:
         raise UsageError(f"{len(rows)} bars are too many for a plot of terms; compare at most {MOST_BARS} cases")
     terms = {answer["command"]: answer["terms"] for answer in found if answer.get("terms")}
@@ -87,8 +86,6 @@ def _terms(found: Sequence[Row], rows: Sequence[Row], names: Sequence[str], titl
 
 def _list_prices(rows: Sequence[Row], currency: str) -> Sequence[Row]:
     """What sellers ask for the model's output tokens, one mark a seller; empty where no list price is known."""
-    from ...money.list_prices import api_prices
-
     models = {str(row["model"]) for row in rows}
     try:
         found = api_prices(next(iter(models)), currency=currency) if len(models) == 1 else []

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ...explore.full_load import limits_text, load_lines
+from ...money.waterfall import Breakdown
 from .. import text
 from ..table import Column, Spanning, item, tabulate
-
-if TYPE_CHECKING:
-    from ...money.waterfall import Breakdown
 
 Answer = Mapping[str, Any]
 
 
 def card(answer: Answer, steps: Breakdown, width: int) -> list[str]:
     """One machine: the ways to price its hour, the waterfall, what a million tokens of each kind costs."""
-    from ...explore.full_load import load_lines
-
     code = answer["cost"]["currency"]
 
     def amount(value: float) -> str:
@@ -100,8 +97,6 @@ def _totals(answer: Answer, width: int) -> list[str]:
 
 def table(answers: Sequence[Answer], second: str | None, width: int) -> list[str]:
     """Chips side by side: one row each, every figure at the same latency limit."""
-    from ...explore.full_load import limits_text
-
     currency = next((a["cost"]["currency"] for a in answers if "cost" in a), "USD")
     models = sorted({str(a["model"]) for a in answers})
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import TokcalcError
+from ...explore.fleet import Demand, Fleet, Unit
+from ...explore.full_load import limits_text
+from ...explore.growth import Year
+from ...money.amounts import format_large
+from ...money.hour import Hour
+from ...report.terminal_plot import bars
 from .. import text
 from ..table import Column, Spanning, tabulate
-
-if TYPE_CHECKING:
-    from ...explore.fleet import Demand, Fleet, Unit
-    from ...explore.growth import Year
-    from ...money.hour import Hour
 
 Limit = tuple[float | None, float | None]
 
@@ -69,8 +70,6 @@ def brief(value: float) -> str:
 
 def page(found: Sequence[Sized | Refused], goal: Goal, width: int) -> list[str]:
     """The whole answer: what was asked, the fleets, the money of each, the years."""
-    from ...explore.full_load import limits_text
-
     sized = [one for one in found if isinstance(one, Sized)]
     code, work = sized[0].unit.currency, sized[0].answer["workload"]
     reserve = f"; {goal.reserve:.0%} of machines in reserve" if goal.demand is not None else ""
@@ -107,8 +106,6 @@ def page(found: Sequence[Sized | Refused], goal: Goal, width: int) -> list[str]:
 
 
 def _detail(one: Sized, width: int) -> list[str]:
-    from ...money.amounts import format_large
-
     f, unit, plan = one.fleet, one.unit, one.answer["deployment"]
     code = unit.currency
 
@@ -133,8 +130,6 @@ def _detail(one: Sized, width: int) -> list[str]:
 
 
 def _years(one: Sized, width: int) -> list[str]:
-    from ...report.terminal_plot import bars
-
     code = one.unit.currency
     growth, decline = one.growth
     head = f"{one.chip}: demand x {growth:g} a year, machines {decline:.0%} cheaper a year"
