@@ -180,6 +180,11 @@ def need_torch() -> Any:
     return torch
 
 
+def synchronise(device: str) -> None:
+    """Block until the device has done what PyTorch queued on it."""
+    getattr(need_torch(), device.partition(":")[0]).synchronize()
+
+
 def _accelerators() -> tuple[Accelerator, ...]:
     torch = torch_or_none()
     if torch is None:

@@ -1,14 +1,13 @@
-"""Times of decoders from constants, and constants from probe runs: both through the core's operators and
-kernel formula.
+"""Times of decoders from constants, and constants from probe runs: both through the core's operators and kernel
+formula.
 
-A run's operators (`calc/operators.py`) give its ideal memory and compute seconds on this machine; constants
-of the engine (floors, shares, knees) turn them into time. `fit_engine` finds the constants from decoders
-made for probing, and `seconds` applies them to others: no measurement is predicted from itself.
+A run's operators (`calc/operators.py`) give its ideal memory and compute seconds on this machine; constants of the
+engine (floors, shares, knees) turn them into time. `fit_engine` finds the constants from decoders made for probing, and
+`seconds` applies them to others: no measurement is predicted from itself.
 
-Two facts of processors stand beside the formula. A row of weights has a cost of its own (`row_s`): the dot
-product of one row starts and ends anew, 5 to 12 ns on two cores, so that a model of 576-wide rows decodes at
-two thirds of the bytes per second of one of 1,536. And llama.cpp shares its cache among threads in padded
-blocks: `attended`.
+Two facts of processors stand beside the formula. A row of weights has a cost of its own (`row_s`): the dot product of
+one row starts and ends anew, 5 to 12 ns on two cores, so that a model of 576-wide rows decodes at two thirds of the
+bytes per second of one of 1,536. And llama.cpp shares its cache among threads in padded blocks: `attended`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ it `localspec` and the command line.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ..errors import NoAnswer, UsageError
 from .decoders import llamacpp
@@ -63,8 +63,8 @@ def engine_formats(engine: Engine, options: Options) -> list[str]:
     return wanted
 
 
-def measure(options: Options, shapes: Sequence[Shape], say: Callable[[str], None] = lambda text: None) -> Found:
-    """Measure everything. shapes: decoders of the check; say: called with what runs now (for tests and logs).
+def measure(options: Options, shapes: Sequence[Shape]) -> Found:
+    """Measure everything; shapes: decoders of the check.
 
     Raises UsageError or NoAnswer, one sentence, where a library, memory or disk space is missing.
     """
@@ -83,17 +83,12 @@ def measure(options: Options, shapes: Sequence[Shape], say: Callable[[str], None
     order = _plan(engines, shapes, options)
     kernels = ("memory bandwidth", 5.0 if options.quick else 12.0), ("matrix products", 8.0 if options.quick else 60.0)
     progress = Progress([*kernels, *((step.name, step.job.expected_s) for step in order)])
-
-    def start(name: str) -> None:
-        progress.start(name)
-        say(name)
-
     restore = limit_blas(found.threads)
     try:
-        start("memory bandwidth")
+        progress.start("memory bandwidth")
         backends = _backends(options, found.threads)
         _bandwidth(found, backends)
-        start("matrix products")
+        progress.start("matrix products")
         for backend in backends:
             _products(found, backend)
         _all_reduce(found)
@@ -101,14 +96,14 @@ def measure(options: Options, shapes: Sequence[Shape], say: Callable[[str], None
         size = array_bytes_for(machine.llc_bytes, free_memory_bytes())
         watcher = Watcher(found.threads, size) if options.device == "cpu" else None
         for step in order:
-            start(step.name)
+            progress.start(step.name)
             _visit(found, step, visits[step.what], watcher)
         found.states = watcher.states if watcher else []
         _judge(found, {engine.name: engine for engine in engines}, visits)
     finally:
         restore()
         progress.close()
-    found.notes += [n for e in engines for n in getattr(e, "notes", ())] + remarks(found.summaries())
+    found.notes += [n for e in engines for n in e.notes] + remarks(found.summaries())
     found.notes += filter(None, [remark(found.states)])
     found.took_s = time.monotonic() - begun
     return found

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from ...errors import NoAnswer, UsageError
 from ..kernels.statistics import Summary, collect
-from ..load import available_cores
-from ..machine import blas_name, free_memory_bytes, need_torch
+from ..machine import blas_name, free_memory_bytes, need_torch, synchronise
 from . import llamacpp
 from .llamacpp import Request
 from .shapes import Shape
@@ -26,39 +26,40 @@ from .with_numpy import NumpyDecoder
 Pass = Callable[[], Any]
 
 
-class Engine(Protocol):
-    """One way to run a decoder: `formats` of weights it knows, `kv` the format of its cache, `split` the threads that
-    share its cache by cells (0: evenly).
+class Engine(ABC):
+    """One way to run a decoder: `formats` of weights it knows, `split` the threads that share its cache by cells (0:
+    evenly), `notes` what a person should know of a run.
     """
 
     name: str
-    device: str
-    formats: tuple[str, ...]
+    device: str = "cpu"
+    formats: tuple[str, ...] = ()
+    split: int = 0
     threads: int
-    split: int
     description: str
+
+    def __init__(self, threads: int, description: str) -> None:
+        self.threads, self.description = threads, description
+        self.notes: list[str] = []
 
     def kv(self, fmt: str) -> str:
         """Format of the cache."""
-        ...
+        return fmt
 
+    @abstractmethod
     def measure(self, shape: Shape, fmt: str, requests: Sequence[Request]) -> list[Summary]:
         """Seconds of every request: of a whole prompt, or of one decode step."""
-        ...
 
 
-class _Reference:
+class _Reference(Engine):
     """What the reference decoders in NumPy and PyTorch share: one decoder at a time, timed request by request."""
 
-    title = ""
-    device = "cpu"
-    split = 0
+    title: str
 
     def measure(self, shape: Shape, fmt: str, requests: Sequence[Request]) -> list[Summary]:
         if shape.experts:
-            raise UsageError(
-                f"{shape.name} has experts, which the {self.title} decoder does not run; use --engine llama.cpp"
-            )
+            reason = f"{shape.name} has experts, which the {self.title} decoder does not run"
+            raise UsageError(f"{reason}; use --engine llama.cpp")
         longest = max(max(r.past + r.tokens, r.context + 1) for r in requests)
         if self.device == "cpu":
             _need_memory(shape, 4.0 if fmt == "fp32" else 2.0, longest, max(r.batch for r in requests))
@@ -70,14 +71,18 @@ class _Reference:
             out.append(_repeat(self._pass(decoder, r), self._wait, r))
         return out
 
+    @abstractmethod
     def _decoder(self, shape: Shape, fmt: str, longest: int, batch: int) -> Any:
-        raise NotImplementedError
+        """A decoder for `batch` sequences of at most `longest` tokens."""
 
+    @abstractmethod
     def _pass(self, decoder: Any, request: Request) -> Pass:
-        raise NotImplementedError
+        """One pass of a request."""
 
     def _wait(self) -> None:
-        """Block until the device has finished; NumPy has when it returns."""
+        """Block until the device has finished; processors have when a call returns."""
+        if self.device != "cpu":
+            synchronise(self.device)
 
 
 def _forward(decoder: Any, request: Request, tokens: Any) -> Pass:
@@ -117,16 +122,11 @@ def _repeat(run: Pass, wait: Callable[[], None], request: Request) -> Summary:
 class NumpyEngine(_Reference):
     """The reference decoder in NumPy, fp32."""
 
-    name = "numpy"
-    title = "NumPy"
-    formats: tuple[str, ...] = ("fp32",)
+    name, title = "numpy", "NumPy"
+    formats = ("fp32",)
 
-    def __init__(self, threads: int | None = None) -> None:
-        self.threads = threads or available_cores()
-        self.description = f"NumPy {np.__version__} decoder, {blas_name()}"
-
-    def kv(self, fmt: str) -> str:
-        return "fp32"
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads, f"NumPy {np.__version__} decoder, {blas_name()}")
 
     def _decoder(self, shape: Shape, fmt: str, longest: int, batch: int) -> NumpyDecoder:
         return NumpyDecoder(shape, longest, batch)
@@ -138,25 +138,14 @@ class NumpyEngine(_Reference):
 class TorchEngine(_Reference):
     """The same decoder in PyTorch on one device; on CUDA decode steps are replayed as graphs."""
 
-    name = "torch"
-    title = "PyTorch"
+    name, title = "torch", "PyTorch"
 
-    def __init__(self, device: str = "cpu", threads: int | None = None) -> None:
+    def __init__(self, device: str, threads: int) -> None:
         self.torch, self.device = need_torch(), device
-        self.threads = threads or available_cores()
+        super().__init__(threads, f"PyTorch {self.torch.__version__} decoder on {device}")
         if device == "cpu":
-            self.torch.set_num_threads(self.threads)
-        self.formats: tuple[str, ...] = ("fp32", "bf16") if device == "cpu" else ("bf16", "fp16")
-        self.description = f"PyTorch {self.torch.__version__} decoder on {device}"
-        self.notes: list[str] = []
-
-    def kv(self, fmt: str) -> str:
-        return fmt
-
-    def _wait(self) -> None:
-        kind = self.device.partition(":")[0]
-        if kind != "cpu":
-            getattr(self.torch, kind).synchronize()
+            self.torch.set_num_threads(threads)
+        self.formats = ("fp32", "bf16") if device == "cpu" else ("bf16", "fp16")
 
     def _decoder(self, shape: Shape, fmt: str, longest: int, batch: int) -> Any:
         from .with_torch import TorchDecoder
@@ -171,20 +160,19 @@ class TorchEngine(_Reference):
         return replay or _forward(decoder, request, tokens)
 
 
-class LlamaEngine:
+class LlamaEngine(Engine):
     """llama.cpp on a synthetic file of the shape, or on the user's own file."""
 
     name = "llama.cpp"
-    formats: tuple[str, ...] = ("fp16", "q8_0", "q4_0")
+    formats = ("fp16", "q8_0", "q4_0")
 
     def __init__(
         self, threads: int, gpu_layers: int = 0, file: Path | None = None, file_shape: Shape | None = None
     ) -> None:
-        self.threads, self.gpu_layers = threads, gpu_layers
-        self.file, self.file_shape = file, file_shape
+        super().__init__(threads, f"{llamacpp.description()}, {threads} thread{'s' if threads > 1 else ''}")
+        self.gpu_layers, self.file, self.file_shape = gpu_layers, file, file_shape
         self.device = "gpu" if gpu_layers else "cpu"
         self.split = 0 if gpu_layers else threads
-        self.description = f"{llamacpp.description()}, {threads} thread{'s' if threads > 1 else ''}"
 
     def kv(self, fmt: str) -> str:
         return "fp16"

@@ -1,7 +1,6 @@
 """Real decoding with llama.cpp through the xllamacpp wheel: a GGUF file and a list of requests in, times out.
 
-Its own prompt and generation timings are used. Stands behind `synthetic`; the library itself lives in
-`llama_worker`.
+Its own prompt and generation timings are used. Stands behind `synthetic`; the library itself lives in `llama_worker`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError
-from ..kernels.statistics import Summary, summarise
+from ..kernels.statistics import Summary, fastest, summarise
 from ..load import QUIET_CORES, wait_s
 
 MAGIC = b"GGUF"
@@ -138,5 +137,4 @@ def _summary(answer: dict[str, Any], least: int) -> Summary:
     quiet = [s for o, s in pairs if (o or 0.0) <= QUIET_CORES]
     if len(quiet) >= min(least, 2):
         return summarise(quiet, mean)
-    fastest = sorted(s for _, s in pairs)
-    return summarise(fastest[: max(2, len(pairs) // 3)], mean, disturbed=True)
+    return fastest([s for _, s in pairs], 2, mean)

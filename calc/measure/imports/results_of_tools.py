@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from . import values as v
 
 MAX_BYTES = 500_000_000
 Row = dict[str, Any]
+_METRICS = ("output_tok_s", "total_tok_s", "tpot_ms", "ttft_ms")
 _TOOLS = "llama-bench (-o json), vllm bench serve --save-result, aiperf, genai-perf and guidellm"
 
 
@@ -96,7 +98,7 @@ def _llama_bench(data: list[Mapping[str, Any]]) -> list[Row]:
         else:
             work = {"isl": prompt, "osl": new, "regime": "static-batch", "metric": "total_tok_s"}
         row = {
-            "model": v.model_from_file(str(d.get("model_filename", ""))),
+            "model": str(d.get("model_filename", "")).replace("\\", "/").split("/")[-1],
             "weights": v.weights_from(kind),
             "kv": v.format_id(str(d.get("type_k", ""))),
             "engine": "llama.cpp",
@@ -134,13 +136,8 @@ def _vllm(data: Mapping[str, Any]) -> list[Row]:
         "date": v.stamp_date(str(data.get("date", ""))),
         "note": f"vllm bench serve, rate {rate}, {done:.0f} requests",
     }
-    keys = {
-        "output_tok_s": "output_throughput",
-        "total_tok_s": "total_token_throughput",
-        "tpot_ms": "median_tpot_ms",
-        "ttft_ms": "median_ttft_ms",
-    }
-    return _rows(row, ((metric, data.get(key)) for metric, key in keys.items()))
+    keys = ("output_throughput", "total_token_throughput", "median_tpot_ms", "median_ttft_ms")
+    return _rows(row, zip(_METRICS, map(data.get, keys), strict=True))
 
 
 def _aiperf_metrics(data: Any) -> Mapping[str, Any]:
@@ -163,20 +160,16 @@ def _aiperf(data: Mapping[str, Any]) -> list[Row]:
     tool = f"aiperf {data['aiperf_version']}" if data.get("aiperf_version") else "genai-perf or aiperf"
     row: Row = {
         "model": v.first_name(name),
-        "engine": "",
-        "isl": v.average(metrics, "input_sequence_length"),
-        "osl": v.average(metrics, "output_sequence_length"),
+        "isl": v.figure(metrics, "input_sequence_length", "avg"),
+        "osl": v.figure(metrics, "output_sequence_length", "avg"),
         "concurrency": limit if isinstance(limit, int | float) else None,
         "date": str(data.get("start_time") or "")[:10],
         "regime": "serving" if limit else "open-loop",
         "note": f"{tool}{f', rate {rate}' if rate else ''}",
     }
     rows = []
-    for metric, key in (
-        ("output_tok_s", "output_token_throughput"),
-        ("tpot_ms", "inter_token_latency"),
-        ("ttft_ms", "time_to_first_token"),
-    ):
+    keys = ("output_token_throughput", "inter_token_latency", "time_to_first_token")
+    for metric, key in zip(("output_tok_s", "tpot_ms", "ttft_ms"), keys, strict=True):
         entry = metrics.get(key)
         if isinstance(entry, dict) and entry.get("avg") is not None:
             value = v.as_number(entry["avg"])
@@ -191,33 +184,32 @@ def _is_guidellm(data: Any) -> bool:
     return isinstance(runs, list) and bool(runs) and all(isinstance(r, dict) and "metrics" in r for r in runs)
 
 
+def _successful(metrics: Mapping[str, Any], key: str, what: str) -> float | None:
+    return v.figure(metrics, key, "successful", what)
+
+
 def _guidellm(data: Mapping[str, Any]) -> list[Row]:
     """One benchmark per strategy: synchronous, concurrent (streams), throughput (all at once), or a rate."""
     rows: list[Row] = []
     shared = v.find_key(data.get("config") or data.get("args") or {}, "model")
     for run in data["benchmarks"]:
-        metrics, config = run["metrics"], run.get("config") or run.get("args") or {}
+        config, said = run.get("config") or run.get("args") or {}, partial(_successful, run["metrics"])
         strategy = config.get("strategy") or {}
         kind = str(strategy.get("type_") or strategy.get("kind") or "")
         regime = {"synchronous": "serving", "concurrent": "serving", "throughput": "max-load"}.get(kind, "open-loop")
         load: Any = {"synchronous": 1, "throughput": "max"}.get(kind, strategy.get("streams"))
         row: Row = {
             "model": v.first_name(shared or v.find_key(config, "model") or ""),
-            "engine": "",
             "regime": regime,
-            "isl": v.successful(metrics, "prompt_token_count", "mean"),
-            "osl": v.successful(metrics, "output_token_count", "mean"),
-            "concurrency": v.successful(metrics, "request_concurrency", "mean") if load is None else load,
+            "isl": said("prompt_token_count", "mean"),
+            "osl": said("output_token_count", "mean"),
+            "concurrency": said("request_concurrency", "mean") if load is None else load,
             "date": v.epoch_date(run.get("start_time")),
             "note": f"guidellm, strategy {kind}",
         }
-        keys = (
-            ("output_tok_s", "output_tokens_per_second", "mean"),
-            ("total_tok_s", "tokens_per_second", "mean"),
-            ("tpot_ms", "inter_token_latency_ms", "median"),
-            ("ttft_ms", "time_to_first_token_ms", "median"),
-        )
-        rows += _rows(row, ((metric, v.successful(metrics, key, what)) for metric, key, what in keys))
+        rates = (said("output_tokens_per_second", "mean"), said("tokens_per_second", "mean"))
+        times = (said("inter_token_latency_ms", "median"), said("time_to_first_token_ms", "median"))
+        rows += _rows(row, zip(_METRICS, (*rates, *times), strict=True))
     return rows
 
 

@@ -27,11 +27,6 @@ def known_id(name: str, kind: str) -> str:
     return short.lower()
 
 
-def model_from_file(filename: str) -> str:
-    """The file's name without its folders."""
-    return filename.replace("\\", "/").split("/")[-1]
-
-
 def weights_from(model_type: str) -> str:
     """ "llama 7B Q4_K - Medium" -> q4_k_m."""
     found = re.search(r"\b(MXFP4|I?Q\d\w*|F16|F32|BF16)\b(?: - (Small|Medium|Large))?", model_type)
@@ -76,17 +71,12 @@ def first_name(value: Any) -> str:
     return str(value)
 
 
-def average(metrics: Mapping[str, Any], key: str) -> float | None:
-    """The `avg` of a metric, None without one."""
-    entry = metrics.get(key)
-    return as_number(entry["avg"]) if isinstance(entry, dict) and entry.get("avg") is not None else None
-
-
-def successful(metrics: Mapping[str, Any], key: str, what: str) -> float | None:
-    """A statistic of the successful requests, None without one."""
-    entry = metrics.get(key)
-    good = entry.get("successful") if isinstance(entry, dict) else None
-    return as_number(good[what]) if isinstance(good, dict) and good.get(what) is not None else None
+def figure(metrics: Mapping[str, Any], *keys: str) -> float | None:
+    """The number at a path of nested tables, None without one."""
+    found: Any = metrics
+    for key in keys:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return None if found is None else as_number(found)
 
 
 def to_ms(unit: str) -> float:

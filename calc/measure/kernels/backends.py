@@ -5,48 +5,50 @@ Before it stands `machine`; behind it `bandwidth` and `matmul`, which do not kno
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from ..load import available_cores
-from ..machine import blas_name, torch_or_none
+from ..machine import blas_name, synchronise, torch_or_none
 
 Matrix = Any  # of NumPy or PyTorch, opaque to the probes
 Streams = dict[str, tuple[Callable[[], Any], float]]
 ITEM_BYTES = {"fp64": 8, "fp32": 4, "bf16": 2, "fp16": 2, "int8": 1, "fp8": 1}
 
 
-class Backend(Protocol):
+class Backend(ABC):
     """What a probe asks of a library. Arrays are opaque to the probes."""
 
     name: str
-    device: str
+    device: str = "cpu"
     threads: int
     description: str
 
+    @abstractmethod
     def dtypes(self) -> tuple[str, ...]:
         """Data types whose matrix product can be tried."""
-        ...
 
+    @abstractmethod
     def random(self, dtype: str, rows: int, columns: int) -> Matrix:
         """A matrix of that type with small random values."""
-        ...
 
+    @abstractmethod
     def product(self, dtype: str, x: Matrix, w: Matrix) -> Matrix:
         """x (m, k) times the transpose of w (n, k): a linear layer."""
-        ...
 
+    @abstractmethod
     def streams(self, elements: int) -> Streams:
         """Memory kernels over arrays of that many elements: name -> (run, bytes moved as STREAM counts them)."""
-        ...
 
     def wait(self) -> None:
-        """Block until queued work is done."""
-        ...
+        """Block until queued work is done; processors are when a call returns."""
+        if self.device != "cpu":
+            synchronise(self.device)
 
 
 def _filled(rows: int, columns: int) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -55,11 +57,10 @@ def _filled(rows: int, columns: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.resize(tile, (rows, columns))
 
 
-class NumpyBackend:
+class NumpyBackend(Backend):
     """NumPy and the BLAS it was built with; memory kernels on `threads` threads of our own."""
 
     name = "numpy"
-    device = "cpu"
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads or available_cores()
@@ -91,11 +92,8 @@ class NumpyBackend:
             "read (dot)": (lambda: np.dot(b, b), 8.0 * elements),
         }
 
-    def wait(self) -> None:
-        """NumPy has finished when it returns."""
 
-
-class TorchBackend:
+class TorchBackend(Backend):
     """PyTorch on one device: "cpu", "cuda:0" (also ROCm), "mps", "xpu:0"."""
 
     name = "torch"
@@ -144,7 +142,3 @@ class TorchBackend:
             "read (max)": (lambda: b.max(), size * elements),
             "read (dot)": (lambda: torch.dot(b, b), size * elements),
         }
-
-    def wait(self) -> None:
-        if self._kind != "cpu":
-            getattr(self.torch, self._kind).synchronize()

@@ -159,9 +159,12 @@ def collect(
     mean = sum(o for o, _ in rounds) / len(rounds) if known else None
     if len(quiet) >= min(least, 3):
         return summarise(quiet, mean)
-    # nothing was quiet: the fastest samples are the least disturbed ones
-    chosen = sorted(x for _, xs in rounds for x in xs)
-    return summarise(chosen[: max(min(least, len(chosen)), len(chosen) // 3)], mean, disturbed=True)
+    return fastest([x for _, xs in rounds for x in xs], least, mean)
+
+
+def fastest(samples: Sequence[float], least: int, others: float | None) -> Summary:
+    """Where nothing was quiet: the fastest third of the samples, the least disturbed ones."""
+    return summarise(sorted(samples)[: max(least, len(samples) // 3)], others, disturbed=True)
 
 
 def remarks(summaries: Sequence[Summary]) -> list[str]:
