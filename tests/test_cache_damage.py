@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tokcalc.catalog import cache, find_id, list_ids, load_chip, load_memory, load_model
+from tokcalc.catalog import cache, find_id, list_ids, load_memory
 from tokcalc.catalog.files import cache_folder
 from tokcalc.catalog.index import load_index
+from tokcalc.catalog.load import load_chip, load_model  # not those that remember
 from tokcalc.catalog.tables import shipped_table
 from tokcalc.errors import UnknownName
 

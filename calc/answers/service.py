@@ -84,7 +84,7 @@ def service_of(chip: Chip, model: Model, software: tuple[Engine, Constants], ask
     found = _known[key][0]
     cut, kept, batch = named(chip, wish, found), bool(found.kept), int(found.batch)
     if not kept and ask.limits is not None:
-        raise too_slow(machine_of(chip, model, software, cut), load, limits)
+        raise too_slow(chip, model, software, wish, load, limits=limits)
     chips = int(np.asarray(found.plan.chips))
     count = f"{chips:,} chip{'s' if chips != 1 else ''}"
     if kept:

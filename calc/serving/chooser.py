@@ -138,12 +138,13 @@ def cuts(
     coarse[:2] = 2.0 ** (np.ceil(_STEPS * np.log2(np.maximum(exact[:2], 1.0)) - 1e-9) / _STEPS)
     coarse[2:3] = np.floor(10.0 * exact[2:3] + 1e-9) / 10.0
     kinds, where = np.unique(coarse, axis=1, return_inverse=True)
-    found, held = _best_of(chip, model, software, wish, kinds, limits)
-    degrees, held = found[:, np.ravel(where)], held[np.ravel(where)]
-    if not held.all():  # what rounding made too long
-        left = np.flatnonzero(~held)[: _ALONE if held.any() else None]
-        again, fits = _best_of(chip, model, software, wish, exact[:, left], limits)
-        degrees[:, left], held[left] = np.where(fits, again, degrees[:, left]), fits
+    found, *of_kinds = _best_of(chip, model, software, wish, kinds, limits)
+    degrees, (held, kept) = found[:, np.ravel(where)], (mask[np.ravel(where)] for mask in of_kinds)
+    if not kept.all():  # what rounding made too long
+        left = np.flatnonzero(~kept)[: _ALONE if held.any() else None]
+        again, fits, better = _best_of(chip, model, software, wish, exact[:, left], limits)
+        degrees[:, left] = np.where(fits & (better | ~held[left]), again, degrees[:, left])
+        held[left] |= fits
     if not held.any():  # refused with the number of chips that would do
         deployed(chip, model, software[0], wish, batch=1.0, context=float(np.min(load.isl + load.osl)))
         raise DoesNotFit(f"{model.name} fits no cut of {chip.name} that is tried; choose fewer bits or a larger chip")
@@ -153,9 +154,13 @@ def cuts(
 
 def _best_of(
     chip: Chip, model: Model, software: tuple[Engine, Constants], wish: Wish, kinds: Values, limits: Limits
-) -> tuple[Values, np.ndarray]:
-    """(degrees, whether any cut holds it) of each kind of work: columns of isl, osl, cached, draft, acceptance."""
-    degrees, held = np.ones((4, kinds.shape[1])), np.zeros(kinds.shape[1], dtype=bool)
+) -> tuple[Values, np.ndarray, np.ndarray]:
+    """(degrees, whether any cut holds it, whether this one keeps the limits) of each kind of work.
+
+    kinds: columns of isl, osl, cached, draft, acceptance.
+    """
+    degrees = np.ones((4, kinds.shape[1]))
+    held, kept = (np.zeros(kinds.shape[1], dtype=bool) for _ in range(2))
     for first in range(0, kinds.shape[1], _TOGETHER):
         part = slice(first, first + _TOGETHER)
         isl, osl, cached, draft, acceptance = kinds[:, part]
@@ -164,17 +169,21 @@ def _best_of(
             fits = np.broadcast_to(r.memory(isl + osl).batch >= 1.0, (np.shape(r.plan.tp)[0], len(isl)))
             new = fits.any(axis=0) & ~held[part]
             if new.any():
-                top = _top(r, load, limits, fits.shape)
+                top, keeps = _top(r, load, limits, fits.shape)
+                kept[part] |= new & keeps
                 for row, degree in zip(degrees, r.plan.degrees, strict=True):
                     row[part] = np.where(new, np.broadcast_to(degree, fits.shape)[top, np.arange(len(isl))], row[part])
                 held[part] |= new
             if held[part].all():
                 break
-    return degrees, held
+    return degrees, held, kept
 
 
-def _top(r: Replica, load: Load, limits: Limits, shape: tuple[int, ...]) -> np.ndarray:
-    """Place of the cut with the most tokens per chip for each column; without the limits where none keeps them."""
+def _top(r: Replica, load: Load, limits: Limits, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """(place of the cut with the most tokens per chip, whether it keeps the limits) for each column.
+
+    Without the limits where none keeps them.
+    """
     chips = np.broadcast_to(np.asarray(r.plan.chips), shape)
 
     def rated(bound: Limits) -> Values:
@@ -182,10 +191,11 @@ def _top(r: Replica, load: Load, limits: Limits, shape: tuple[int, ...]) -> np.n
         return np.where(batch > 0, np.broadcast_to(s.output_tok_s, shape) / chips, -1.0)
 
     rate = rated(limits)
-    if (rate.max(axis=0) < 0).any():
-        rate = np.where(rate.max(axis=0) < 0, rated(Limits()), rate)
+    keeps = rate.max(axis=0) >= 0
+    if not keeps.all():
+        rate = np.where(keeps, rate, rated(Limits()))
     best = rate >= rate.max(axis=0) * (1.0 - 1e-12)
-    return np.argmin(np.where(best, chips, np.inf), axis=0)  # of equals the fewest chips
+    return np.argmin(np.where(best, chips, np.inf), axis=0), keeps  # of equals the fewest chips
 
 
 def _replica(chip: Chip, model: Model, software: tuple[Engine, Constants], wish: Wish, plan: Plan) -> Replica:
@@ -241,9 +251,7 @@ def _piped(
     chip: Chip, model: Model, software: tuple[Engine, Constants], wish: Wish, load: Load, limits: Limits
 ) -> Chosen:
     """SRAM machines: requests in flight up to one a layer; more chips where their caches need them."""
-    weights, kv, _ = choose_formats(chip, model, software[0], wish.weights, wish.kv)
-    asked = wish.chips or wish.pp
-    machine = Piped(chip, model, component_formats(model, weights, kv), float(asked) if asked else None)
+    machine, asked = _pipe(chip, model, software, wish), wish.chips or wish.pp
     shape = np.broadcast_shapes(*map(np.shape, _asked(load)))
     batch = np.arange(1.0, model.layers + 1.0).reshape((-1, *(1,) * len(shape)))
     s = closed_loop_of_pipes(machine, replace(load, concurrency=batch))
@@ -259,11 +267,30 @@ def _piped(
     return Chosen(Plan(1.0, stages, 1.0, 1.0), 1.0 + top, np.asarray(kept.any(axis=0)))
 
 
-def too_slow(r: Replica | Piped, load: Load, limits: Limits) -> NoAnswer:
-    """Which limit a machine cannot keep with one request, and what would."""
-    one = evaluate(r, replace(load, concurrency=1.0))
-    refused = f"{r.chip.name} cannot run {r.model.name} at {limits.words}"
-    if one.tpot_s <= limits.tpot_s:
-        return NoAnswer(f"{refused}; it takes {float(one.ttft_s):.3g} s at the least; give a longer --max-ttft")
-    alone = f"; alone, a request gets {1.0 / float(one.tpot_s):,.3g} tokens/s"
+def _pipe(chip: Chip, model: Model, software: tuple[Engine, Constants], wish: Wish) -> Piped:
+    weights, kv, _ = choose_formats(chip, model, software[0], wish.weights, wish.kv)
+    asked = wish.chips or wish.pp
+    return Piped(chip, model, component_formats(model, weights, kv), float(asked) if asked else None)
+
+
+def too_slow(
+    chip: Chip, model: Model, software: tuple[Engine, Constants], wish: Wish, load: Load, *, limits: Limits
+) -> NoAnswer:
+    """Which limit no cut of a chip keeps with one request, and what would."""
+    one = replace(load, concurrency=1.0)
+    if chip.weights_in_sram:
+        machines: Iterable[Replica | Piped] = [_pipe(chip, model, software, wish)]
+    else:
+        machines = _tried(chip, model, software, wish)
+    token_s, first_s = np.inf, np.inf  # the best of one request; the soonest first token of those fast enough
+    for machine in machines:
+        s = evaluate(machine, one)
+        if np.any(s.fits):
+            token_s = float(np.min(np.where(s.fits, s.tpot_s, np.inf)))
+            first_s = float(np.min(np.where(s.fits & (s.tpot_s <= limits.tpot_s), s.ttft_s, np.inf)))
+            break
+    refused = f"{chip.name} cannot run {model.name} at {limits.words}"
+    if token_s <= limits.tpot_s:
+        return NoAnswer(f"{refused}; it takes {first_s:.3g} s at the least; give a longer --max-ttft")
+    alone = f"; alone, a request gets {1.0 / token_s:,.3g} tokens/s"
     return NoAnswer(f"{refused}{alone}; lower --min-speed, or give other --chips")
