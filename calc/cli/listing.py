@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from ..errors import SpecError, UsageError
+from . import options as o
 from .output import Output, print_json, tell
 from .table import Column, tabulate
 from .text import width
@@ -61,11 +62,17 @@ def years(wanted: str | None) -> Callable[[int | None], bool]:
     return lambda year: year is not None and low <= year <= high
 
 
-def kept(rows: Sequence[Row], wanted: Mapping[str, str | None], year: str | None) -> list[Row]:
-    """The rows whose text columns are as the options of the same name say, and whose year is."""
-    tests = {key: matching(f"--{key}", word, (row[key] for row in rows)) for key, word in wanted.items()}
-    year_fits = years(year)
-    return [row for row in rows if all(fits(row[key]) for key, fits in tests.items()) and year_fits(row["year"])]
+class Filters(o.Group):
+    """Which rows are kept: by the columns of the same names."""
+
+    kind: o.Text = o.option(None, "Of this kind.", "KIND")
+    year: o.Text = o.option(None, "2024, 2023-2025, 2024- or -2022.", "YEAR")
+
+    def kept(self, rows: Sequence[Row]) -> list[Row]:
+        wanted = {key: getattr(self, key, None) for key in ("vendor", "kind")}
+        tests = {key: matching(f"--{key}", word, (row.get(key, "") for row in rows)) for key, word in wanted.items()}
+        fits = years(self.year)
+        return [row for row in rows if all(test(row.get(key, "")) for key, test in tests.items()) and fits(row["year"])]
 
 
 def show(rows: Sequence[Row], columns: Sequence[Column], out: Output) -> None:

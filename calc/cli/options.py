@@ -51,7 +51,6 @@ GRID = money(None, "Grid for CO2: KR, US, 0.43 kg/kWh.", "REGION|KG")
 UTILISATION = money(1.0, "Share of the paid hours in use.", "SHARE")
 MEMORY = what_if(None, "Swap the memory generation: hbm4, ...", "NAME")
 SET = what_if(None, "Override a field of the chips.", "PATH=VALUE")
-YEAR = option(None, "2024, 2023-2025, 2024- or -2022.", "YEAR")
 VENDOR = option(None, "Of this vendor.", "NAME")
 
 

@@ -10,18 +10,17 @@ from ..output import Output
 from ..table import Column, item
 
 
-class Which(o.Group):
+class Which(listing.Filters):
     """Which chips are listed."""
 
-    vendor: o.Text = o.VENDOR
     kind: o.Text = o.option(None, "gpu, wafer, lpu, npu, tpu, cpu, apu.", "KIND")
-    year: o.Text = o.YEAR
+    vendor: o.Text = o.VENDOR
 
 
 def chips(which: Which, out: Output) -> None:
     """List the chips, with peak, memory and year."""
     rows = [_row(chip) for chip in listing.read_all("chips", load_chip)]
-    rows = listing.kept(rows, {"vendor": which.vendor, "kind": which.kind}, which.year)
+    rows = which.kept(rows)
     rows.sort(key=lambda row: (row["vendor"].lower(), row["year"], row["id"]))
     listing.show(rows, _COLUMNS, out)
 

@@ -74,7 +74,7 @@ def fleet(
     question = load.question(terms)
     goal = _goal(ask, plan, (question["isl"], question["osl"]), terms)
     build = _building(terms) if ask.build else None
-    found = [_sized(chip, model, load.limit() | question, terms, goal, build) for chip in chips]
+    found = [_sized(chip, load.limit() | question | {"model": model}, terms, goal, build) for chip in chips]
     if isinstance(found[0], Refused) and not any(isinstance(one, Sized) for one in found):
         raise found[0].error
     if ahead.years is not None and goal.demand is not None:
@@ -142,13 +142,11 @@ def _building(terms: Terms) -> float:
     return convert(finance("build_cost_per_mw", terms.on).value, "USD", terms.currency, terms.on, terms.rates)
 
 
-def _sized(
-    chip: str, model: str, question: Mapping[str, Any], terms: Terms, goal: Goal, build: float | None
-) -> Sized | Refused:
+def _sized(chip: str, question: Mapping[str, Any], terms: Terms, goal: Goal, build: float | None) -> Sized | Refused:
     """One chip's fleet, or the reason why it has none."""
     device = load_chip(chip)
     try:
-        answer = loaded(chip, model, **question).to_dict()
+        answer = loaded(chip, **question).to_dict()
         count, watts = answer["deployment"]["chips"], answer["energy"]
         power = [watts[k] / count if k in watts else None for k in ("system_power_w", "system_rated_w")]
         hour = chip_hour(device, terms, *power)

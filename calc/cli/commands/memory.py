@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 _FAMILIES = ("lpddr", "gddr", "hbm", "ddr")
 
 
-class Which(o.Group):
+class Which(listing.Filters):
     """Which generations, and what they are compared for."""
 
     kind: o.Text = o.option(None, "hbm, gddr, lpddr, ddr.", "KIND")
-    year: o.Text = o.YEAR
     model: o.Text = o.option(None, "Compare them for this model.", "NAME")
     chip: o.Text = o.option(None, "Put each into this chip, stack for stack.", "NAME")
     weights: o.Text = o.WEIGHTS
@@ -41,7 +40,7 @@ def memory(which: Which, out: Drawn) -> None:
         raise UsageError("--plot needs --model, as in tokcalc memory --model llama-70b --plot memory.svg")
     out.check()
     known = {g.id: g for g in listing.read_all("memory", load_memory)}
-    found = listing.kept([_row(g) for g in known.values()], {"kind": which.kind}, which.year)
+    found = which.kept([_row(g) for g in known.values()])
     found.sort(key=lambda row: (row["kind"], row["year"], row["id"]))
     if model is None:
         listing.show(found, _COLUMNS, out)

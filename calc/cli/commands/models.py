@@ -10,18 +10,17 @@ from ..output import Output
 from ..table import Column, item
 
 
-class Which(o.Group):
+class Which(listing.Filters):
     """Which models are listed."""
 
-    vendor: o.Text = o.VENDOR
     kind: o.Text = o.option(None, "dense or moe (mixture of experts).", "KIND")
-    year: o.Text = o.YEAR
+    vendor: o.Text = o.VENDOR
 
 
 def models(which: Which, out: Output) -> None:
     """List the models, with parameters and KV bytes per token."""
     rows = [_row(model) for model in listing.read_all("models", load_model)]
-    rows = listing.kept(rows, {"vendor": which.vendor, "kind": which.kind}, which.year)
+    rows = which.kept(rows)
     rows.sort(key=lambda row: (row["vendor"].lower(), row["family"].lower(), row["params"], row["id"]))
     listing.show(rows, _COLUMNS, out)
 
