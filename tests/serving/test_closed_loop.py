@@ -38,7 +38,9 @@ def setting(pair, engine="vllm"):
 def machine(pair, plan, engine="vllm", chips=None):
     chip, model, fmt, software, constants = setting(pair, engine)
     return (
-        Piped(chip, model, fmt, chips) if chip.weights_in_sram else Replica.of(chip, model, plan, fmt, (software, constants))
+        Piped(chip, model, fmt, chips)
+        if chip.weights_in_sram
+        else Replica.of(chip, model, plan, fmt, (software, constants))
     )
 
 
