@@ -8,6 +8,8 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokcalc import estimate
+from tokcalc.catalog import load_chip
 from tokcalc.cli.shell import run
 from tokcalc.cli.values import count
 from tokcalc.errors import NoAnswer, UsageError
@@ -20,8 +22,11 @@ from tokcalc.explore.fleet import (
     for_demand,
     for_power,
     for_systems,
+    unit_of,
 )
 from tokcalc.explore.growth import grow
+from tokcalc.money.hour import Terms, chip_hour
+from tokcalc.physics.power import load_shares
 
 
 def unit(**changes: object) -> Unit:
@@ -238,3 +243,27 @@ def test_bad_input_gets_one_sentence(
     assert sentence in err
     assert err.count("\n") == 1
     assert math.isfinite(code)
+
+
+RENTED = {"upfront": {}, "hourly": {"rent": 10.0}, "energy_price": 0.0, "wear": 0.0, "way": "rent"}
+
+
+def test_a_rented_fleet_is_paid_for_a_year_at_least() -> None:
+    """10 USD an hour are 87,660 USD a year."""
+    assert for_budget(unit(**RENTED), 300_000, 2.0).units == 3
+    assert for_budget(unit(**RENTED), 300_000, 2.0, running_years=2).units == 1
+
+
+def test_rents_fall_as_new_machines_do() -> None:
+    demand = demand_of(5e9, 1000, 500, 2.0)
+    years = grow(unit(**RENTED), demand, 2026, 3, growth=1.0, price_decline=0.3)
+    assert [year.running for year in years] == pytest.approx([12 * 87_660 * 0.7**n for n in range(3)])
+
+
+def test_an_idle_fleet_stays_awake() -> None:
+    chip, terms = load_chip("h100"), Terms(own={}, on="2026-10-15")
+    found = unit_of(
+        estimate(chip, "llama-70b", concurrency=64, own={}, on="2026-10-15"), chip, chip_hour(chip, terms, 1000, 1275)
+    )
+    assert found.awake_w == pytest.approx(load_shares().awake * found.rated_w)
+    assert found.awake_w < found.loaded_w < found.rated_w

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from tokcalc.money.amounts import (
 )
 from tokcalc.money.hour import Terms, chip_hour
 from tokcalc.money.list_prices import api_models, api_price, api_prices
-from tokcalc.money.pricebook import median, rows
+from tokcalc.money.pricebook import common_grade, median, offer, rows
 from tokcalc.money.purchases import purchase
 from tokcalc.money.rents import class_range, rental
 from tokcalc.money.sites import co2, colo, electricity, finance, pue
@@ -382,3 +383,27 @@ def test_a_number_that_is_none_is_named() -> None:
 
     with pytest.raises(SpecError, match="needs a number"):
         offer({"value": "two dollars", "date": "2026-01-01"})
+
+
+@pytest.mark.parametrize(("grades", "common"), [("A", "C"), ("AA", "C"), ("AAA", "A"), ("AABB", "B"), ("ABC", "B")])
+def test_a_price_is_as_good_as_its_middle_offer_and_of_few_offers_a_weak_one(grades: str, common: str) -> None:
+    one = offer(rows("rental")[0])
+    assert common_grade([replace(one, grade=grade) for grade in grades]) == common
+
+
+def test_grey_markets_set_no_price() -> None:
+    """A server of B300s was offered in China for a million dollars, in 2024 one of H100s for 2.7 million CNY."""
+    grey = [row for row in rows("purchase") if "grey-market" in row["flags"]]
+    assert {row["chip"] for row in grey} == {"b300-sxm", "h100-sxm"}
+    for row in grey:
+        try:
+            price = purchase(row["chip"], DAY, row["currency"], region="CN")
+        except NoAnswer:
+            continue
+        assert price is None or float(row["value"]) / int(row["chips"]) not in (price.low, price.high)
+        assert price is None or row["provider"] not in price.providers
+
+
+def test_offices_bill_data_centres_in_the_united_states_and_industry_elsewhere() -> None:
+    assert electricity("US", DAY).terms == electricity("US-VA", DAY).terms == "commercial"
+    assert electricity("KR", DAY).terms == electricity("DE", DAY).terms == "industrial"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokcalc.catalog import load_chip
 from tokcalc.errors import NoAnswer
@@ -87,35 +89,72 @@ OFFERS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def row(provider: str, amount: float, **more: str) -> dict[str, str]:
+    """A row of the file of rents: an offer of today, on demand, anywhere."""
+    plain = {
+        "chip": "mine",
+        "terms": "on-demand",
+        "currency": "USD",
+        "region": "global",
+        "basis": "offer",
+        "grade": "B",
+    }
+    empty = dict.fromkeys(("n", "until", "flags", "source", "note"), "")
+    return empty | plain | {"date": FIRST.isoformat(), "provider": provider, "value": str(amount)} | more
+
+
+@contextmanager
+def file_of(made: list[dict[str, str]]) -> Iterator[None]:
+    """These rows stand in the file of rents, and no others."""
+    caches = (rents._rents_of, rents._rental, rents._beside)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rents, "rows_of", lambda kind, chip: made)
+        for cache in caches:
+            cache.cache_clear()
+        yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+@pytest.mark.parametrize(("providers", "basis"), [(4, "median"), (5, "offers")])
+def test_five_providers_are_plenty(providers: int, basis: str) -> None:
+    """Offers of the chip itself go first from five voices on; four are outweighed by a median that speaks for six."""
+    offers = [row(f"cloud {n}", 2.0) for n in range(providers)]
+    with file_of([*offers, row("neocloud rate cards", 3.0, basis="median", n="6")]):
+        price = rental("mine", FIRST)
+    assert price is not None
+    assert price.basis == basis
+
+
+def test_one_provider_of_a_form_factor_speaks_only_where_no_two_do() -> None:
+    """A PCIe card: one offer of it, two of a form that is not stated; without these the one is the rent."""
+    exact = row("cloud 0", 2.0, chip="h100-pcie")
+    with file_of([exact, row("cloud 1", 3.0, chip="h100"), row("cloud 2", 4.0, chip="h100")]):
+        three = rental("h100-pcie", FIRST)
+    with file_of([exact]):
+        alone = rental("h100-pcie", FIRST)
+    assert three is not None
+    assert alone is not None
+    assert (three.value, three.n_offers) == (3.0, 3)
+    assert (alone.value, alone.n_offers) == (2.0, 1)
+
+
+@settings(max_examples=60, deadline=None)
 @given(OFFERS, st.integers(0, 2000))
-def test_whatever_is_offered(
-    monkeypatch: pytest.MonkeyPatch, offers: list[tuple[str, str, int, float]], after: int
-) -> None:
+def test_whatever_is_offered(offers: list[tuple[str, str, int, float]], after: int) -> None:
     """Any offers of any ages: between two data the rent stands still, and lies between the cheapest and the dearest."""
+    published = {"basis": "median", "n": "4"}
     made = [
-        {
-            "chip": "mine",
-            "provider": who,
-            "terms": how,
-            "value": str(amount),
-            "currency": "USD",
-            "region": "global",
-            "basis": "median" if who == "neocloud rate cards" else "offer",
-            "n": "4" if who.startswith("neo") else "",
-            "date": (FIRST + timedelta(n)).isoformat(),
-            "until": "",
-            "grade": "B",
-            "flags": "",
-            "source": "",
-            "note": "",
-        }
+        row(
+            who,
+            amount,
+            terms=how,
+            date=(FIRST + timedelta(n)).isoformat(),
+            **(published if who.startswith("neo") else {}),
+        )
         for who, how, n, amount in offers
     ]
-    monkeypatch.setattr(rents, "rows_of", lambda kind, chip: made)
-    for cache in (rents._rents_of, rents._rental, rents._beside):
-        cache.cache_clear()
-    try:
+    with file_of(made):
         day = FIRST + timedelta(after)
         now, later = value("mine", day), value("mine", day + timedelta(1))
         if (day + timedelta(1)).isoformat() not in {row["date"] for row in made}:
@@ -123,9 +162,6 @@ def test_whatever_is_offered(
         if now is not None:
             assert min(o[3] for o in offers) <= now * (1 + 1e-9)
             assert now <= max(o[3] for o in offers) * (1 + 1e-9)
-    finally:
-        for cache in (rents._rents_of, rents._rental, rents._beside):
-            cache.cache_clear()
 
 
 def test_the_h100_stands_still_in_november_2026() -> None:
@@ -240,3 +276,13 @@ def test_a_weighted_median_follows_its_weights_without_jumps(voices: list[tuple[
     assert median(values, [1.0] * len(values)) == pytest.approx(median(values))
     nearly = median(values, [weights[0] * 1.0001, *weights[1:]])
     assert nearly == pytest.approx(found, abs=0.02 * (max(values) - min(values)) + 1e-9)
+
+
+def test_a_borrowed_rent_is_the_middle_of_its_class() -> None:
+    found = class_range("h20", "2026-10-15")
+    assert found is not None
+    lent = [rental(chip, "2026-10-15") for chip in found.borrowed_from]
+    values = sorted(price.value for price in lent if price is not None)
+    assert len(values) == 4
+    assert found.value == pytest.approx((values[1] + values[2]) / 2)
+    assert (found.low, found.high) == (values[0], values[3])

@@ -212,3 +212,11 @@ def test_wide_deployments_run_the_software_of_the_scenarios_day() -> None:
     old, new = (f("h800", "deepseek-r1", 144, 4989, speed=21) for f in decode)
     assert old < 0.97 * new  # expert kernels of 2025 had longer floors
     assert decode[0]("h800", "deepseek-r1", 144, 4989, speed=21, software_date="2026-04-30") == pytest.approx(new)
+
+
+@pytest.mark.parametrize(("value", "holds"), [(4.4, False), (4.6, True), (5.5, True), (6.5, True), (6.7, False)])
+def test_a_claimed_range_is_met_within_its_tolerance_on_both_sides(value: float, holds: bool) -> None:
+    text = MINE.replace("claimed = [5, 6]", "claimed = [5, 6]\ntolerance = 0.1").replace(
+        'b = "a * 3"', f'b = "{value}"'
+    )
+    assert judge(parse_scenario(text, "mine"))[0].verdict == ("holds" if holds else "off")

@@ -97,3 +97,14 @@ def test_money_has_the_band_of_the_throughput() -> None:
     answer = estimate("rngd", "deepseek-r1", rent="2 USD/h").to_dict()
     speed, cost = answer["speed"]["output_tok_s"], answer["cost"]
     assert cost["per_m_output_high"] / cost["per_m_output"] == pytest.approx(speed["value"] / speed["low"])
+
+
+def test_a_chip_with_another_link_is_at_best_c() -> None:
+    # A as it is built, or by its constants alone; D where its memory is another
+    constants = load_constants()
+    grades = {
+        path: answer_grade(load_chip("h100-sxm", {path: value}), constants, "h100-sxm")
+        for path, value in (("links.scale_up.per_direction", "900 GB/s"), ("memory.hbm.capacity", "96 GB"))
+    }
+    assert answer_grade(load_chip("h100-sxm"), constants, "h100-sxm") == "A"
+    assert grades == {"links.scale_up.per_direction": "C", "memory.hbm.capacity": "D"}
