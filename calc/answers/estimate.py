@@ -25,7 +25,7 @@ from . import streamed as parts
 from .answer import Answer
 from .question import Subject
 from .repeated import repeated
-from .service import promised, service_of
+from .service import cut_of, promised, service_of
 
 if TYPE_CHECKING:
     from ..engines.constants import Constants
@@ -147,7 +147,7 @@ def estimate(
             service = service_of(device, network, (software, constants), ask, wish)
             wish, ask = service.wish, ask.with_note(service.note)
         else:  # the machine of a service, at another load
-            wish = service_of(device, network, (software, constants), replace(ask, limits=None), wish).wish
+            wish = cut_of(device, network, (software, constants), ask, wish)
             if rate is not None:
                 ask = replace(ask, concurrency=1)
     runs = _machine(device, network, (software, constants), wish, ask, stream)

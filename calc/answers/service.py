@@ -15,7 +15,7 @@ import numpy as np
 
 from ..catalog.tables import shipped_table
 from ..physics.operators import component_formats
-from ..serving.chooser import Chosen, Limits, choose, too_slow
+from ..serving.chooser import Chosen, Limits, choose, cuts, too_slow
 from ..serving.deployment import Wish, asked_plan
 from ..serving.piped_loop import Piped
 from ..serving.precision import choose_formats
@@ -92,6 +92,15 @@ def service_of(chip: Chip, model: Model, software: tuple[Engine, Constants], ask
         return Service(cut, batch, limits, True, note)
     note = f"no load gives what a service promises, {limits.words}; money is told at the largest load that fits {count}"
     return Service(cut, batch, limits, False, note)
+
+
+def cut_of(chip: Chip, model: Model, software: tuple[Engine, Constants], ask: Question, wish: Wish) -> Wish:
+    """A wish that names the machine of a service, whatever its load; of named degrees only whether they hold it."""
+    if chip.weights_in_sram or not wish.named_degrees:
+        return service_of(chip, model, software, replace(ask, limits=None), wish).wish
+    load = Load(float(ask.isl), float(ask.osl), 1.0, ask.cache_hit, float(ask.draft), ask.acceptance)
+    plan = cuts(chip, model, software, wish, load, limits=promised(chip))
+    return named(chip, wish, Chosen(plan, 1.0, True))
 
 
 def machine_of(chip: Chip, model: Model, software: tuple[Engine, Constants], wish: Wish) -> Replica | Piped:

@@ -169,7 +169,10 @@ def _best_of(
             fits = np.broadcast_to(r.memory(isl + osl).batch >= 1.0, (np.shape(r.plan.tp)[0], len(isl)))
             new = fits.any(axis=0) & ~held[part]
             if new.any():
-                top, keeps = _top(r, load, limits, fits.shape)
+                if wish.named_degrees:  # the one cut there is, whatever it makes
+                    top, keeps = np.zeros(len(isl), dtype=int), np.ones(len(isl), dtype=bool)
+                else:
+                    top, keeps = _top(r, load, limits, fits.shape)
                 kept[part] |= new & keeps
                 for row, degree in zip(degrees, r.plan.degrees, strict=True):
                     row[part] = np.where(new, np.broadcast_to(degree, fits.shape)[top, np.arange(len(isl))], row[part])
