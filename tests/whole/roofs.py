@@ -68,7 +68,7 @@ def excesses(chip: Chip, model: Model, fmt: Formats, load: Load, speed: Mapping[
 def of_replica(r: Replica, load: Load) -> dict[str, float]:
     """`excesses` of a replica under arrays of loads."""
     served = evaluate(r, load)
-    running = replace(load, concurrency=np.maximum(1.0, np.minimum(served.concurrency, served.largest_batch)))
+    running = replace(load, concurrency=served.running)
     speed = {name: getattr(served, name) for name in ("fits", "chips", *SPEEDS)}
     return excesses(r.chip, r.model, r.formats, running, speed)
 

@@ -14,7 +14,7 @@ from tokcalc.engines.constants import load_constants
 from tokcalc.engines.engine import default_engine, find_engine
 from tokcalc.errors import TokcalcError
 from tokcalc.hardware.formats import find_format, format_names, roof
-from tokcalc.serving.deployment import choose
+from tokcalc.serving.deployment import Wish, choose
 from tokcalc.serving.workload import Load
 
 from .roofs import SLACK, of_answer, of_replica, peak
@@ -34,7 +34,7 @@ def test_long_prompts_keep_to_the_compute_roof_in_every_format(name: str) -> Non
                     answer = estimate(chip, model, isl=8192, osl=8, concurrency=16, weights=weights)
                     found = of_answer(chip, model, answer.to_dict())
                 else:
-                    sized = choose(chip, model, engine, batch=16.0, context=8200.0, weights=weights)
+                    sized = choose(chip, model, engine, Wish(weights), batch=16.0, context=8200.0)
                     found = of_replica(sized.replica(constants), load)
             except TokcalcError:
                 continue
