@@ -8,7 +8,8 @@ from importlib import import_module
 
 import pytest
 
-ROOMS = ("physics", "hardware", "models", "engines", "trust", "serving", "money", "units", "checks")
+ROOMS = ("physics", "hardware", "models", "engines", "trust", "serving", "money", "units", "checks", "catalog")
+ROOMS += ("catalog.imports", "measure", "measure.kernels", "measure.decoders")
 
 
 def modules(room: str) -> list[str]:

@@ -79,7 +79,7 @@ def _tall(value: object) -> str:
         return _value(value)
     lines = ["   "]
     for item in map(_value, value):
-        if len(lines[-1]) + len(item) + 2 > _WIDTH:
+        if lines[-1].strip() and len(lines[-1]) + len(item) + 2 > _WIDTH:
             lines.append("   ")
         lines[-1] += f" {item},"
     return "\n".join(("[", *lines, "]"))

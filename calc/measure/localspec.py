@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from ..catalog.files import builtin_folder, parse_toml, user_folder
+from ..catalog.toml import rounded, to_toml, write_toml
 from ..errors import UsageError
+from ..report.files import whole_file
 from .kernels.bandwidth import best
 from .machine import Accelerator
 from .predict import Run
@@ -36,7 +38,7 @@ _FAMILIES = {
     "apple": ("apple",),
     "xe": ("arc",),
 }
-Section = dict[str, Any]
+Table = dict[str, Any]
 
 
 def check_name(name: str) -> str:
@@ -64,16 +66,17 @@ def target_folder() -> Path:
 def write_spec(found: Found, name: str) -> tuple[Path, Path]:
     """Write NAME.toml and NAME.samples.json to the user's folder; returns both paths."""
     from ..catalog.schema_chip import check_chip
-    from ..report.files import whole_file
 
     folder = target_folder()
     spec, samples = folder / f"{name}.toml", folder / f"{name}.samples.json"
-    text = spec_text(found, name)
-    check_chip(parse_toml(text.encode(), str(spec)), str(spec))
+    tables = spec_tables(found, name)
+    check_chip(parse_toml(to_toml(tables).encode(), str(spec)), str(spec))
     with whole_file(samples) as part:
         part.write_text(json.dumps(samples_of(found), indent=1, allow_nan=False), encoding="utf-8")
-    with whole_file(spec) as part:
-        part.write_text(text, encoding="utf-8")
+    head = f"This machine, measured by `tokcalc bench`; the raw samples stand in {samples.name} beside it.\n"
+    write_toml(
+        spec, head + "Peaks and bandwidth are the best measured here, the efficiency table is relative to them.", tables
+    )
     return spec, samples
 
 
@@ -131,75 +134,49 @@ def _run(run: Run) -> dict[str, Any]:
     return {"model": run.shape.name, "weights": run.weights, "kv": run.kv, **request}
 
 
-def spec_text(found: Found, name: str) -> str:
-    """The chip file as TOML text."""
+def spec_tables(found: Found, name: str) -> Table:
+    """The chip file as nested tables."""
     m, today = found.machine, date.today()
     gpu = _accelerator(found)
     title = gpu.name if gpu else f"{m.cpu} ({m.cores} cores)"
     tier = "dram" if gpu else "ddr"
     machine = "local-gpu" if gpu else "arm" if any(word in m.system for word in ("arm64", "aarch64")) else "x86"
     own = (family for family, words in _FAMILIES.items() if any(word in title.lower() for word in words))
-    sections: dict[str, Section] = {
-        "": {
-            "id": name,
-            "name": f"{title}, measured here",
-            "vendor": gpu.kind if gpu else m.vendor or "unknown",
-            "aliases": [],
-            "kind": "gpu" if gpu else "cpu",
-            "family": next(own, machine),
-            "year": today.year,
-            "status": "shipping",
-            "unit": "one device" if gpu else "this machine",
-            "weights_in": tier,
-        },
-        "[peak_dense]": {
-            dtype: _rate(rate, "OP/s" if dtype.startswith("int") else "FLOP/s") for dtype, rate in found.peaks.items()
-        },
-    }
+    memory: Table = {}
     last = found.caches[-1] if found.caches else None
     if last is not None and last.kernel == "read L3":
         size = f"{next(c.size_bytes for c in m.caches if c.level == 3) / 1e6:.6g} MB"
-        rate = _rate(last.best_bytes_s, "B/s")
-        sections["[memory.l3]"] = {"type": "SRAM", "label": "L3", "capacity": size, "bandwidth": rate}
-    sections[f"[memory.{tier}]"] = {
+        memory["l3"] = {"type": "SRAM", "label": "L3", "capacity": size, "bandwidth": _rate(last.best_bytes_s, "B/s")}
+    memory[tier] = {
         "type": "device memory" if gpu else "DRAM, read by all cores",
         "capacity": f"{(gpu.memory_bytes if gpu else m.memory_bytes) / 1e9:.6g} GB",
         "bandwidth": _rate(found.roofs.bandwidth_bytes_s, "B/s"),
     }
+    tables: Table = {
+        "id": name,
+        "name": f"{title}, measured here",
+        "vendor": gpu.kind if gpu else m.vendor or "unknown",
+        "aliases": [],
+        "kind": "gpu" if gpu else "cpu",
+        "family": next(own, machine),
+        "year": today.year,
+        "status": "shipping",
+        "unit": "one device" if gpu else "this machine",
+        "weights_in": tier,
+        "peak_dense": {
+            dtype: _rate(rate, "OP/s" if dtype.startswith("int") else "FLOP/s") for dtype, rate in found.peaks.items()
+        },
+        "memory": memory,
+        "efficiency": _efficiency(found),
+        "about": {"notes": [" ".join(note.split()) for note in _notes(found)]},
+        "grades": {"default": "C"},
+    }
     if fit := found.all_reduce.get("fit"):
         rate, chips = _rate(fit["bandwidth_bytes_s"], "B/s"), found.all_reduce["ranks"]
-        sections["[links.scale_up]"] = {"name": "measured all-reduce", "per_direction": rate, "domain_chips": chips}
-    sections |= {f"[efficiency.{kind}]": table for kind, table in _efficiency(found).items()}
-    sections["[about]"] = {"notes": _notes(found)}
-    sections["[grades]"] = {"default": "C"}
+        tables["links"] = {"scale_up": {"name": "measured all-reduce", "per_direction": rate, "domain_chips": chips}}
     note = f"measured here with tokcalc bench: {'; '.join(found.engine_names.values()) or m.blas}"
-    sections["[[sources]]"] = {"date": today, "grade": "C", "note": note}
-    lines = [
-        f"# This machine, measured by `tokcalc bench` on {today}; "
-        f"the raw samples stand in {name}.samples.json beside it.",
-        "# Peaks and bandwidth are the best measured here, and the efficiency table is relative to them.",
-    ]
-    for header, table in sections.items():
-        lines += ["", *filter(None, [header]), *(f"{key} = {_toml(value)}" for key, value in table.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value: Any) -> str:
-    """A value of the file in TOML.
-
-    >>> _toml({"t0_s": 3e-6, "p": 2.0})
-    '{ t0_s = 3e-06, p = 2.0 }'
-    """
-    if isinstance(value, str):
-        return json.dumps(" ".join(value.split()), ensure_ascii=False)  # JSON's escapes are TOML's
-    if isinstance(value, list):
-        return "[" + "".join(f"\n    {_toml(item)}," for item in value) + ("\n]" if value else "]")
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, float):
-        text = f"{value:.5g}"
-        return text if any(c in text for c in ".e") else f"{text}.0"
-    return str(value)
+    tables["sources"] = [{"date": today, "grade": "C", "note": note}]
+    return tables
 
 
 def _rate(value: float, unit: str) -> str:
@@ -224,9 +201,9 @@ def _notes(found: Found) -> list[str]:
     return out + [n if n.endswith(".") else n + "." for n in found.notes]
 
 
-def _efficiency(found: Found) -> dict[str, Section]:
+def _efficiency(found: Found) -> dict[str, Table]:
     """The main engine's constants; formats that it does not run come from the other engines, else from the kernels."""
-    tables: dict[str, Section] = {}
+    tables: dict[str, Table] = {}
     for engine in reversed([e for e in ENGINE_ORDER if e in found.engines]):
         own = found.engines[engine].efficiency()
         for kind in ("attention_decode", "attention_prefill"):
@@ -236,4 +213,10 @@ def _efficiency(found: Found) -> dict[str, Section]:
     kernel = tables.setdefault("kernel", {})
     for dtype, fit in found.kernels.items():
         kernel.setdefault(dtype, fit.constants())
-    return tables
+    short: dict[str, Table] = _each(tables, lambda value: rounded(value, 5))
+    return short
+
+
+def _each(table: Any, change: Callable[[float], float]) -> Any:
+    """Nested tables with every number changed."""
+    return {key: _each(v, change) for key, v in table.items()} if isinstance(table, dict) else change(table)

@@ -527,3 +527,11 @@ def test_all_reduce_runs_on_processor_cores_too() -> None:
     assert len(found["seconds"]) == 3
     assert min(found["seconds"]) > 0
     assert found["fit"]["alpha_s"] > 0
+
+
+def test_without_scipy_nothing_is_measured_and_the_way_to_get_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tokcalc.measure.session import measure
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install tokcalc\[measure\]"):
+        measure(Options(quick=True), [SMALL])

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 from ...errors import SpecError
-from ..tables import shipped_table
+from ..tables import spec_table
 
 _NESTED = ("text_config", "language_config", "llm_config")
 _LIMIT = 10**10
 
 
-@cache
 def tables() -> Mapping[str, Any]:
     """Sections spellings, layer_types, unreadable and families of specs/imports/config.toml."""
-    return shipped_table("imports", "config.toml") or {}
+    return spec_table("imports", "config")
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ...errors import SpecError
-from ..tables import shipped_table
+from ..tables import spec_table
 from .hugging_face import spec_from_hf
 
 MAX_ENTRIES = 65_536  # metadata keys; released files have below a hundred
@@ -149,19 +148,15 @@ def _parse(reader: _Reader) -> Header:
 
 
 # --------------------------------------------------------------- to a spec
-def _table(name: str) -> Mapping[str, Any]:
-    """A section of specs/imports/gguf.toml."""
-    return (shipped_table("imports", "gguf.toml") or {})[name]
-
-
 def config_from_gguf(header: Header, where: str) -> dict[str, Any]:
     """The header in the words of a config.json, for `hugging_face.spec_from_hf`."""
     data = header.metadata
     arch = data.get("general.architecture")
     if not isinstance(arch, str) or not arch:
         raise SpecError(f"{where}: the header has no 'general.architecture', so the model is unknown")
-    config: dict[str, Any] = {"model_type": _table("architectures").get(arch, arch.replace("-", "_"))}
-    for key, name in _table("keys").items():
+    table = spec_table("imports", "gguf")
+    config: dict[str, Any] = {"model_type": table["architectures"].get(arch, arch.replace("-", "_"))}
+    for key, name in table["keys"].items():
         value = data.get(f"{arch}.{key}")
         if isinstance(value, list):
             if len(set(value)) > 1:
@@ -221,13 +216,14 @@ def spec_from_gguf(header: Header, where: str) -> dict[str, Any]:
     """Raw spec tables of a header; the tensor list gives the exact weight count and the bits per weight."""
     raw = spec_from_hf(config_from_gguf(header, where), where)
     name, file_type = header.metadata.get("general.name"), header.metadata.get("general.file_type")
-    bits = dict(_table("tensor_types").values())
+    table = spec_table("imports", "gguf")
+    bits = dict(table["tensor_types"].values())
     known = [t for t in header.tensors if len(t.dims) > 1 and t.name.startswith("blk.") and t.type in bits]
     elements = sum(t.elements for t in known)
     weights: dict[str, Any] = {}
     if elements:
         weights["bits_per_weight"] = min(64.0, sum(t.elements * bits[t.type] for t in known) / elements)
-    told = next((fmt for fmt, numbers in _table("file_types").items() if file_type in numbers), None)
+    told = next((fmt for fmt, numbers in table["file_types"].items() if file_type in numbers), None)
     weights["native_format"] = told or _nearest_format(weights.get("bits_per_weight", 16.0))
     total = sum(t.elements for t in header.tensors)
     if 0 < total < 1e18 and not _is_split(header):
@@ -242,5 +238,5 @@ def _nearest_format(bits: float) -> str:
     >>> _nearest_format(4.9)
     'q4_k_m'
     """
-    names = _table("nearest")
+    names = spec_table("imports", "gguf")["nearest"]
     return min(names, key=lambda name: abs(names[name] - bits))
