@@ -76,8 +76,10 @@ def of_replica(r: Replica, load: Load) -> dict[str, float]:
 def of_answer(chip: Chip, model: Model, answer: Mapping[str, Any]) -> dict[str, float]:
     """`excesses` of one answer."""
     asked, deployment = answer["workload"], answer["deployment"]
-    running = min(asked["concurrency"], answer["memory"]["largest_batch"])
-    load = Load(float(asked["isl"]), float(asked["osl"]), running, asked["cache_hit"])
+    isl, osl = float(asked["isl"]), float(asked["osl"])
+    # more run than fit at full length, for as long as they are short
+    grown = (answer["memory"]["largest_batch"] + 1.0) * (isl + osl) / (isl + osl / 2.0)
+    load = Load(isl, osl, min(asked["concurrency"], grown), asked["cache_hit"])
     speed = {name: answer["speed"][name]["value"] for name in SPEEDS}
     fmt = component_formats(model, deployment["weights"], deployment["kv"])
     return excesses(chip, model, fmt, load, {"fits": True, "chips": deployment["chips"], **speed})
