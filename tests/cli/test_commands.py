@@ -174,6 +174,14 @@ def test_json_has_the_keys_of_the_contract() -> None:
     assert answer["deployment"]["chips"] == 8
 
 
+def test_money_of_a_load_that_breaks_the_promise_is_marked() -> None:
+    shown = answered("--chip", "h800,rngd", "--model", "llama-70b")
+    rows = {line.split()[0]: line for line in shown.splitlines() if line.startswith(("h800-sxm", "rngd "))}
+    assert "!" in rows["rngd"]
+    assert "!" not in rows["h800-sxm"]
+    assert "! no load keeps that; told at all that fit, where a user gets rngd" in shown
+
+
 @pytest.mark.parametrize("model", ["llama-70b", "deepseek-r1"])
 def test_comparison_has_an_answer_or_a_reason_for_every_chip(model: str) -> None:
     chips = "h800,cerebras,groq,ascend-910c,rngd"

@@ -16,6 +16,7 @@ INPUTS = {
     **{name: f"deployment.{name}" for name in ("tp", "chips")},
 }
 """Inputs that a comparison can vary, and the column of each."""
+UNKEPT = "!"  # beside money of a load that breaks the promise
 ROUGH = "~ marks figures of grade D, in two digits."
 
 _COLUMNS = {
@@ -88,18 +89,38 @@ def _cells(answer: Answer) -> dict[str, str]:
         "chips": text.whole(deployment.get("chips")),
         "in_flight": text.whole(service["concurrency"] if service else work.get("concurrency")),
         "user": ("~" if tentative else "") + text.number(alone["output_tok_s_user"]["value"], digits),
-        "each": text.number(value("output_tok_s_user"), digits),
+        "each": (UNKEPT if unkept(answer) else "") + text.number(value("output_tok_s_user"), digits),
         "price": _priced(cost),
         "chip": text.number(value("output_tok_s_chip"), digits),
         "system": text.number(value("output_tok_s"), digits),
         "ttft": text.seconds(value("ttft_s"), digits),
-        "output": amount("per_m_output"),
+        "output": (UNKEPT if unkept(answer) else "") + amount("per_m_output"),
         "input": amount("per_m_input"),
         "energy": text.number(energy.get("joule_per_output_token"), digits),
         "grade": str(answer.get("grade", "-")),
         "bound": str(answer.get("bound_by", "-")),
         "weights": str(deployment.get("weights", "-")),
     }
+
+
+def unkept(answer: Answer) -> bool:
+    """Whether no load keeps what a service promises, so that money is told at all that fit."""
+    service = answer.get("service")
+    return service is not None and not service["kept"]
+
+
+def _broken(answers: Sequence[Answer]) -> list[str]:
+    """What users get where no load keeps the promise, in a sentence."""
+    found = []
+    for answer in filter(unkept, answers):
+        speed = answer["service"]["speed"]
+        each, first = text.number(speed["output_tok_s_user"]["value"], 3), text.seconds(speed["ttft_s"]["value"], 3)
+        found.append(f"{answer['chip']} {each} tok/s and {first}")
+    if not found:
+        return []
+    return [
+        f"{UNKEPT} no load keeps that; told at all that fit, where a user gets {', '.join(found)} to the first token."
+    ]
 
 
 def _promises(answers: Sequence[Answer]) -> str:
@@ -146,6 +167,7 @@ def _foot(answers: Sequence[Answer]) -> list[str]:
     lines = [f"Grade {'; '.join(f'{grade}: {GRADES[grade]}' for grade in grades)}."] if grades else []
     if "D" in grades:
         lines.append(ROUGH)
+    lines += _broken(answered)
     lines += what_ifs(asked_otherwise(answered))
     if any((answer.get("cost") or {}).get("unlike") for answer in answered):
         lines.append("* priced in another way than the rest, for want of a price of their kind.")
