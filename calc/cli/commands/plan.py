@@ -193,7 +193,7 @@ def _table(rows: Sequence[Mapping[str, Any]], marks: Sequence[str], currency: st
         Column("tok/s/user", 180, cell=item("output_tok_s_user", text.number)),
         Column("tok/s/chip", 170, cell=item("output_tok_s_chip", text.number)),
         Column("TTFT", 120, cell=item("ttft_s", text.seconds)),
-        Column(f"{currency}/M", 160, cell=item("per_m_blended", amount)),
+        Column(f"{currency}/M mix", 160, cell=item("per_m_blended", amount)),
         Column(f"{currency}/M out", 50, cell=item("per_m_output", amount)),
         Column("tok/J", 40, cell=item("tok_per_joule", text.number)),
         Column("grade", 45, False, item("grade")),
