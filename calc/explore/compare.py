@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -57,33 +57,38 @@ def answers(chip: Iterable[str], model: Iterable[str], /, **workload: Any) -> li
         raise UsageError(f"{count:,} answers are too many for a table; `tokcalc sweep` streams grids of any size")
     found: list[dict[str, Any]] = []
     errors: list[TokcalcError] = []
-    asked: list[tuple[int, str, str, dict[str, Any]]] = []
+    cases: list[tuple[str, str, dict[str, Any]]] = []
     for chip_name, model_name, *values in product(chip_ids, model_ids, *varied.values()):
         case = {**fixed, **dict(zip(varied, values, strict=True))}
+        cases.append((chip_name, model_name, case))
         try:
             found.append(estimate(chip_name, model_name, **case).to_dict())
-            asked.append((len(found) - 1, chip_name, model_name, case))
         except TokcalcError as error:
             errors.append(error)
             given = _inputs({name: case[name] for name in varied})
             found.append({"chip": chip_ids[chip_name], "model": model_ids[model_name], "reason": str(error), **given})
     if errors and len(errors) == len(found) and all(isinstance(error, UsageError) for error in errors):
         raise errors[0]
-    if not any(fixed.get(name) is not None for name in ("rent", "own", "price")):
-        _price_alike(found, asked)
+    price_alike(found, fixed, lambda place: estimate(*cases[place][:2], **{**cases[place][2], "own": {}}).to_dict())
     return found
 
 
-def _price_alike(found: list[dict[str, Any]], asked: Sequence[tuple[int, str, str, dict[str, Any]]]) -> None:
-    """One way of pricing for all: rents where every chip has one, else ownership; what cannot follow is marked."""
-    from ..answers.estimate import estimate
+def price_alike(
+    found: list[dict[str, Any]], question: Mapping[str, Any], owned_at: Callable[[int], dict[str, Any]]
+) -> None:
+    """One way of pricing for all: rents where every chip has one, else ownership; what cannot follow is marked.
 
-    ways = {found[place]["cost"].get("way") for place, *_ in asked} - {None}
+    found: answers or reasons, changed in place; question: what was asked of all, where a way that is named stays;
+    owned_at: the answer at a place, asked again as an owner's.
+    """
+    if any(question.get(name) is not None for name in ("rent", "own", "price")):
+        return
+    ways = {(answer.get("cost") or {}).get("way") for answer in found} - {None}
     if len(ways) <= 1:
         return
-    for place, chip, model, case in asked:
-        if found[place]["cost"].get("way") == "rental":
-            owned = estimate(chip, model, **{**case, "own": {}}).to_dict()
+    for place, answer in enumerate(found):
+        if (answer.get("cost") or {}).get("way") == "rental":
+            owned = owned_at(place)
             if owned["cost"].get("way"):
                 found[place] = owned
             else:

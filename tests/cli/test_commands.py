@@ -174,6 +174,14 @@ def test_json_has_the_keys_of_the_contract() -> None:
     assert answer["deployment"]["chips"] == 8
 
 
+def test_costs_side_by_side_are_priced_in_one_way_and_as_in_the_comparison() -> None:
+    asked = ("--chip", "h800,cerebras", "--model", "llama-70b", "--json")
+    costs, compared = (json.loads(answered(*command, *asked)) for command in (("cost",), ()))
+    assert [answer["cost"]["way"] for answer in costs] == ["ownership", "ownership"]
+    for one, other in zip(costs, compared, strict=True):
+        assert one["cost"]["per_m_output"] == pytest.approx(other["cost"]["per_m_output"], rel=1e-9)
+
+
 def test_money_of_a_load_that_breaks_the_promise_is_marked() -> None:
     shown = answered("--chip", "h800,rngd", "--model", "llama-70b")
     rows = {line.split()[0]: line for line in shown.splitlines() if line.startswith(("h800-sxm", "rngd "))}

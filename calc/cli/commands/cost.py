@@ -9,7 +9,7 @@ import typer
 
 from ...catalog import load_chip, load_model
 from ...errors import NoAnswer, TokcalcError, UsageError
-from ...explore.compare import flatten
+from ...explore.compare import flatten, price_alike
 from ...explore.full_load import loaded
 from ...explore.sensitivity import tornado
 from ...money.amounts import convert, currency_code
@@ -108,6 +108,12 @@ def _answers(
             found.append({**named, "reason": str(error)})
     if len(errors) == len(pairs) and (len(pairs) == 1 or all(isinstance(error, UsageError) for error in errors)):
         raise errors[0]
+
+    def owned_at(place: int) -> dict[str, Any]:
+        chip, model = pairs[place]
+        return loaded(chip, model, **limit, **{**question, "own": {}}).to_dict()
+
+    price_alike(found, question, owned_at)
     return found
 
 

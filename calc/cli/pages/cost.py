@@ -110,7 +110,10 @@ def table(answers: Sequence[Answer], second: str | None, width: int) -> list[str
         return lambda a: text.amount(a["cost"].get(key), currency)
 
     def way(answer: Answer) -> str:
-        return f"{answer['cost']['way']} {answer['cost']['price']['grade']}" if answer["cost"].get("way") else "none"
+        money = answer["cost"]
+        return (
+            f"{money['way']}{'*' * bool(money.get('unlike'))} {money['price']['grade']}" if money.get("way") else "none"
+        )
 
     named = [Column("chip", 200, False, item("chip"))]
     if len(models) > 1:
@@ -136,7 +139,7 @@ def table(answers: Sequence[Answer], second: str | None, width: int) -> list[str
         Column("J/tok", 97, cell=lambda a: figure(a["energy"].get("joule_per_output_token"), a)),
         Column("kWh/M", 40, cell=lambda a: figure(a["energy"].get("kwh_per_m_output"), a)),
         Column("grade", 98, False, item("grade")),
-        Column("price", 65, False, way),
+        Column("price", 84, False, way),
     ]
     rows = [
         a if "speed" in a else Spanning(tuple(column.cell(a) for column in named), str(a.get("reason")))
@@ -147,5 +150,7 @@ def table(answers: Sequence[Answer], second: str | None, width: int) -> list[str
         heads += [f"{work['isl']:,} tokens in, {work['osl']:,} out", limits_text(list(answers))]
         heads.append(f"{work['utilisation']:.0%} of the paid hours in use")
     lines = [*text.wrap("; ".join(heads) + ".", width), ""] if heads else []
+    unlike = any((a.get("cost") or {}).get("unlike") for a in answers)
     foot = "price: how the hour is priced, and the grade of that price. J/tok: chips alone; kWh/M: all-in."
+    foot += " * priced in another way than the rest, for want of a price of their kind." if unlike else ""
     return [*lines, tabulate(columns, rows, width), "", *text.wrap(foot, width)]
