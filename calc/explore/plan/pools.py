@@ -1,13 +1,13 @@
 """Disaggregated systems for the planner: pools of prefill and decode replicas, on one kind of chip or on
 two.
 
-Every whole number of replicas on both sides is a candidate; the seconds of each side come from `disagg`.
-Stands beside `planner_search`, whose `Candidates` it fills, before `planner`.
+Every whole number of replicas on both sides is a candidate; the seconds of each side come from `serving.pools`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,25 @@ BATCHES = (1, 4, 8, 16, 32, 64, 128, 256, 512)
 MOST_PAIRS = 64
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What every system is asked for: lengths, share found in cache, most chips, share of the paid hours in use."""
+
+    isl: float
+    osl: float
+    most_chips: int
+    cached: float
+    utilisation: float
+
+
+@dataclass(frozen=True)
+class _Side:
+    """The replicas of one pool and the setting that they stand for."""
+
+    setting: Setting
+    phase: Phase
+
+
 def pool_candidates(
     settings: Sequence[Setting],
     *,
@@ -35,9 +54,10 @@ def pool_candidates(
 ) -> Candidates | None:
     """Prefill on one setting, decode on another, each pair of chips and formats; None where none fits.
 
-    TTFT = prompt + transfer + wait of the prefill pool + one step, as `disagg.mixed` composes it. Settings
-    that differ in the engine alone count once, since `disagg` uses the general constants.
+    TTFT = prompt + transfer + wait of the prefill pool + one step, as `serving.pools.matched` composes it. Settings
+    that differ in the engine alone count once, since pools use the general constants.
     """
+    asked = _Asked(isl, osl, most_chips, cached, utilisation)
     unique = list({(s.chip.id, s.weights): s for s in settings}.values())
     if len(unique) ** 2 > MOST_PAIRS:
         pairs = [(s, s) for s in unique]
@@ -51,7 +71,7 @@ def pool_candidates(
         sender = prefills[id(first)]
         for receiver in decodes[id(second)] if sender is not None else ():
             assert sender is not None
-            part = _system(first, second, sender, receiver, isl, osl, most_chips, cached, utilisation)
+            part = _system(_Side(first, sender), _Side(second, receiver), asked)
             if part is not None:
                 size = len(part["chips"])
                 part["where"] = np.full(size, float(places[id(second)]))
@@ -85,24 +105,15 @@ def _decodes(s: Setting, isl: float, osl: float) -> list[Phase]:
     return found
 
 
-def _system(
-    first: Setting,
-    second: Setting,
-    sender: Phase,
-    receiver: Phase,
-    isl: float,
-    osl: float,
-    most_chips: int,
-    cached: float,
-    utilisation: float,
-) -> dict[str, np.ndarray] | None:
+def _system(reads: _Side, writes: _Side, asked: _Asked) -> dict[str, np.ndarray] | None:
     """Figures of x prefill and y decode replicas, for all x and y that the chips allow."""
+    sender, receiver, isl, osl = reads.phase, writes.phase, asked.isl, asked.osl
     x, y = (v.ravel() for v in np.meshgrid(np.arange(1.0, MOST_REPLICAS + 1), np.arange(1.0, MOST_REPLICAS + 1)))
-    kept = x * sender.chips + y * receiver.chips <= most_chips
+    kept = x * sender.chips + y * receiver.chips <= asked.most_chips
     x, y = x[kept], y[kept]
     if not x.size:
         return None
-    both = matched(sender, receiver, second.model, isl, (x, y))
+    both = matched(sender, receiver, writes.setting.model, isl, (x, y))
     rate, chips = np.asarray(both.requests_per_s), np.asarray(both.chips)
     figures: dict[str, Any] = dict.fromkeys(COLUMNS, np.nan)
     figures |= {
@@ -127,16 +138,17 @@ def _system(
         "decode_chips": float(receiver.chips),
         "decode_replicas": y,
     }
-    watts = [_watts(first, sender, x, rate * isl * (1.0 - cached)), _watts(second, receiver, y, rate * osl)]
+    watts = [_watts(reads, x, rate * isl * (1.0 - asked.cached)), _watts(writes, y, rate * osl)]
     if watts[0] is not None and watts[1] is not None:
         figures |= {"power_w": watts[0] + watts[1], "tok_per_joule": rate * osl / (watts[0] + watts[1])}
-    if first.price is not None and second.price is not None:
+    prices = [(side.setting.price, side.phase.chips) for side in (reads, writes)]
+    if all(price is not None for price, _ in prices):
         hours = [
-            s.price.fixed * count * side.chips + s.price.per_watt * (0.0 if w is None else w)
-            for s, side, count, w in ((first, sender, x, watts[0]), (second, receiver, y, watts[1]))
-            if s.price is not None
+            price.fixed * count * chips + price.per_watt * (0.0 if w is None else w)
+            for (price, chips), count, w in zip(prices, (x, y), watts, strict=True)
+            if price is not None
         ]
-        per_token = 1e6 / 3600.0 / utilisation
+        per_token = 1e6 / 3600.0 / asked.utilisation
         figures |= {
             "per_hour": hours[0] + hours[1],
             "per_m_input": hours[0] * per_token / (rate * isl),
@@ -148,7 +160,8 @@ def _system(
     }
 
 
-def _watts(s: Setting, side: Phase, replicas: np.ndarray, tokens_s: np.ndarray) -> np.ndarray | None:
+def _watts(side: _Side, replicas: np.ndarray, tokens_s: np.ndarray) -> np.ndarray | None:
     """Watts of a pool's chips at that token rate; None where no power is published."""
-    drawn = chips_watts(s.chip, s.model, side.weights, Effort(replicas * side.chips, tokens_s, DECODE_BUSY))
+    s, effort = side.setting, Effort(replicas * side.phase.chips, tokens_s, DECODE_BUSY)
+    drawn = chips_watts(s.chip, s.model, side.phase.weights, effort)
     return None if drawn is None else np.asarray(drawn[0])
