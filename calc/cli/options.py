@@ -6,6 +6,7 @@ three times over, and the main question would wait for it.
 """
 
 import inspect
+import re
 from collections.abc import Callable
 from copy import copy
 from functools import partial
@@ -92,7 +93,8 @@ def flat(function: Callable[..., None]) -> Callable[..., None]:
     def run(**found: Any) -> None:
         function(**{name: groups[name](**found) if name in groups else found[name] for name in given})
 
-    run.__name__, run.__doc__ = function.__name__, function.__doc__
+    # every example is a paragraph of its own, or the help would run them together
+    run.__name__, run.__doc__ = function.__name__, re.sub(r"\n+( +tokcalc )", r"\n\n\1", function.__doc__ or "")
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return run

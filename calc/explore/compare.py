@@ -17,6 +17,8 @@ from ..errors import TokcalcError, UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..answers.answer import Answer
+
 Row = dict[str, Any]
 MOST = 20_000
 RATIOS = {
@@ -38,16 +40,19 @@ _OPERATORS = {
 _CONDITION = re.compile(r"\s*([\w.]+)\s*(>=|<=|!=|==|>|<|=)\s*(.+?)\s*")
 
 
-def answers(chip: Iterable[str], model: Iterable[str], /, **workload: Any) -> list[dict[str, Any]]:
+def answers(
+    chip: Iterable[str], model: Iterable[str], /, *, ask: Callable[..., Answer] | None = None, **workload: Any
+) -> list[dict[str, Any]]:
     """The answer of every combination, chips varying slowest, then models, then options that are lists.
 
-    chip, model: names; workload: the keywords of `tokcalc.estimate`, each a value or a list of them. A case
-    without an answer gives {"chip", "model", "reason"}. Raises UnknownName or SpecError for a name that
-    stands for no chip or model, and the error itself where every case fails on the same wrong input.
+    chip, model: names; ask: who answers, `estimate` unless it is `full_load.loaded`; workload: its keywords, each a
+    value or a list of them. A case without an answer gives {"chip", "model", "reason"}. Raises UnknownName or SpecError
+    for a name that stands for no chip or model, and the error itself where every case fails on the same wrong input.
     """
     from ..answers.estimate import estimate
     from ..catalog import load_chip, load_model
 
+    ask = ask or estimate
     varied = {name: list(value) for name, value in workload.items() if isinstance(value, list | tuple)}
     fixed = {name: value for name, value in workload.items() if name not in varied}
     chip_ids = {name: load_chip(name).id for name in chip}
@@ -62,14 +67,19 @@ def answers(chip: Iterable[str], model: Iterable[str], /, **workload: Any) -> li
         case = {**fixed, **dict(zip(varied, values, strict=True))}
         cases.append((chip_name, model_name, case))
         try:
-            found.append(estimate(chip_name, model_name, **case).to_dict())
+            found.append(ask(chip_name, model_name, **case).to_dict())
         except TokcalcError as error:
             errors.append(error)
             given = _inputs({name: case[name] for name in varied})
             found.append({"chip": chip_ids[chip_name], "model": model_ids[model_name], "reason": str(error), **given})
     if errors and len(errors) == len(found) and all(isinstance(error, UsageError) for error in errors):
         raise errors[0]
-    price_alike(found, fixed, lambda place: estimate(*cases[place][:2], **{**cases[place][2], "own": {}}).to_dict())
+
+    def owned_at(place: int) -> dict[str, Any]:
+        chip_name, model_name, case = cases[place]
+        return ask(chip_name, model_name, **{**case, "own": {}}).to_dict()
+
+    price_alike(found, fixed, owned_at)
     return found
 
 

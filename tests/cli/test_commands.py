@@ -176,10 +176,24 @@ def test_json_has_the_keys_of_the_contract() -> None:
 
 def test_costs_side_by_side_are_priced_in_one_way_and_as_in_the_comparison() -> None:
     asked = ("--chip", "h800,cerebras", "--model", "llama-70b", "--json")
-    costs, compared = (json.loads(answered(*command, *asked)) for command in (("cost",), ()))
+    costs, *others = (json.loads(answered(*command, *asked)) for command in (("cost",), (), ("compare",)))
     assert [answer["cost"]["way"] for answer in costs] == ["ownership", "ownership"]
-    for one, other in zip(costs, compared, strict=True):
-        assert one["cost"]["per_m_output"] == pytest.approx(other["cost"]["per_m_output"], rel=1e-9)
+    for compared in others:
+        for one, other in zip(costs, compared, strict=True):
+            assert one["cost"]["per_m_output"] == pytest.approx(other["cost"]["per_m_output"], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("compare",), "the largest load that gives each user at least 20 tokens/s"),
+        (("compare", "--concurrency", "8"), "8 in flight"),
+        (("sweep",), "1 in flight, for money too"),
+        (("memory",), "1 in flight"),
+    ],
+)
+def test_tables_say_the_load_that_their_figures_are_of(words: tuple[str, ...], said: str) -> None:
+    assert said in " ".join(answered(*words, "--chip", "h800", "--model", "llama-70b").split())
 
 
 def test_money_of_a_load_that_breaks_the_promise_is_marked() -> None:

@@ -12,6 +12,7 @@ import typer
 from ...catalog import find_id
 from ...errors import NoAnswer, UsageError
 from ...explore.compare import answers, column, filtered, flatten, ordered, relative
+from ...explore.full_load import limits_text, loaded
 from ...report.terminal import layout
 from .. import options as o
 from .. import text, values
@@ -57,11 +58,11 @@ class Varied(o.Group):
 
     isl: str = o.workload("1024", "Input lengths: 1k,8k,128k.", "TOKENS,...")
     osl: str = o.workload("1024", "Output lengths.", "TOKENS,...")
-    concurrency: str = o.workload("1", "Requests in flight, several too.", "N,...|max")
+    concurrency: o.Text = o.workload(None, "Requests in flight, several too; else a service's.", "N,...|max")
     weights: o.Text = o.deployment(None, "Weight formats: bf16,fp8.", "TYPES")
     kv: o.Text = o.deployment(None, "Formats of the KV cache.", "TYPES")
     engine: o.Text = o.deployment(None, "Serving engines: vllm,sglang.", "NAMES")
-    chips: o.Text = o.deployment(None, "Numbers of chips; else the fewest that fit.", "N,...")
+    chips: o.Text = o.deployment(None, "Numbers of chips; else the most productive.", "N,...")
     tp: o.Text = o.deployment(None, "Tensor-parallel degrees.", "N,...")
 
     def lists(self) -> dict[str, list[Any]]:
@@ -77,7 +78,9 @@ class Varied(o.Group):
         return {
             **{name: words(name) for name in ("weights", "kv", "engine")},
             **{name: numbers(name, values.LONGEST) for name in ("isl", "osl")},
-            "concurrency": [values.concurrency(word) for word in self.concurrency.split(",")],
+            "concurrency": [values.concurrency(word) for word in self.concurrency.split(",")]
+            if self.concurrency
+            else [None],
             **{name: list(dict.fromkeys(numbers(name, values.MOST_CHIPS))) for name in ("chips", "tp")},
         }
 
@@ -122,7 +125,7 @@ def compare(pair: o.Pair, varied: Varied, same: Same, what_if: o.WhatIf, out: Sh
     if base is not None and base not in [find_id("chips", name) for name in names if not name.endswith(".toml")]:
         names = [base, *names]
     lists = varied.lists()
-    found = answers(names, pair.models(), **lists, **same.keywords(), **what_if.keywords())
+    found = answers(names, pair.models(), ask=loaded, **lists, **same.keywords(), **what_if.keywords())
     size = math.prod(len(each) for each in lists.values())
     rows = [flatten(answer) | {"asked": place % size} for place, answer in enumerate(found)]
     if base is not None:
@@ -141,8 +144,34 @@ def compare(pair: o.Pair, varied: Varied, same: Same, what_if: o.WhatIf, out: Sh
     times = f"times: multiples of the figure of {base}" if base is not None else ""
     moving = {name: key for name, key in INPUTS.items() if len(lists[name]) > 1}
     table = partial(_table, rows, wanted, moving, times)
-    out.show(shown, lambda width: [*noted(asked_otherwise(found), width), *table(width)])
+    head = _head(found, lists) if _answered(rows) else ""
+    out.show(
+        shown,
+        lambda width: [
+            *text.wrap(head, width),
+            *[""] * bool(head),
+            *noted(asked_otherwise(found), width),
+            *table(width),
+        ],
+    )
     raise typer.Exit(0 if _answered(rows) else 1)
+
+
+def _head(found: Sequence[Row], lists: Mapping[str, Sequence[Any]]) -> str:
+    """What all cases share: the model, lengths, load and way of pricing; the table has what varies."""
+    answered = [answer for answer in found if "speed" in answer]
+    work, models = answered[0]["workload"], {answer["model"] for answer in answered}
+    parts = list(models) if len(models) == 1 else []
+    parts += [f"{work[key]:,} tokens {words}" for key, words in (("isl", "in"), ("osl", "out")) if len(lists[key]) == 1]
+    if lists["concurrency"] == [None]:
+        parts.append(limits_text(list(found)))
+    elif len(lists["concurrency"]) == 1:
+        parts.append(f"{text.whole(work['concurrency'])} in flight")
+    ways = {answer["cost"].get("way") for answer in answered} - {None}
+    parts += [f"priced by {way}" for way in ways if len(ways) == 1]
+    if len(ways) > 1:
+        parts.append("priced in unlike ways (--json has each)")
+    return "; ".join(parts) + "."
 
 
 def _answered(rows: Sequence[Row]) -> list[Row]:

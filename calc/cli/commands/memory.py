@@ -47,6 +47,7 @@ def memory(which: Which, out: Drawn) -> None:
         return
     tokens = values.length("--context", which.context)
     columns: Sequence[Column]
+    head = ""
     if chip is None:
         from ...explore.memory_generations import compare_generations
 
@@ -60,9 +61,12 @@ def memory(which: Which, out: Drawn) -> None:
         workload = {"concurrency": values.concurrency(which.concurrency), "weights": weights, "chips": which.chips}
         rows = _on_chip(found, chip, model, tokens, workload)
         columns, y, title = _ON_CHIP, "output_tok_s_user", f"{model} on {chip} with other memory"
+        half, load = f"{max(1, tokens // 2):,} tokens", which.concurrency
+        head = f"{title}; {half} in, {half} out; {'as many as fit' if load == 'max' else load} in flight."
     out.write(rows)
     out.draw(lambda: _chart(rows, y, title))
-    out.show(rows, lambda width: [tabulate(columns, [row for row in rows if "reason" not in row], width)])
+    told = [row for row in rows if "reason" not in row]
+    out.show(rows, lambda width: [*[*text.wrap(head, width), ""] * bool(head), tabulate(columns, told, width)])
     for row in rows:
         if "reason" in row and not out.json_:
             tell(f"tokcalc: {row['memory']}: {row['reason']}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import NoAnswer, UsageError
 from ...explore.sweep.axes import DEGREES, Axis
-from ...explore.sweep.cases import WHAT_IF, Question, Words, columns_of
+from ...explore.sweep.cases import DEFAULTS, WHAT_IF, Question, Words, columns_of
 from ...explore.sweep.columns import check, stretch
 from ...explore.sweep.files import frame
 from ...explore.sweep.sweep import ask, best_rows, check_file, confirm, what_ifs, write_rows
@@ -127,12 +127,27 @@ def _show(question: Question, out: Shown, bar: Line) -> None:
     head = f"{size}; the {len(rows)} with the {order}; --export FILE.parquet keeps all."
     if len(rows) >= answered:
         head = f"{size}, {order} first."
+    head += f" {_same(question)}"
     asked = tabled(_notes(rows)) if WHAT_IF in rows else []
     others = {axis.name: axis.name for axis in question.axes if axis.name in rows.columns}
     labels = {key: label for key, label in (others | SHOWN).items() if key in rows and _tells(rows, key, question)}
     labels = labels or {name: name for name in rows.columns if name != WHAT_IF}
     table = layout(rows, labels, text.width(), priority=_priority(labels, question)).text
     print("\n".join([*text.paragraphs([head, *asked], text.width()), "", table]))
+
+
+def _written(value: Any) -> str:
+    most = isinstance(value, str) or math.isinf(value)
+    return "as many as fit" if most else text.whole(value)
+
+
+def _same(question: Question) -> str:
+    """The workload of all cases, which speeds and money are told at: lengths and load that no axis varies."""
+    fixed = DEFAULTS | dict(question.fixed)
+    words = {"isl": "{} tokens in", "osl": "{} tokens out", "concurrency": "{} in flight, for money too"}
+    varied = {axis.name for axis in question.axes}
+    parts = [form.format(_written(fixed[name])) for name, form in words.items() if name not in varied]
+    return f"All: {', '.join(parts)}." if parts else ""
 
 
 def _notes(rows: pd.DataFrame) -> Iterable[str]:
