@@ -96,7 +96,8 @@ def _shared_s(r: Replica, load: Load, running: Array) -> Array:
         return most
     shape = np.broadcast_shapes(few.shape, np.shape(most))
     few = np.broadcast_to(few, shape)
-    at, part = gather(few, r, replace(load, concurrency=1.0))
+    prompts = Load(load.isl, 1.0, 1.0, load.cached_share)  # answers and drafts may vary along axes that this has not
+    at, part = gather(few, r, prompts)
     out = np.array(np.broadcast_to(most, shape), dtype=float)
     out[few] = service(at, part.fresh, part.cached, np.broadcast_to(together, shape)[few])
     return out

@@ -1,5 +1,7 @@
 """Grids equal single questions: the same figures to 1e-9, whatever the shape of the arrays."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -84,6 +86,22 @@ def test_a_grid_equals_serving_case_by_case(pair, engine, tp, pp, isl, osl, batc
     unrelated = evaluate(machine(pair, Plan(flat[0], flat[1], 1, 1), engine), load)
     for name, values in unrelated.arrays().items():
         np.testing.assert_allclose(values, grid[name].ravel(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("varied", ["osl", "draft", "acceptance", "cached_share"])
+def test_a_large_grid_over_what_prompts_do_not_depend_on_equals_its_slices(varied):
+    values = {"osl": np.array([8.0, 80.0, 900.0]), "draft": np.array([0.0, 2.0, 4.0])}.get(
+        varied, np.array([0.0, 0.3, 0.8])
+    )
+    one = machine(PAIRS[0], Plan(8, 1))
+    load = Load(64.0, 80.0, np.arange(1.0, 5001.0), draft=2.0 if varied == "acceptance" else 0.0)
+    grid = evaluate(one, replace(load, **{varied: values[:, None]}))
+    for place, value in enumerate(values):
+        alone = evaluate(one, replace(load, **{varied: float(value)}))
+        for name in ("tpot_s", "ttft_s", "output_tok_s"):
+            np.testing.assert_allclose(
+                np.broadcast_to(getattr(grid, name), (3, 5000))[place], getattr(alone, name), rtol=1e-9
+            )
 
 
 @pytest.mark.parametrize("pair", PAIRS)
