@@ -16,8 +16,9 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 import argparse
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -26,8 +27,9 @@ from tokcalc import estimate
 from tokcalc.answers.setting import Setting, key_of, setting
 from tokcalc.money.cost import blend, input_output
 from tokcalc.physics.parallel import Plan
-from tokcalc.serving.closed_loop import Landscape, evaluate
-from tokcalc.serving.workload import Load
+from tokcalc.serving.closed_loop import evaluate
+from tokcalc.serving.replica import Replica
+from tokcalc.serving.workload import Load, Served
 
 PAIRS = (("dense", "h100-sxm", "llama-3.3-70b", "fp8"), ("mixture", "h200-sxm", "deepseek-v3", "fp8"))
 DAY = "2026-07-01"
@@ -45,9 +47,9 @@ def rate(work: Callable[[], int], seconds: float) -> float:
     return best
 
 
-def full(s: Setting, plan: Plan, load: Load) -> tuple[Landscape, dict[str, np.ndarray]]:
+def full(s: Setting, plan: Plan, load: Load) -> tuple[Served, dict[str, np.ndarray]]:
     """Speed, memory fit and money of all cases, in the full shape of the grid."""
-    found = evaluate(s.chip, s.model, plan, s.formats, s.engine, s.constants, load)
+    found = evaluate(Replica.of(s.chip, s.model, plan, s.formats, (s.engine, s.constants)), load)
     hour = (s.price.fixed if s.price else 1.0) * found.chips
     of_input, of_output = input_output(hour, found.input_tok_s, found.output_tok_s, found.prefill_share)
     money = {"per_m_output": of_output, "per_m_blended": blend(of_input, of_output, load.isl / load.osl)}
@@ -59,8 +61,8 @@ def _counted(s: Setting, plan: Plan, load: Load, cases: int) -> int:
     return cases
 
 
-def _single(chip: str, model: str, weights: str) -> int:
-    estimate(chip, model, weights=weights, tp=8, concurrency=8, on=DAY)
+def _single(chip: str, model: str, weights: str, lengths: Iterator[int]) -> int:
+    estimate(chip, model, weights=weights, tp=8, concurrency=8, on=DAY, isl=next(lengths))  # never the same again
     return 1
 
 
@@ -232,7 +234,7 @@ def main() -> None:
             found = rate(partial(_counted, s, plan, load, cases), options.seconds)
             best = max(best, found) if kind == "dense" else best
             print(f"  {name:22} {found:14,.0f} estimates/s  {1e9 / found:8.1f} ns each")
-        one = rate(partial(_single, chip, model, weights), options.seconds)
+        one = rate(partial(_single, chip, model, weights, itertools.count(1000)), options.seconds)
         print(f"  {'one by one':22} {one:14,.0f} estimates/s")
         print(f"  largest difference from single answers: {largest_difference(s, chip, model, weights):.1e}")
     print("NumPy on this core, ns per element: " + ", ".join(f"{n} {v:.2f}" for n, v in arithmetic(0.2).items()))

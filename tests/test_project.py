@@ -58,6 +58,13 @@ def test_readme_python_runs() -> None:
         exec(compile(block, "README.md", "exec"), {})
 
 
+@pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "bench").glob("*.py")))
+def test_benchmarks_find_what_they_import(script: str) -> None:
+    code = f"import runpy; runpy.run_path({str(ROOT / 'bench' / script)!r}, run_name='imported')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_file_the_readme_links_to_exists() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target

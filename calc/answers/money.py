@@ -1,9 +1,4 @@
-"""The money and the energy of an answer: cost per hour and per million tokens, joules, kilowatt-hours, CO2.
-
-Before: answer_parts.py (what the machine does in a second). After: `estimate`, which puts both into the
-answer. Input and output are charged for the share of time that prefill and decode take, in money and in
-energy alike.
-"""
+"""The money and the energy of an answer: cost per hour and per million tokens, joules, kilowatt-hours, CO2."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The answer of machines whose weights stay in SRAM: speed, terms, what fills them, and which layers stand
 where.
 
-The pipelined twin of `answer_parts.served_answer`; stands after `sram`, before `estimate`.
+The pipelined twin of `streamed`.
 """
 
 from __future__ import annotations

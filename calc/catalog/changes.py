@@ -1,7 +1,7 @@
 """What of a chip is not as the measured one was built: the parts of its file that change an answer.
 
 A what-if (`--set`, `--memory`) or a file of one's own is compared with the shipped chip of that id by value, so that
-a figure set to what it is anyway, a label or a rate that no answer reads changes nothing. Stands before `load`.
+a figure set to what it is anyway, a label or a rate that no answer reads changes nothing.
 """
 
 from __future__ import annotations

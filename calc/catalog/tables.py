@@ -1,6 +1,6 @@
 """Shipped TOML tables (constants, bands, evidence) by folder and name, parsed once and kept as JSON by content.
 
-Stands beside `load`; the rooms that own a table ask here, so that a warm command parses no TOML.
+The rooms that own a table ask here, so that a warm command parses no TOML.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Serving software as constants: scheduling, host overheads, memory, by engine and by its age.
 
-Read from specs/engines/engines.toml through `constants`. Stands before `memory` and `serving`.
+Read from specs/engines/engines.toml through `constants`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How the tokens of a step choose experts, and what choosing costs: `[routing]` of specs/engines/kernels.toml.
 
-Stands before `operators`; who picks which experts at all is `parallel.distinct_experts`.
+Who picks which experts at all is `parallel.distinct_experts`.
 """
 
 from __future__ import annotations

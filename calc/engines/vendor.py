@@ -1,7 +1,7 @@
 """Software floors of chips with a stack of their own: time per step, layer and sequence, prompt buckets.
 
 Read from the `[stack.SCOPE]` tables of specs/engines/accelerators.toml and laid over a serving engine, so
-that `serving` takes it as any other. Stands after `constants` and `engine`, before `serving`.
+that `serving` takes it as any other.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@ parallel.
 
 Of each chip, model and pair of lengths the file keeps the deployments that no other of the same chip beats
 in speed per user against throughput per chip, or against cost per million tokens; two flags mark those that
-no chip of the catalogue beats. Stands after `planner_search`, before the command line.
+no chip of the catalogue beats.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Memory generations side by side: what a stack reads and holds of a model, at which energy and price.
 
 One stack is judged by its bandwidth alone: tokens/s are a ceiling, 80 % of bytes per second over bytes per
-token. `on_chip` asks the whole model instead, with a chip whose stacks are swapped. Stands after `estimate`.
+token. `on_chip` asks the whole model instead, with a chip whose stacks are swapped.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Different chips sharing one load: each takes what it does within the latency limits.
-
-Stands after `estimate`, beside `disagg`, before the command that shows it.
-"""
+"""Different chips sharing one load: each takes what it does within the latency limits."""
 
 from __future__ import annotations
 

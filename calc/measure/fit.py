@@ -1,7 +1,6 @@
 """Constants that make a formula agree with measured times, by bounded least squares on logarithms.
 
-Stands behind the probes and before `localspec` and `predict`. The kernel formula is roofline's: floor plus smooth
-maximum of memory and compute time.
+The kernel formula is roofline's: floor plus smooth maximum of memory and compute time.
 """
 
 from __future__ import annotations

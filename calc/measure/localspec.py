@@ -1,7 +1,7 @@
 """The spec file of this machine, and its samples beside it: written whole or not at all, to the user's spec folder.
 
 The file has the schema of every other chip: peaks and bandwidth are those measured here, the efficiency table is
-relative to them. Stands behind `session`; `catalog` reads the file like any other.
+relative to them. `catalog` reads the file like any other.
 """
 
 from __future__ import annotations

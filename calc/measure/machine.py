@@ -1,7 +1,7 @@
 """What this machine is: processor, caches, memory, BLAS, graphics processors.
 
 Each detector fails to "unknown", never aloud. Uses psutil, py-cpuinfo, threadpoolctl, NVML and PyTorch where they are
-installed. Stands before the probes and `localspec`.
+installed.
 """
 
 from __future__ import annotations

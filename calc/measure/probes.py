@@ -1,6 +1,6 @@
 """Which probe runs an engine gets, and the runs that the check judges: plans, no measuring.
 
-Probe decoders (`shapes.probe_shapes`) never have the shape of a judged model. Stands before `session`.
+Probe decoders (`shapes.probe_shapes`) never have the shape of a judged model.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """Ways to cut a model over chips, many at once: the degrees that a grid asks for, the fewest chips that
 hold a context, and the cuts worth a search.
-
-Stands after `deployment`, which answers for one question; before `sweep` and `planner`.
 """
 
 from __future__ import annotations

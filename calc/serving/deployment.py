@@ -1,6 +1,6 @@
 """The smallest sensible deployment of a model on a chip: formats, chips, parallel degrees, whether it fits.
 
-Stands after `memory` and `sram`, before `estimate`; the planner searches wider, this room answers when nobody says.
+What was named is kept here; of the cuts that are left, `chooser` takes one.
 """
 
 from __future__ import annotations

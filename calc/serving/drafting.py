@@ -2,8 +2,7 @@
 paying.
 
 Verified tokens are rows of the same step, so they cost compute, cache reads and experts (`operators`); the
-draft itself is a model, the model's own MTP layers, or a lookup of n-grams. Stands after `serving` and
-`sram`.
+draft itself is a model, the model's own MTP layers, or a lookup of n-grams.
 """
 
 from __future__ import annotations

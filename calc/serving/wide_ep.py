@@ -2,8 +2,7 @@
 
 One phase at a time, as DeepSeek (EP32 prefill, EP144 decode on H800) and CloudMatrix (EP320 on Ascend dies)
 run it: two half batches take turns, one computing while the other's tokens travel. The one implementation
-behind `mixed`, the planner's pools, scenarios and measured wide-ep rows. Stands after `wide_exchange`, before
-`disagg` and `wide_rows`.
+behind `mixed`, the planner's pools, scenarios and measured wide-ep rows.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Choosing among deployments: limits, aims, why the others lost, the closest miss, Pareto fronts.
 
-Pure functions of `Candidates`; stands after `planner_search`, before `planner`.
+Pure functions of `Candidates`.
 """
 
 from __future__ import annotations

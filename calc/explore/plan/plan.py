@@ -1,7 +1,5 @@
 """The best deployment of a model under limits: searched, ranked, with runners-up, losers counted, Pareto
 front.
-
-Stands after `planner_search` and `planner_choice`, before the command line.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Every deployment worth a look, as arrays: cuts x batches x formats x engines x draft lengths of some
 chips.
 
-Stands after `landscape` and `cuts`; `planner_choice` picks from its `Candidates`, `atlas` keeps their
-fronts.
+`choice` picks from its `Candidates`, `atlas` keeps their fronts.
 """
 
 from __future__ import annotations

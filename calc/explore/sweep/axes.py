@@ -2,7 +2,7 @@
 made.
 
 An axis is a list of pieces, single values or progressions, so that a grid of 10^15 cases costs nothing to
-refuse. Stands before `sweep`, `atlas` and the planner; the command line's `--grid` is parsed here.
+refuse. The command line's `--grid` is parsed here.
 """
 
 from __future__ import annotations

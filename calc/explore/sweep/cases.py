@@ -1,8 +1,7 @@
 """A sweep's cases: which question stands in which row, and the columns that answer it.
 
 Names (chip, model, formats, engine, spec fields) vary slowest, then the other axes in the order given; a
-row's place fixes its question, so that stretches can be computed in any order, on any machine. Stands after
-`grid`, before `sweep_answers`, which computes, and `sweep`, which writes.
+row's place fixes its question, so that stretches can be computed in any order, on any machine.
 """
 
 from __future__ import annotations

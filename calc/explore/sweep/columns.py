@@ -1,8 +1,5 @@
-"""The answers of any stretch of a sweep's rows: rectangle by rectangle through `landscape`, as columns of
+"""The answers of any stretch of a sweep's rows: rectangle by rectangle through `closed_loop`, as columns of
 plain numbers.
-
-Stands after `sweep_cases` (what the rows ask) and `landscape` (the physics), before `sweep` (tables and
-files).
 """
 
 from __future__ import annotations

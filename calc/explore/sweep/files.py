@@ -3,7 +3,6 @@ the end.
 
 Interrupted work goes on where it stopped, as long as question, data and version are the same. The parts can
 be made here or by the workers of an existing Dask cluster, from the same code and with the same bytes.
-Stands after `sweep_answers`, before `sweep`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Any grid over any inputs: as a DataFrame, as a streamed file, or as its best rows, in bounded memory.
 
-Rows are in the order of the grid, names slowest; columns are the flattened keys of an answer. Stands after
-`sweep_answers` and `sweep_files`, before the command line.
+Rows are in the order of the grid, names slowest; columns are the flattened keys of an answer.
 """
 
 from __future__ import annotations

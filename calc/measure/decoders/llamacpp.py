@@ -1,6 +1,6 @@
 """Real decoding with llama.cpp through the xllamacpp wheel: a GGUF file and a list of requests in, times out.
 
-Its own prompt and generation timings are used. Stands behind `synthetic`; the library itself lives in `llama_worker`.
+Its own prompt and generation timings are used; the library itself lives in `llama_worker`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Synthetic GGUF files: random weights at the shape of any model, for measuring speed without a download.
 
 Uses the `gguf` package for the container. Values come from a repeated tile: the file has the size and the
-layout of a real one and is written in seconds. Stands before `llamacpp`.
+layout of a real one and is written in seconds.
 """
 
 from __future__ import annotations
