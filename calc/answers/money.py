@@ -1,4 +1,7 @@
-"""The money and the energy of an answer: cost per hour and per million tokens, joules, kilowatt-hours, CO2."""
+"""The money and the energy of an answer: cost per hour and per million tokens, joules, kilowatt-hours, CO2.
+
+Input and output are charged for the share of time that prefill and decode take, in money and in energy alike.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from ..errors import DoesNotFit
 from ..hardware.formats import find_format
 from ..physics.operators import component_formats
 from ..physics.pipeline import draft_cost, place, prompt_work_s, streamed_step_s
-from .regimes import queue_s, sustained_ttft
+from .regimes import closed_rate, queue_s, sustained_ttft
 from .workload import Load, Served
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def closed_loop(m: Piped, load: Load) -> Served:
     tpot = token * np.maximum(1.0, running / full) + (running - 1.0) / load.osl * work
     alone = pipe.token_s + work
     ttft = sustained_ttft(frontend_s(m.chip) + alone, work, running, load.osl, tpot)
-    rate = running / (ttft + (load.osl - 1.0) * tpot)
+    rate = closed_rate(running, ttft, load.osl, tpot)
     queue = queue_s(batch, running, rate)
     stored = (pipe.weights_bytes + running * pipe.kv_bytes_per_sequence) / pipe.chips
     return Served(
@@ -119,7 +119,7 @@ def streamed(m: Piped, load: Load) -> Served:
     running = np.minimum(batch, limit)
     tpot, alone = step / load.yielded, step + 0.0 * batch
     own = frontend_s(m.chip) + step
-    rate = running / (own + (load.osl - 1.0) * tpot)
+    rate = closed_rate(running, own, load.osl, tpot)
     queue = queue_s(batch, running, rate)
     return Served(
         fits=limit >= 1.0,

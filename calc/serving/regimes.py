@@ -127,19 +127,25 @@ class Steady:
 
 
 def steady(p: Parts, case: Case, soft: Engine) -> Steady:
-    """What `running` requests give that follow each other: rate = running/(TTFT + (OSL - 1) TPOT), Little's law.
-
-    Worked: 32 running, TTFT 150 ms, TPOT 12 ms, OSL 800: 3.29 requests/s.
-    """
+    """What `running` requests give that follow each other."""
     tpot = streamed(tpot_of(p, case, soft), case, soft)
     ttft = sustained_ttft(ttft_of(p, case, soft), p.prompt, case.running, case.osl, tpot)
-    return Steady(tpot, ttft, case.running / (ttft + (case.osl - 1.0) * tpot))
+    return Steady(tpot, ttft, closed_rate(case.running, ttft, case.osl, tpot))
 
 
 def busy_share(p: Parts, s: Steady, case: Case, soft: Engine) -> Array:
     """Share of the time in kernels and messages: all but the host's work of a step. Worked: 1 of 10 ms: .9."""
     host = soft.step_s * case.pp + soft.layer_s + (soft.sequence_s + case.sampling_s) * case.running / case.dp
     return 1.0 - host / (s.tpot + p.step * (case.accepted - 1.0))
+
+
+def closed_rate(running: Array, ttft: Array, osl: Array, tpot: Array) -> Array:
+    """Requests per second of a closed loop: running/(TTFT + (OSL - 1) TPOT), Little's law.
+
+    >>> f"{closed_rate(32, 0.150, 800, 0.012):.2f} requests/s"
+    '3.29 requests/s'
+    """
+    return running / (ttft + (osl - 1.0) * tpot)
 
 
 def queue_s(asked: Array, running: Array, rate: Array) -> Array:
